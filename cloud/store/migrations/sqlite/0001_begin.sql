@@ -1,0 +1,9 @@
+-- +goose Up
+-- Facts about the installation itself, one row each: "cloud_id", "created_us".
+CREATE TABLE installation (
+    name  TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT;
+
+-- +goose Down
+DROP TABLE installation;
