@@ -1,0 +1,301 @@
+package agent
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// Config is the site's YAML file: addresses, secrets, volumes and ceilings, which the cloud never sees or
+// changes. holdfast.yaml beside this file is the commented sample and the manual. Zero values are filled by
+// Defaults.
+type Config struct {
+	Data    string   `yaml:"data"`    // folder for identity, ledger and state
+	Cloud   Cloud    `yaml:"cloud"`   // how to reach the cloud
+	Volumes []Volume `yaml:"volumes"` // where video goes
+	Record  Record   `yaml:"record"`  // defaults for every camera
+	Line    Line     `yaml:"line"`    // what the agent may take of the line
+	Local   Local    `yaml:"local"`   // status page and event input
+	Live    Live     `yaml:"live"`    // WebRTC
+	Log     Log      `yaml:"log"`
+	// CameraNetworks are the networks that the agent may dial for cameras and recorders, in CIDR form.
+	CameraNetworks []netip.Prefix `yaml:"camera_networks"`
+	Cameras        []Camera       `yaml:"cameras"`
+}
+
+// Cloud says how to reach the cloud. The address itself is fixed by enrolment.
+type Cloud struct {
+	Proxy  string `yaml:"proxy"`   // http://host:port; empty: the environment's HTTPS_PROXY
+	CAFile string `yaml:"ca_file"` // PEM file with more certificate authorities
+}
+
+// Volume is one folder for video, usually the mount point of a disk.
+type Volume struct {
+	Path string `yaml:"path"`
+	Max  Bytes  `yaml:"max"`  // at most this much video; 0: as much as Free leaves
+	Free Bytes  `yaml:"free"` // always leave this much free; 0: the larger of 2 GB and 5 % of the volume
+}
+
+// Record holds the defaults for cameras.
+type Record struct {
+	Keep Days `yaml:"keep"` // delete video older than this; 0: when the disk is needed
+	Sub  bool `yaml:"sub"`  // record sub-streams too
+}
+
+// Line bounds what the agent sends.
+type Line struct {
+	Up Rate `yaml:"up"` // upload ceiling; 0: no ceiling
+}
+
+// Local is the window on the LAN.
+type Local struct {
+	Listen string   `yaml:"listen"` // host:port; loopback unless you say otherwise; "off" for none
+	Names  []string `yaml:"names"`  // host names by which the page may be opened
+}
+
+// Live holds the WebRTC settings.
+type Live struct {
+	Port     int  `yaml:"port"`     // one UDP port for all viewers; 0: any
+	Loopback bool `yaml:"loopback"` // offer loopback addresses too: browser and agent on one machine
+}
+
+// Log says where the log goes; it is rotated at 20 MB, five files are kept.
+type Log struct {
+	File  string `yaml:"file"`  // empty: standard error
+	Level string `yaml:"level"` // debug, info, warn, error
+}
+
+// Camera is one camera or one channel of the recorder.
+type Camera struct {
+	Key          string `yaml:"key"`  // stays for the camera's life: letters, digits and dashes; names it at this site
+	Name         string `yaml:"name"` // first name; later the portal's name counts
+	Main         URL    `yaml:"main"` // RTSP URL of the recorded stream
+	Sub          URL    `yaml:"sub"`  // RTSP URL of the small stream; may be missing
+	User         string `yaml:"user"`
+	Password     Secret `yaml:"password"`
+	PasswordFile string `yaml:"password_file"` // instead of password
+	Transport    string `yaml:"transport"`     // tcp or udp
+	RecordSub    *bool  `yaml:"record_sub"`
+	Keep         Days   `yaml:"keep"`
+}
+
+// Defaults returns the configuration that an empty file means on this operating system.
+func Defaults() Config {
+	data := "/var/lib/holdfast"
+	if runtime.GOOS == "windows" {
+		data = filepath.Join(os.Getenv("ProgramData"), "Holdfast")
+	}
+	return Config{
+		Data:  data,
+		Local: Local{Listen: "127.0.0.1:8750"},
+		Log:   Log{Level: "info"},
+		CameraNetworks: []netip.Prefix{
+			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"),
+			netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("fc00::/7"),
+		},
+	}
+}
+
+// Load reads the YAML file at path over Defaults. The error lists every fault with its line and path.
+func Load(path string) (Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("read configuration: %w (run  holdfast-agent sample > %s  for a commented start)", err, path)
+	}
+	c := Defaults()
+	faults := decodeYAML(text, &c)
+	if len(faults) == 0 {
+		c.fill()
+		faults = c.check()
+	}
+	if len(faults) > 0 {
+		return Config{}, fmt.Errorf("%s has %d fault(s):\n  %s", path, len(faults), strings.Join(faults, "\n  "))
+	}
+	return c, nil
+}
+
+// fill sets what follows from other fields.
+func (c *Config) fill() {
+	if len(c.Volumes) == 0 {
+		c.Volumes = []Volume{{Path: filepath.Join(c.Data, "video")}}
+	}
+	for i := range c.Cameras {
+		cam := &c.Cameras[i]
+		if cam.Name == "" {
+			cam.Name = cam.Key
+		}
+		if cam.Transport == "" {
+			cam.Transport = "tcp"
+		}
+		if cam.RecordSub == nil {
+			cam.RecordSub = &c.Record.Sub
+		}
+		if cam.Keep == 0 {
+			cam.Keep = c.Record.Keep
+		}
+	}
+}
+
+// check returns every fault, each with its path.
+func (c *Config) check() []string {
+	var f faults
+	f.when(c.Data == "", "data", "is empty: name the folder for identity and ledger")
+	f.when(c.Cloud.Proxy != "" && !isProxy(c.Cloud.Proxy), "cloud.proxy", "want http://host:port")
+	f.when(c.Live.Port < 0 || c.Live.Port > 65535, "live.port", "want 0 to 65535")
+	f.when(!map[string]bool{"debug": true, "info": true, "warn": true, "error": true}[c.Log.Level], "log.level",
+		"want debug, info, warn or error")
+	if c.Local.Listen != "off" {
+		_, _, err := net.SplitHostPort(c.Local.Listen)
+		f.when(err != nil, "local.listen", `want host:port, or "off"`)
+	}
+	paths := map[string]bool{}
+	for i, v := range c.Volumes {
+		at := fmt.Sprintf("volumes[%d].path", i)
+		f.when(v.Path == "", at, "is empty: name a folder")
+		f.when(v.Path != "" && !filepath.IsAbs(v.Path), at, "want an absolute path")
+		f.when(paths[filepath.Clean(v.Path)], at, "is listed twice")
+		paths[filepath.Clean(v.Path)] = true
+	}
+	keys := map[string]bool{}
+	for i := range c.Cameras {
+		c.Cameras[i].check(&f, fmt.Sprintf("cameras[%d]", i), keys)
+	}
+	return f
+}
+
+func (cam *Camera) check(f *faults, at string, keys map[string]bool) {
+	f.when(!validKey(cam.Key), at+".key", "want 1 to 40 lower-case letters, digits or dashes, for example till-2")
+	f.when(keys[cam.Key], at+".key", "another camera has it: every key is unique at a site")
+	keys[cam.Key] = true
+	f.when(len([]rune(cam.Name)) > 128, at+".name", "want at most 128 characters")
+	f.when(cam.Main.URL == nil, at+".main", "is missing: the RTSP URL of the stream to record")
+	f.when(cam.Transport != "tcp" && cam.Transport != "udp", at+".transport", "want tcp or udp")
+	f.when(cam.Password != "" && cam.PasswordFile != "", at+".password_file", "password is set too: keep one of them")
+	if cam.PasswordFile != "" && cam.Password == "" {
+		text, err := os.ReadFile(cam.PasswordFile)
+		if err != nil {
+			f.when(true, at+".password_file", "can't be read: "+err.Error())
+			return
+		}
+		cam.Password = Secret(strings.TrimRight(string(text), "\r\n"))
+	}
+}
+
+func validKey(s string) bool {
+	return s != "" && len(s) <= 40 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}
+
+func isProxy(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+}
+
+type faults []string
+
+func (f *faults) when(bad bool, path, text string) {
+	if bad {
+		*f = append(*f, path+": "+text)
+	}
+}
+
+// Secret is a password: it never shows in logs or errors.
+type Secret string
+
+// String hides the secret.
+func (Secret) String() string { return "(hidden)" }
+
+// GoString hides the secret from %#v.
+func (Secret) GoString() string { return "(hidden)" }
+
+// Days is a length of time written as "30d", "12h" or "45m".
+type Days time.Duration
+
+// UnmarshalText parses "30d" and everything that time.ParseDuration takes.
+func (d *Days) UnmarshalText(b []byte) error {
+	s := string(b)
+	if n, ok := strings.CutSuffix(s, "d"); ok {
+		var days float64
+		if _, err := fmt.Sscanf(n, "%g", &days); err == nil && days > 0 && days <= 36500 {
+			*d = Days(days * 24 * float64(time.Hour))
+			return nil
+		}
+	}
+	v, err := time.ParseDuration(s)
+	if err != nil || v <= 0 {
+		return fmt.Errorf("want a length of time like 30d or 12h, not %q", s)
+	}
+	*d = Days(v)
+	return nil
+}
+
+// Bytes is a size written as "500GB", "200GiB" or plain bytes.
+type Bytes int64
+
+// UnmarshalText parses a number with one of B, KB, MB, GB, TB, KiB, MiB, GiB, TiB.
+func (v *Bytes) UnmarshalText(b []byte) error {
+	n, err := scaled(string(b), map[string]float64{
+		"": 1, "b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12,
+		"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40,
+	})
+	if err != nil {
+		return fmt.Errorf("want a size like 500GB, not %q", b)
+	}
+	*v = Bytes(n)
+	return nil
+}
+
+// Rate is a bandwidth in bits a second written as "2Mbit", "500kbit" or plain bits a second.
+type Rate int64
+
+// UnmarshalText parses a number with one of bit, kbit, Mbit, Gbit.
+func (v *Rate) UnmarshalText(b []byte) error {
+	n, err := scaled(strings.TrimSuffix(string(b), "/s"), map[string]float64{"": 1, "bit": 1, "kbit": 1e3, "mbit": 1e6, "gbit": 1e9})
+	if err != nil {
+		return fmt.Errorf("want a bandwidth like 2Mbit, not %q", b)
+	}
+	*v = Rate(n)
+	return nil
+}
+
+func scaled(s string, units map[string]float64) (float64, error) {
+	s = strings.ToLower(strings.TrimSpace(s))
+	digits := strings.TrimRight(s, "abcdefghijklmnopqrstuvwxyz ")
+	factor, ok := units[strings.TrimSpace(s[len(digits):])]
+	var n float64
+	if _, err := fmt.Sscanf(digits+" ", "%g ", &n); err != nil || !ok || n < 0 || n*factor > 1<<60 {
+		return 0, fmt.Errorf("parse %q", s)
+	}
+	return n * factor, nil
+}
+
+// URL is an RTSP URL; what it shows never holds a password.
+type URL struct{ *url.URL }
+
+// UnmarshalText parses an rtsp:// or rtsps:// URL with a host; control characters are refused.
+func (u *URL) UnmarshalText(b []byte) error {
+	p, err := url.Parse(string(b))
+	switch {
+	case err != nil:
+		return fmt.Errorf("is not a URL") // err would repeat the password
+	case p.Scheme != "rtsp" && p.Scheme != "rtsps":
+		return fmt.Errorf("want rtsp:// or rtsps://, not %q", p.Scheme)
+	case p.Hostname() == "":
+		return fmt.Errorf("has no host")
+	}
+	u.URL = p
+	return nil
+}
+
+// String returns the URL with any password hidden.
+func (u URL) String() string {
+	if u.URL == nil {
+		return ""
+	}
+	return u.Redacted()
+}

@@ -1,0 +1,158 @@
+package agent
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func load(t *testing.T, text string) (Config, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "holdfast.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return Load(path)
+}
+
+func TestTheSampleIsValid(t *testing.T) {
+	text, err := os.ReadFile("holdfast.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := load(t, string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Cameras) != 1 || c.Cameras[0].Password != "change-me" || time.Duration(c.Cameras[0].Keep) != 30*24*time.Hour {
+		t.Fatalf("sample decoded to %+v", c.Cameras)
+	}
+	// Every commented-out setting must be valid too: it is what people will switch on.
+	var all []string
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, "#"); ok && !strings.HasPrefix(rest, " ") || strings.HasPrefix(line, "#  ") || strings.HasPrefix(line, "#    ") {
+			line = rest
+		}
+		all = append(all, line)
+	}
+	if _, err := load(t, strings.Join(all, "")); err != nil {
+		t.Fatalf("with everything switched on: %v", err)
+	}
+}
+
+func TestEveryFaultIsReportedWithItsPath(t *testing.T) {
+	_, err := load(t, `
+data: /var/lib/holdfast
+lokal:
+  listen: nonsense
+local:
+  listen: nonsense
+record: {keep: forever, sub: maybe}
+line: {up: 2Furlongs}
+camera_networks: [192.168.0.0/99]
+volumes:
+  - path: relative/path
+    max: lots
+cameras:
+  - key: A B
+    main: http://x/
+    colour: red
+  - key: till
+    main: rtsp://10.0.0.1/1
+    password: geheim
+    password_file: /nope
+  - key: till
+`)
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, want := range []string{
+		`line 3: lokal: unknown key; did you mean "local"?`,
+		"line 7: record.keep: want a length of time",
+		"line 7: record.sub: want true or false",
+		"line 8: line.up: want a bandwidth",
+		"line 9: camera_networks[0]:",
+		"line 12: volumes[0].max: want a size",
+		"line 15: cameras[0].main: want rtsp://",
+		"line 16: cameras[0].colour: unknown key",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("missing %q in:\n%v", want, err)
+		}
+	}
+	_, err = load(t, `
+log: {level: loud}
+local: {listen: nonsense}
+cloud: {proxy: "10.0.0.1"}
+volumes: [{path: relative}, {path: /a}, {path: /a/}]
+cameras:
+  - {key: A B, main: "rtsp://10.0.0.1/1"}
+  - {key: till, password: geheim, password_file: /nope, transport: pigeon}
+  - {key: till, main: "rtsp://10.0.0.1/1"}
+`)
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, want := range []string{
+		"log.level", "local.listen", "cloud.proxy", "volumes[0].path", "volumes[2].path: is listed twice",
+		"cameras[0].key", "cameras[1].main: is missing", "cameras[1].password_file", "cameras[1].transport", "cameras[2].key: another",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("missing %q in:\n%v", want, err)
+		}
+	}
+	if strings.Contains(err.Error(), "geheim") {
+		t.Error("the error repeats a password")
+	}
+}
+
+func TestMalformedYAMLNamesTheLine(t *testing.T) {
+	for _, text := range []string{"cameras: [", "data: {a: b", "\t- x", "cameras:\n- key: a\n   name: b\n"} {
+		if _, err := load(t, text); err == nil {
+			t.Errorf("%q accepted", text)
+		}
+	}
+}
+
+func TestSecretsNeverShow(t *testing.T) {
+	c, err := load(t, `cameras: [{key: a, main: "rtsp://u:geheim@10.0.0.1/1", password: geheim}]`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
+		if s := fmt.Sprintf(format, c.Cameras[0].Password); strings.Contains(s, "geheim") {
+			t.Errorf("%s shows the password: %s", format, s)
+		}
+		if s := fmt.Sprintf("%s %v", c.Cameras[0].Main, c.Cameras[0].Main); strings.Contains(s, "geheim") {
+			t.Errorf("the URL shows its password: %s", s)
+		}
+	}
+}
+
+func TestPasswordFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pw")
+	if err := os.WriteFile(path, []byte("from file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := load(t, fmt.Sprintf(`cameras: [{key: a, main: "rtsp://10.0.0.1/1", password_file: %q}]`, path))
+	if err != nil || c.Cameras[0].Password != "from file" {
+		t.Fatalf("password %q, %v", string(c.Cameras[0].Password), err)
+	}
+}
+
+func TestUnits(t *testing.T) {
+	c, err := load(t, `
+volumes: [{path: /a, max: 1.5TB, free: 2GiB}]
+line: {up: 2.5Mbit/s}
+record: {keep: 36h}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := c.Volumes[0]; v.Max != 1_500_000_000_000 || v.Free != 2<<30 || c.Line.Up != 2_500_000 || time.Duration(c.Record.Keep) != 36*time.Hour {
+		t.Fatalf("got %+v %d %v", v, c.Line.Up, c.Record.Keep)
+	}
+}
