@@ -1,5 +1,7 @@
 // Package atomicfile replaces a small file as a whole: after a crash or a power cut the file has either its
-// old content or its new content, never a part of either. Not for video: nothing hot is ever renamed.
+// old content or its new content, never a part of either.
+//
+// Identities, keys and small state go through it. Not for video: nothing hot is ever renamed.
 package atomicfile
 
 import (

@@ -1,5 +1,8 @@
 // Package backoff spaces out retries with full jitter, so that many agents that lost the cloud at one
-// moment do not come back at one moment. It never retries by itself: the caller waits, then tries.
+// moment do not come back at one moment.
+//
+// It owns the length of each wait, with a cap and the server's Retry-After as a floor. It never retries by
+// itself: the caller waits, then tries.
 package backoff
 
 import (
