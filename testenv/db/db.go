@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -69,8 +70,7 @@ func Start(t testing.TB) *Server {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	attr := unprivileged(t, dir)
-	run(t, attr, filepath.Join(bin, "initdb"), "-D", filepath.Join(dir, "data"), "-U", "holdfast", "-A", "trust",
-		"-E", "UTF8", "--no-sync", "--locale=C")
+	run(t, attr, "cp", "-a", template(t, bin), filepath.Join(dir, "data"))
 	s := &Server{port: freePort(t)}
 	cmd := exec.Command(filepath.Join(bin, "postgres"), "-D", filepath.Join(dir, "data"), "-p", strconv.Itoa(s.port),
 		"-k", dir, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "synchronous_commit=off",
@@ -91,6 +91,31 @@ func Start(t testing.TB) *Server {
 	})
 	s.await(t, log.Name())
 	return s
+}
+
+// template returns a fresh cluster to copy: making one takes longer than all the rest, so it is made once for
+// each version and user and kept in the folder for temporary files.
+func template(t testing.TB, bin string) string {
+	t.Helper()
+	path := filepath.Join(os.TempDir(), fmt.Sprintf("holdfast-pg-template-%s-%d",
+		strings.ReplaceAll(strings.Trim(bin, "/"), "/", "-"), os.Geteuid()))
+	if _, err := os.Stat(filepath.Join(path, "PG_VERSION")); err == nil {
+		return path
+	}
+	dir, err := os.MkdirTemp("", "holdfast-pg-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	made := filepath.Join(dir, "data")
+	run(t, unprivileged(t, dir), filepath.Join(bin, "initdb"), "-D", made, "-U", "holdfast", "-A", "trust",
+		"-E", "UTF8", "--no-sync", "--locale=C")
+	if err := os.Rename(made, path); err != nil {
+		if _, there := os.Stat(filepath.Join(path, "PG_VERSION")); there != nil { // else another test was faster
+			t.Fatal(err)
+		}
+	}
+	return path
 }
 
 func (s *Server) url(database string) string {
