@@ -1,40 +1,31 @@
 // Package db runs a test on every database engine that the cloud supports: SQLite in a file, and a real
-// PostgreSQL server that it starts on a free port for the life of the test binary's first use.
+// PostgreSQL server.
 //
-// PostgreSQL is required: a machine without it fails the test with the one line that installs it.
+// The server is the one named by HOLDFAST_TEST_POSTGRES (testenv/cmd/withpg starts one for a whole test run),
+// else one of its own. PostgreSQL is required: without it a test fails with the line that installs it.
 package db
 
 import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
-	"net"
+	"net/url"
 	"os"
-	"os/exec"
-	"os/user"
 	"path/filepath"
-	"sort"
-	"strconv"
-	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 
 	"holdfast/cloud/store"
 	"holdfast/shared/id"
+	"holdfast/testenv/pg"
 )
 
 // Each runs fn as a subtest on SQLite and on PostgreSQL, each time with a new, migrated, empty database.
 func Each(t *testing.T, fn func(t *testing.T, d *store.DB)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) { fn(t, SQLite(t)) })
-	t.Run("postgres", func(t *testing.T) {
-		server := Start(t)
-		fn(t, open(t, server.Database(t)))
-	})
+	t.Run("postgres", func(t *testing.T) { fn(t, open(t, Postgres(t))) })
 }
 
 // SQLite returns a new, migrated, empty SQLite database in a temporary folder.
@@ -57,161 +48,47 @@ func open(t testing.TB, location string) *store.DB {
 	return d
 }
 
-// Server is a running PostgreSQL server without durability, on loopback.
-type Server struct{ port int }
-
-// Start starts a PostgreSQL server that ends with the test.
-func Start(t testing.TB) *Server {
+// Postgres returns a URL of a new, empty schema on a PostgreSQL server, which is dropped with the test: to the
+// cloud it is a database of its own, and it is made in a hundredth of the time.
+func Postgres(t testing.TB) string {
 	t.Helper()
-	bin := binaries(t)
-	dir, err := os.MkdirTemp("", "holdfast-pg-*")
-	if err != nil {
-		t.Fatal(err)
+	server := os.Getenv("HOLDFAST_TEST_POSTGRES")
+	if server == "" {
+		s, err := pg.Start(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := s.Stop(); err != nil {
+				t.Error(err)
+			}
+		})
+		server = s.URL
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	attr := unprivileged(t, dir)
-	run(t, attr, "cp", "-a", template(t, bin), filepath.Join(dir, "data"))
-	s := &Server{port: freePort(t)}
-	cmd := exec.Command(filepath.Join(bin, "postgres"), "-D", filepath.Join(dir, "data"), "-p", strconv.Itoa(s.port),
-		"-k", dir, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "synchronous_commit=off",
-		"-c", "full_page_writes=off", "-c", "shared_buffers=32MB", "-c", "max_connections=60")
-	cmd.SysProcAttr, cmd.Dir = attr, dir
-	log, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
+	name := "t" + string(id.New[id.Org]())[4:]
+	if err := exec(t.Context(), server, "CREATE SCHEMA "+name); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGINT) // fast shutdown
-		_ = cmd.Wait()
-		_ = log.Close()
+		if err := exec(context.Background(), server, "DROP SCHEMA "+name+" CASCADE"); err != nil {
+			t.Error(err)
+		}
 	})
-	s.await(t, log.Name())
-	return s
-}
-
-// template returns a fresh cluster to copy: making one takes longer than all the rest, so it is made once for
-// each version and user and kept in the folder for temporary files.
-func template(t testing.TB, bin string) string {
-	t.Helper()
-	path := filepath.Join(os.TempDir(), fmt.Sprintf("holdfast-pg-template-%s-%d",
-		strings.ReplaceAll(strings.Trim(bin, "/"), "/", "-"), os.Geteuid()))
-	if _, err := os.Stat(filepath.Join(path, "PG_VERSION")); err == nil {
-		return path
-	}
-	dir, err := os.MkdirTemp("", "holdfast-pg-*")
+	u, err := url.Parse(server)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	made := filepath.Join(dir, "data")
-	run(t, unprivileged(t, dir), filepath.Join(bin, "initdb"), "-D", made, "-U", "holdfast", "-A", "trust",
-		"-E", "UTF8", "--no-sync", "--locale=C")
-	if err := os.Rename(made, path); err != nil {
-		if _, there := os.Stat(filepath.Join(path, "PG_VERSION")); there != nil { // else another test was faster
-			t.Fatal(err)
-		}
-	}
-	return path
+	q := u.Query()
+	q.Set("search_path", name)
+	u.RawQuery = q.Encode()
+	return u.String()
 }
 
-func (s *Server) url(database string) string {
-	return fmt.Sprintf("postgres://holdfast@127.0.0.1:%d/%s?sslmode=disable", s.port, database)
-}
-
-func (s *Server) await(t testing.TB, log string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := ping(ctx, s.url("postgres"))
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			text, _ := os.ReadFile(log)
-			t.Fatalf("PostgreSQL did not start: %v\n%s", err, text)
-		}
-	}
-}
-
-func ping(ctx context.Context, url string) error {
-	pool, err := sql.Open("pgx", url)
+func exec(ctx context.Context, server, statement string) error {
+	pool, err := sql.Open("pgx", server)
 	if err != nil {
 		return err
 	}
-	return errors.Join(pool.PingContext(ctx), pool.Close())
-}
-
-// Database creates an empty database and returns its URL.
-func (s *Server) Database(t testing.TB) string {
-	t.Helper()
-	name := "t" + string(id.New[id.Org]())[4:]
-	pool, err := sql.Open("pgx", s.url("postgres"))
-	if err == nil {
-		_, err = pool.ExecContext(t.Context(), "CREATE DATABASE "+name)
-		err = errors.Join(err, pool.Close())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s.url(name)
-}
-
-func binaries(t testing.TB) string {
-	t.Helper()
-	dirs, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
-	if len(dirs) > 0 {
-		sort.Strings(dirs)
-		return filepath.Dir(dirs[len(dirs)-1])
-	}
-	path, err := exec.LookPath("postgres")
-	if err != nil {
-		t.Fatal("PostgreSQL is not installed: run  apt-get install -y postgresql")
-	}
-	return filepath.Dir(path)
-}
-
-// unprivileged gives dir to a user that PostgreSQL accepts: it refuses to run as root.
-func unprivileged(t testing.TB, dir string) *syscall.SysProcAttr {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		return nil
-	}
-	who, err := user.Lookup("nobody")
-	if err != nil {
-		t.Fatal(err)
-	}
-	uid, _ := strconv.Atoi(who.Uid)
-	gid, _ := strconv.Atoi(who.Gid)
-	if err := os.Chown(dir, uid, gid); err != nil {
-		t.Fatal(err)
-	}
-	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
-}
-
-func run(t testing.TB, attr *syscall.SysProcAttr, name string, args ...string) {
-	t.Helper()
-	cmd := exec.Command(name, args...)
-	cmd.SysProcAttr, cmd.Dir = attr, "/"
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", name, err, out)
-	}
-}
-
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
+	_, err = pool.ExecContext(ctx, statement)
+	return errors.Join(err, pool.Close())
 }
