@@ -62,14 +62,8 @@ type Answer struct {
 	wire.LiveAnswer
 }
 
-// Refusal is an error for the viewer, in words, with a wire.Reply code.
-type Refusal struct {
-	Code string
-	Text string
-}
-
-// Error returns the sentence.
-func (r *Refusal) Error() string { return r.Text }
+// Offline is the code of a Failure when the site's agent can't be asked.
+const Offline wire.FailureCode = "offline"
 
 type session struct {
 	id     id.Session
@@ -146,18 +140,18 @@ func (b *Broker) list() []session {
 	return out
 }
 
-// Offer passes a wish on to the agent and returns its answer. The error is a *Refusal when the viewer should
+// Offer passes a wish on to the agent and returns its answer. The error is a *wire.Failure when the viewer should
 // read it.
 func (b *Broker) Offer(ctx context.Context, v Viewer, p Place, w Wish) (Answer, error) {
 	switch {
 	case len(w.SDP) == 0 || len(w.SDP) > b.cfg.MaxSDP:
-		return Answer{}, &Refusal{Code: "refused", Text: fmt.Sprintf("The offer has %d bytes, want 1 to %d.", len(w.SDP), b.cfg.MaxSDP)}
+		return Answer{}, wire.Fail(wire.FailedRefused, "The offer has %d bytes, want 1 to %d.", len(w.SDP), b.cfg.MaxSDP)
 	case p.Agent == "":
-		return Answer{}, &Refusal{Code: "offline", Text: "No agent is enrolled at this site yet. Add one in the site's settings."}
+		return Answer{}, wire.Fail(Offline, "No agent is enrolled at this site yet. Add one in the site's settings.")
 	}
 	s := session{id: id.New[id.Session](), place: p, viewer: v, began: time.Now(), replay: w.FromUs > 0}
 	if !b.admit(s) {
-		return Answer{}, &Refusal{Code: "busy", Text: "Too many views of this site are open. Close one and try again."}
+		return Answer{}, wire.Fail(wire.FailedBusy, "Too many views of this site are open. Close one and try again.")
 	}
 	offer := wire.LiveOffer{
 		Session: s.id, Camera: p.Camera, Stream: w.Stream, Width: w.Width, SDP: w.SDP, Codecs: w.Codecs,
@@ -174,21 +168,21 @@ func (b *Broker) Offer(ctx context.Context, v Viewer, p Place, w Wish) (Answer, 
 // Still fetches one key frame.
 func (b *Broker) Still(ctx context.Context, p Place, atUs int64) (wire.StillReply, []byte, error) {
 	if p.Agent == "" {
-		return wire.StillReply{}, nil, &Refusal{Code: "offline", Text: "No agent is enrolled at this site yet."}
+		return wire.StillReply{}, nil, wire.Fail(Offline, "No agent is enrolled at this site yet.")
 	}
 	var reply wire.StillReply
 	payload, err := b.ask(ctx, p.Agent, wire.CmdStill, wire.StillOrder{Camera: p.Camera, AtUs: atUs}, &reply)
 	return reply, payload, err
 }
 
-// ask sends a command and decodes its reply; what the agent refuses becomes a *Refusal.
+// ask sends a command and decodes its reply; what the agent refuses becomes a *wire.Failure.
 func (b *Broker) ask(ctx context.Context, agent id.Agent, typ wire.CommandType, body, into any) ([]byte, error) {
 	reply, payload, err := b.agents.Command(ctx, agent, typ, body)
 	if err != nil {
 		return nil, err
 	}
 	if reply.Error != "" {
-		return nil, &Refusal{Code: reply.Code, Text: reply.Error}
+		return nil, &wire.Failure{Code: reply.Code, Text: reply.Error}
 	}
 	if into != nil {
 		if err := json.Unmarshal(reply.Body, into); err != nil {

@@ -80,7 +80,7 @@ func TestRefusalsKeepTheirWords(t *testing.T) {
 	agent := &farAgent{refuse: &wire.Reply{Error: "The camera sends H.265.", Code: "codec"}}
 	b := New(Config{PerSite: 1}, agent, always, slog.New(slog.DiscardHandler))
 	p := place()
-	var r *Refusal
+	var r *wire.Failure
 	if _, err := b.Offer(t.Context(), viewer(), p, Wish{SDP: "v=0"}); !errors.As(err, &r) || r.Code != "codec" || r.Text != "The camera sends H.265." {
 		t.Fatalf("Offer = %v", err)
 	}
