@@ -1,0 +1,57 @@
+# Holdfast. Two commands do all set-up on a fresh Debian or Ubuntu machine with Go and Node:
+#   make demo    three sites with moving pictures on http://localhost:8080
+#   make test    everything that CI runs
+SHELL := /bin/bash
+GO    ?= go
+TOOL  := $(GO) tool -modfile=testenv/tools/go.mod
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+PORTAL_SOURCES := $(shell find cloud/portal -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.go' 2>/dev/null)
+
+.PHONY: help demo test lint bench e2e dist screenshots portal unit cross setup
+
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup:
+	@testenv/scripts/setup.sh
+
+portal: cloud/portal/dist/index.html
+
+cloud/portal/node_modules/.package-lock.json: cloud/portal/package.json cloud/portal/package-lock.json
+	cd cloud/portal && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.package-lock.json
+
+cloud/portal/dist/index.html: cloud/portal/node_modules/.package-lock.json $(PORTAL_SOURCES)
+	cd cloud/portal && npm run --silent build && touch dist/index.html
+
+demo: setup portal ## three sites with fake cameras, a cloud and the portal (FOR=2m ends by itself)
+	$(GO) run ./testenv/cmd/demo $(if $(FOR),--for $(FOR))
+
+test: setup portal lint unit cross ## everything that CI runs
+
+unit: setup portal
+	$(GO) run ./testenv/cmd/withpg $(GO) test -timeout 15m ./...
+	cd cloud/portal && npm run --silent test
+
+lint: ## golangci-lint and the portal's type check; known vulnerabilities where the database can be reached
+	$(TOOL) golangci-lint run
+	testenv/scripts/vuln.sh "$(TOOL) govulncheck"
+
+e2e: setup portal ## the browser tests alone
+	$(GO) run ./testenv/cmd/withpg $(GO) test -count=1 -timeout 10m -v ./testenv/e2e/...
+
+bench: setup portal ## figures as "name: value unit"
+	$(GO) run ./testenv/bench
+
+cross: ## builds for every system that is supported
+	for t in linux/amd64 linux/arm64 windows/amd64; do \
+	  CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} $(GO) build -o /dev/null ./agent/... ./shared/... || exit 1; \
+	done
+	for t in linux/amd64 linux/arm64; do \
+	  CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} $(GO) build -o /dev/null ./cloud/... || exit 1; \
+	done
+
+dist: portal ## binaries for linux amd64/arm64 and windows amd64, and the deb, in dist/
+	VERSION=$(VERSION) installer/dist.sh
+
+screenshots: setup portal ## the README's pictures, taken from the running demo
+	$(GO) run ./testenv/cmd/screenshots
