@@ -1,16 +1,17 @@
 // Package live is the broker between a browser and an agent: it passes offer and answer on, hands out ICE
-// servers, remembers who watches what, and ends what may no longer be watched.
+// servers, and remembers which sessions are open and where.
 //
-// It owns live sessions as the cloud sees them. It promises that a session dies within a minute of its
-// viewer's right to it. It never sees a picture: media goes from the agent to the browser.
+// It owns live sessions as the cloud sees them; the agent's heartbeats say which of them are still there. It
+// promises that closing a session reaches the agent. It decides nothing about rights (the door does), and it
+// never sees a picture: media goes from the agent to the browser.
 package live
 
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,11 +21,10 @@ import (
 
 // Config bounds the broker.
 type Config struct {
-	ICE      []wire.ICEServer // STUN and TURN servers for both ends
-	Recheck  time.Duration    // how often rights are looked at again; 0 means 20 s
-	MaxSDP   int              // bytes of an offer; 0 means 64 KiB
-	PerSite  int              // sessions of one site; 0 means 64
-	Lifetime time.Duration    // a session older than this is forgotten; 0 means 12 h
+	ICE     []wire.ICEServer // STUN and TURN servers for both ends
+	MaxSDP  int              // bytes of an offer; 0 means 64 KiB
+	PerSite int              // sessions of one site; 0 means 64
+	Settle  time.Duration    // a session that the agent does not report after this has ended; 0 means 45 s
 }
 
 // Agents is how commands reach an agent.
@@ -35,143 +35,78 @@ type Agents interface {
 
 // Place says where a camera is.
 type Place struct {
-	Org    id.Org
 	Site   id.Site
 	Agent  id.Agent // empty when no agent is enrolled
 	Camera id.Camera
-}
-
-// Viewer is somebody who watches; Token is what the rights are checked by.
-type Viewer struct {
-	Person  id.Person
-	Session id.Session // of the portal
-}
-
-// Wish is what a viewer asks for.
-type Wish struct {
-	SDP    string
-	Stream id.StreamKind // empty: the agent chooses
-	Width  int           // device pixels of the tile
-	Codecs []string      // "h264", "h265"
-	FromUs int64         // above 0: playback from there
-}
-
-// Answer is the agent's answer and the session it opened.
-type Answer struct {
-	Session id.Session
-	wire.LiveAnswer
 }
 
 // Offline is the code of a Failure when the site's agent can't be asked.
 const Offline wire.FailureCode = "offline"
 
 type session struct {
-	id     id.Session
-	place  Place
-	viewer Viewer
-	began  time.Time
-	replay bool
+	place Place
+	began time.Time
 }
 
 // Broker holds the sessions of this replica.
 type Broker struct {
-	cfg     Config
-	agents  Agents
-	allowed func(ctx context.Context, v Viewer, p Place, playback bool) bool
-	log     *slog.Logger
+	cfg    Config
+	agents Agents
+	log    *slog.Logger
 
 	mu       sync.Mutex
 	sessions map[id.Session]session
 }
 
-// New returns a Broker. allowed says whether a viewer may (still) watch a place; it is asked again and again
-// while the session lasts.
-func New(cfg Config, agents Agents, allowed func(context.Context, Viewer, Place, bool) bool, log *slog.Logger) *Broker {
-	if cfg.Recheck == 0 {
-		cfg.Recheck = 20 * time.Second
-	}
+// New returns a Broker.
+func New(cfg Config, agents Agents, log *slog.Logger) *Broker {
 	if cfg.MaxSDP == 0 {
 		cfg.MaxSDP = 64 << 10
 	}
 	if cfg.PerSite == 0 {
 		cfg.PerSite = 64
 	}
-	if cfg.Lifetime == 0 {
-		cfg.Lifetime = 12 * time.Hour
+	if cfg.Settle == 0 {
+		cfg.Settle = 45 * time.Second
 	}
-	return &Broker{cfg: cfg, agents: agents, allowed: allowed, log: log, sessions: map[id.Session]session{}}
+	return &Broker{cfg: cfg, agents: agents, log: log, sessions: map[id.Session]session{}}
 }
 
 // ICE returns the ICE servers for a browser.
 func (b *Broker) ICE() []wire.ICEServer { return b.cfg.ICE }
 
-// Run looks at rights again and again until ctx ends.
-func (b *Broker) Run(ctx context.Context) error {
-	tick := time.NewTicker(b.cfg.Recheck)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			b.recheck(ctx)
-		}
-	}
-}
-
-func (b *Broker) recheck(ctx context.Context) {
-	for _, s := range b.list() {
-		old := time.Since(s.began) > b.cfg.Lifetime
-		if !old && b.allowed(ctx, s.viewer, s.place, s.replay) {
-			continue
-		}
-		b.log.Info("live session ends: the right to it is gone", "session", s.id, "camera", s.place.Camera)
-		b.drop(ctx, s)
-	}
-}
-
-func (b *Broker) list() []session {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	out := make([]session, 0, len(b.sessions))
-	for _, s := range b.sessions {
-		out = append(out, s)
-	}
-	return out
-}
-
-// Offer passes a wish on to the agent and returns its answer. The error is a *wire.Failure when the viewer should
-// read it.
-func (b *Broker) Offer(ctx context.Context, v Viewer, p Place, w Wish) (Answer, error) {
+// Offer passes an offer on to the agent and returns its answer; offer.Session names the session. The error is a
+// *wire.Failure when the viewer should read it.
+func (b *Broker) Offer(ctx context.Context, p Place, offer wire.LiveOffer) (wire.LiveAnswer, error) {
 	switch {
-	case len(w.SDP) == 0 || len(w.SDP) > b.cfg.MaxSDP:
-		return Answer{}, wire.Fail(wire.FailedRefused, "The offer has %d bytes, want 1 to %d.", len(w.SDP), b.cfg.MaxSDP)
+	case len(offer.SDP) == 0 || len(offer.SDP) > b.cfg.MaxSDP:
+		return wire.LiveAnswer{}, wire.Fail(wire.FailedRefused, "The offer has %d bytes, want 1 to %d.", len(offer.SDP), b.cfg.MaxSDP)
 	case p.Agent == "":
-		return Answer{}, wire.Fail(Offline, "No agent is enrolled at this site yet. Add one in the site's settings.")
+		return wire.LiveAnswer{}, noAgent()
+	case !b.admit(offer.Session, session{place: p, began: time.Now()}):
+		return wire.LiveAnswer{}, wire.Fail(wire.FailedBusy, "Too many views of this site are open. Close one and try again.")
 	}
-	s := session{id: id.New[id.Session](), place: p, viewer: v, began: time.Now(), replay: w.FromUs > 0}
-	if !b.admit(s) {
-		return Answer{}, wire.Fail(wire.FailedBusy, "Too many views of this site are open. Close one and try again.")
-	}
-	offer := wire.LiveOffer{
-		Session: s.id, Camera: p.Camera, Stream: w.Stream, Width: w.Width, SDP: w.SDP, Codecs: w.Codecs,
-		ICE: b.cfg.ICE, FromUs: w.FromUs,
-	}
+	offer.Camera, offer.ICE = p.Camera, b.cfg.ICE
 	var answer wire.LiveAnswer
 	if _, err := b.ask(ctx, p.Agent, wire.CmdLiveOffer, offer, &answer); err != nil {
-		b.forget(s.id)
-		return Answer{}, err
+		b.forget(offer.Session)
+		return wire.LiveAnswer{}, err
 	}
-	return Answer{Session: s.id, LiveAnswer: answer}, nil
+	return answer, nil
 }
 
-// Still fetches one key frame.
-func (b *Broker) Still(ctx context.Context, p Place, atUs int64) (wire.StillReply, []byte, error) {
+func noAgent() error {
+	return wire.Fail(Offline, "No agent is enrolled at this site yet. Add one in the site's settings.")
+}
+
+// Still fetches one key frame as Annex B.
+func (b *Broker) Still(ctx context.Context, p Place, order wire.StillOrder) (wire.StillReply, []byte, error) {
 	if p.Agent == "" {
-		return wire.StillReply{}, nil, wire.Fail(Offline, "No agent is enrolled at this site yet.")
+		return wire.StillReply{}, nil, noAgent()
 	}
+	order.Camera = p.Camera
 	var reply wire.StillReply
-	payload, err := b.ask(ctx, p.Agent, wire.CmdStill, wire.StillOrder{Camera: p.Camera, AtUs: atUs}, &reply)
+	payload, err := b.ask(ctx, p.Agent, wire.CmdStill, order, &reply)
 	return reply, payload, err
 }
 
@@ -192,19 +127,13 @@ func (b *Broker) ask(ctx context.Context, agent id.Agent, typ wire.CommandType, 
 	return payload, nil
 }
 
-func (b *Broker) admit(s session) bool {
+func (b *Broker) admit(sid id.Session, s session) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	n := 0
-	for _, other := range b.sessions {
-		if other.place.Site == s.place.Site {
-			n++
-		}
-	}
-	if n >= b.cfg.PerSite {
+	if _, taken := b.sessions[sid]; taken || b.watching(s.place.Site) >= b.cfg.PerSite {
 		return false
 	}
-	b.sessions[s.id] = s
+	b.sessions[sid] = s
 	return true
 }
 
@@ -214,29 +143,40 @@ func (b *Broker) forget(sid id.Session) {
 	delete(b.sessions, sid)
 }
 
-// ErrUnknown says that there is no such session of this viewer.
-var ErrUnknown = errors.New("no such live session")
+// Open reports whether a session has not ended yet, as far as is known.
+func (b *Broker) Open(sid id.Session) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, ok := b.sessions[sid]
+	return ok
+}
 
-// Close ends a viewer's own session.
-func (b *Broker) Close(ctx context.Context, v Viewer, sid id.Session) error {
+// Close ends a session; no error if it ended already. An agent that can't be reached is told nothing: its
+// viewers' sessions end with their own connection.
+func (b *Broker) Close(ctx context.Context, sid id.Session) error {
 	b.mu.Lock()
 	s, ok := b.sessions[sid]
+	delete(b.sessions, sid)
 	b.mu.Unlock()
-	if !ok || s.viewer.Person != v.Person {
-		return ErrUnknown
+	if !ok {
+		return nil
 	}
-	b.drop(ctx, s)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if _, err := b.ask(ctx, s.place.Agent, wire.CmdLiveClose, wire.LiveClose{Session: sid}, nil); err != nil {
+		return fmt.Errorf("close live session: %w", err)
+	}
 	return nil
 }
 
-// drop forgets a session and tells the agent. An agent that can't be reached ends it by itself: without a
-// session to the cloud nobody answers for it.
-func (b *Broker) drop(ctx context.Context, s session) {
-	b.forget(s.id)
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	if _, err := b.ask(ctx, s.place.Agent, wire.CmdLiveClose, wire.LiveClose{Session: s.id}, nil); err != nil {
-		b.log.Debug("tell agent that a live session ended", "session", s.id, "error", err)
+// Reported takes from a heartbeat which sessions an agent has; the others of that agent have ended.
+func (b *Broker) Reported(agent id.Agent, open []id.Session) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for sid, s := range b.sessions {
+		if s.place.Agent == agent && time.Since(s.began) > b.cfg.Settle && !slices.Contains(open, sid) {
+			delete(b.sessions, sid)
+		}
 	}
 }
 
@@ -244,6 +184,10 @@ func (b *Broker) drop(ctx context.Context, s session) {
 func (b *Broker) Watching(site id.Site) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.watching(site)
+}
+
+func (b *Broker) watching(site id.Site) int {
 	n := 0
 	for _, s := range b.sessions {
 		if s.place.Site == site {

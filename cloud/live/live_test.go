@@ -6,8 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,7 +16,6 @@ import (
 
 // farAgent answers commands as an agent would.
 type farAgent struct {
-	mu     sync.Mutex
 	opened []wire.LiveOffer
 	closed []id.Session
 	refuse *wire.Reply
@@ -26,8 +23,6 @@ type farAgent struct {
 }
 
 func (a *farAgent) Command(_ context.Context, _ id.Agent, typ wire.CommandType, body any) (wire.Reply, []byte, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	switch {
 	case a.down != nil:
 		return wire.Reply{}, nil, a.down
@@ -43,106 +38,108 @@ func (a *farAgent) Command(_ context.Context, _ id.Agent, typ wire.CommandType, 
 		a.closed = append(a.closed, b.Session)
 		return wire.Reply{Body: json.RawMessage("{}")}, nil, nil
 	case wire.StillOrder:
-		text, err := json.Marshal(wire.StillReply{Codec: "avc1.42001f", AtUs: 7})
-		return wire.Reply{Body: text}, []byte("frame"), err
+		text, err := json.Marshal(wire.StillReply{Codec: "avc1.42001f", AtUs: b.AtUs})
+		return wire.Reply{Body: text}, []byte(b.Camera), err
 	}
-	return wire.Reply{Error: "unknown " + string(typ), Code: "refused"}, nil, nil
+	return wire.Reply{Error: "unknown " + string(typ), Code: wire.FailedRefused}, nil, nil
 }
 
 func place() Place {
-	return Place{Org: id.New[id.Org](), Site: id.New[id.Site](), Agent: id.New[id.Agent](), Camera: id.New[id.Camera]()}
+	return Place{Site: id.New[id.Site](), Agent: id.New[id.Agent](), Camera: id.New[id.Camera]()}
 }
 
-func viewer() Viewer { return Viewer{Person: id.New[id.Person](), Session: id.New[id.Session]()} }
-
-func always(context.Context, Viewer, Place, bool) bool { return true }
+func offer() wire.LiveOffer {
+	return wire.LiveOffer{Session: id.New[id.Session](), SDP: "v=0", FromUs: 5}
+}
 
 func TestOfferAndClose(t *testing.T) {
 	agent := &farAgent{}
-	b := New(Config{}, agent, always, slog.New(slog.DiscardHandler))
-	v, p := viewer(), place()
-	got, err := b.Offer(t.Context(), v, p, Wish{SDP: "v=0", FromUs: 5})
-	if err != nil || got.SDP != "answer to v=0" || agent.opened[0].FromUs != 5 || agent.opened[0].Session != got.Session {
+	b := New(Config{ICE: []wire.ICEServer{{URLs: []string{"stun:stun.example.com"}}}}, agent, slog.New(slog.DiscardHandler))
+	p, o := place(), offer()
+	got, err := b.Offer(t.Context(), p, o)
+	if err != nil || got.SDP != "answer to v=0" {
 		t.Fatalf("Offer = %+v, %v", got, err)
 	}
-	if err := b.Close(t.Context(), viewer(), got.Session); !errors.Is(err, ErrUnknown) {
-		t.Fatalf("somebody else closed the session: %v", err)
+	if sent := agent.opened[0]; sent.FromUs != 5 || sent.Session != o.Session || sent.Camera != p.Camera || len(sent.ICE) != 1 {
+		t.Fatalf("the agent got %+v", sent)
 	}
-	if b.Watching(p.Site) != 1 {
-		t.Fatal("the session is gone")
+	if !b.Open(o.Session) || b.Watching(p.Site) != 1 {
+		t.Fatal("the session is not open")
 	}
-	if err := b.Close(t.Context(), v, got.Session); err != nil || len(agent.closed) != 1 || b.Watching(p.Site) != 0 {
-		t.Fatalf("Close = %v, the agent heard %v", err, agent.closed)
+	if _, err := b.Offer(t.Context(), p, o); err == nil {
+		t.Fatal("one session was opened twice")
+	}
+	for range 2 {
+		if err := b.Close(t.Context(), o.Session); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(agent.closed) != 1 || b.Open(o.Session) {
+		t.Fatalf("the agent heard %v", agent.closed)
 	}
 }
 
-func TestRefusalsKeepTheirWords(t *testing.T) {
-	agent := &farAgent{refuse: &wire.Reply{Error: "The camera sends H.265.", Code: "codec"}}
-	b := New(Config{PerSite: 1}, agent, always, slog.New(slog.DiscardHandler))
+func TestFailuresKeepTheirWords(t *testing.T) {
+	agent := &farAgent{refuse: &wire.Reply{Error: "The camera sends H.265.", Code: wire.FailedCodec}}
+	b := New(Config{PerSite: 1}, agent, slog.New(slog.DiscardHandler))
 	p := place()
-	var r *wire.Failure
-	if _, err := b.Offer(t.Context(), viewer(), p, Wish{SDP: "v=0"}); !errors.As(err, &r) || r.Code != "codec" || r.Text != "The camera sends H.265." {
-		t.Fatalf("Offer = %v", err)
+	want := func(name string, p Place, o wire.LiveOffer, code wire.FailureCode) {
+		t.Helper()
+		var f *wire.Failure
+		if _, err := b.Offer(t.Context(), p, o); !errors.As(err, &f) || f.Code != code {
+			t.Errorf("%s: %v, want code %s", name, err, code)
+		}
 	}
+	want("refused by the agent", p, offer(), wire.FailedCodec)
 	if b.Watching(p.Site) != 0 {
 		t.Fatal("a refused session is counted")
 	}
-	if _, err := b.Offer(t.Context(), viewer(), p, Wish{SDP: strings.Repeat("x", 65<<10)}); !errors.As(err, &r) || r.Code != "refused" {
-		t.Fatalf("a large offer: %v", err)
-	}
+	large := offer()
+	large.SDP = strings.Repeat("x", 65<<10)
+	want("a large offer", p, large, wire.FailedRefused)
+	want("a site without agent", Place{Site: p.Site}, offer(), Offline)
 	agent.refuse = nil
-	if _, err := b.Offer(t.Context(), viewer(), p, Wish{SDP: "v=0"}); err != nil {
+	if _, err := b.Offer(t.Context(), p, offer()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Offer(t.Context(), viewer(), p, Wish{SDP: "v=0"}); !errors.As(err, &r) || r.Code != "busy" {
-		t.Fatalf("one more than the site takes: %v", err)
-	}
-	p.Agent = ""
-	if _, err := b.Offer(t.Context(), viewer(), p, Wish{SDP: "v=0"}); !errors.As(err, &r) || r.Code != "offline" {
-		t.Fatalf("a site without agent: %v", err)
-	}
-	down := errors.New("gone since noon")
-	agent.down = down
-	if _, err := b.Offer(t.Context(), viewer(), place(), Wish{SDP: "v=0"}); !errors.Is(err, down) {
+	want("one more than the site takes", p, offer(), wire.FailedBusy)
+	agent.down = errors.New("gone since noon")
+	if _, err := b.Offer(t.Context(), place(), offer()); !errors.Is(err, agent.down) {
 		t.Fatalf("an agent that is offline: %v", err)
 	}
 }
 
-func TestASessionDiesWithItsRight(t *testing.T) {
+func TestHeartbeatsSayWhichSessionsEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		agent := &farAgent{}
-		var may atomic.Bool
-		may.Store(true)
-		b := New(Config{}, agent, func(context.Context, Viewer, Place, bool) bool { return may.Load() }, slog.New(slog.DiscardHandler))
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- b.Run(ctx) }()
-		got, err := b.Offer(ctx, viewer(), place(), Wish{SDP: "v=0"})
-		if err != nil {
-			t.Fatal(err)
+		b := New(Config{}, &farAgent{}, slog.New(slog.DiscardHandler))
+		p, stays, ends := place(), offer(), offer()
+		for _, o := range []wire.LiveOffer{stays, ends} {
+			if _, err := b.Offer(t.Context(), p, o); err != nil {
+				t.Fatal(err)
+			}
 		}
-		<-time.After(59 * time.Second)
-		synctest.Wait()
-		if len(agent.closed) != 0 {
-			t.Fatal("a session that is allowed was closed")
+		b.Reported(p.Agent, nil) // before the sessions can have reached a heartbeat
+		if !b.Open(ends.Session) {
+			t.Fatal("a session that has just begun was forgotten")
 		}
-		may.Store(false)
-		<-time.After(59 * time.Second)
-		synctest.Wait()
-		if len(agent.closed) != 1 || agent.closed[0] != got.Session {
-			t.Fatalf("closed %v within a minute of the right's end, want %v", agent.closed, got.Session)
-		}
-		cancel()
-		if err := <-done; err != nil {
-			t.Fatal(err)
+		<-time.After(time.Minute)
+		b.Reported(id.New[id.Agent](), nil)
+		b.Reported(p.Agent, []id.Session{stays.Session})
+		if !b.Open(stays.Session) || b.Open(ends.Session) {
+			t.Fatalf("open: %v %v, want the first alone", b.Open(stays.Session), b.Open(ends.Session))
 		}
 	})
 }
 
 func TestStill(t *testing.T) {
-	b := New(Config{}, &farAgent{}, always, slog.New(slog.DiscardHandler))
-	reply, frame, err := b.Still(t.Context(), place(), 0)
-	if err != nil || reply.AtUs != 7 || string(frame) != "frame" {
+	b := New(Config{}, &farAgent{}, slog.New(slog.DiscardHandler))
+	p := place()
+	reply, frame, err := b.Still(t.Context(), p, wire.StillOrder{AtUs: 7})
+	if err != nil || reply.AtUs != 7 || string(frame) != string(p.Camera) {
 		t.Fatalf("Still = %+v, %q, %v", reply, frame, err)
+	}
+	var f *wire.Failure
+	if _, _, err := b.Still(t.Context(), Place{}, wire.StillOrder{}); !errors.As(err, &f) || f.Code != Offline {
+		t.Fatalf("a site without agent: %v", err)
 	}
 }
