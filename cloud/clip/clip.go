@@ -37,10 +37,13 @@ type Agents interface {
 }
 
 // Refusal is an error for the person who asked, in words.
-type Refusal struct{ Text string }
+type Refusal struct{ Code, Text string }
 
 // Error returns the sentence.
 func (r *Refusal) Error() string { return r.Text }
+
+// Refusal returns code and sentence, for the door.
+func (r *Refusal) Refusal() (code, text string) { return r.Code, r.Text }
 
 // Room holds no state of its own: all is in the store.
 type Room struct {
@@ -87,12 +90,12 @@ func (r *Room) Create(ctx context.Context, org id.Org, w Wish) (clips.Clip, erro
 	length := time.Duration(w.EndUs-w.StartUs) * time.Microsecond
 	switch {
 	case length < 100*time.Millisecond:
-		return clips.Clip{}, &Refusal{"The clip would be empty: choose an end after the start."}
+		return clips.Clip{}, &Refusal{"invalid", "The clip would be empty: choose an end after the start."}
 	case length > r.cfg.MaxLength:
-		return clips.Clip{}, &Refusal{fmt.Sprintf("The clip would be %v long; at most %v are kept in one. Choose a shorter range.",
+		return clips.Clip{}, &Refusal{"invalid", fmt.Sprintf("The clip would be %v long; at most %v are kept in one. Choose a shorter range.",
 			length.Round(time.Second), r.cfg.MaxLength)}
 	case w.StartUs > time.Now().UnixMicro():
-		return clips.Clip{}, &Refusal{"The range lies in the future."}
+		return clips.Clip{}, &Refusal{"invalid", "The range lies in the future."}
 	}
 	c := clips.Clip{
 		ID: id.New[id.Clip](), Org: org, Site: w.Site, Camera: w.Camera, Stream: w.Stream, Title: w.Title, Audio: true,
@@ -201,7 +204,7 @@ func (r *Room) Media(ctx context.Context, scope store.Scope, clip id.Clip) (blob
 		return nil, 0, c, err
 	}
 	if c.State != wire.ClipStored {
-		return nil, 0, c, &Refusal{"The clip is not stored yet: it is " + string(c.State) + "."}
+		return nil, 0, c, &Refusal{"no_video", "The clip is not stored yet: it is " + string(c.State) + "."}
 	}
 	reader, size, err := r.blobs.Open(ctx, key(c))
 	return reader, size, c, err

@@ -23,17 +23,19 @@ const (
 	maxSize = 64 << 30
 )
 
-// ErrGone says that a clip is not wanted any more: the agent drops it.
-var ErrGone = errors.New("the clip is not wanted any more")
+// gone tells the agent to drop the clip.
+func gone() error { return wire.Refuse(wire.RefusedGone, "the clip is not wanted any more") }
+
+func malformed(format string, args ...any) error { return wire.Refuse(wire.RefusedMalformed, format, args...) }
 
 // own returns a clip of the agent's own site; another site's is as unknown as none.
 func (r *Room) own(ctx context.Context, ref agents.Ref, clip id.Clip) (clips.Clip, error) {
 	c, err := clips.Get(ctx, r.db.Read(), ref.Scope(), clip)
 	if errors.Is(err, store.ErrNotFound) || (err == nil && c.Site != ref.Site) {
-		return c, ErrGone
+		return c, gone()
 	}
 	if err == nil && (c.State == wire.ClipUnavailable || c.State == wire.ClipLost) {
-		return c, ErrGone
+		return c, gone()
 	}
 	return c, err
 }
@@ -42,15 +44,15 @@ func checkBegin(b wire.ClipBegin) error {
 	parts := (b.Bytes + b.PartBytes - 1) / max(b.PartBytes, 1)
 	switch {
 	case b.Bytes <= 0 || b.Bytes > maxSize:
-		return fmt.Errorf("clip of %d bytes: want 1 to %d", b.Bytes, int64(maxSize))
+		return malformed("clip of %d bytes: want 1 to %d", b.Bytes, int64(maxSize))
 	case b.PartBytes < minPart || b.PartBytes > wire.MaxClipPartBytes:
-		return fmt.Errorf("parts of %d bytes: want %d to %d", b.PartBytes, minPart, wire.MaxClipPartBytes)
+		return malformed("parts of %d bytes: want %d to %d", b.PartBytes, minPart, wire.MaxClipPartBytes)
 	case len(b.SHA256) != sha256.Size:
-		return errors.New("the SHA-256 of the clip is missing")
+		return malformed("the SHA-256 of the clip is missing")
 	case int64(len(b.Parts)) != parts || parts > 10000:
-		return fmt.Errorf("%d parts announced, %d needed", len(b.Parts), parts)
+		return malformed("%d parts announced, %d needed", len(b.Parts), parts)
 	case slices.ContainsFunc(b.Parts, func(p []byte) bool { return len(p) != sha256.Size }):
-		return errors.New("the SHA-256 of a part is missing")
+		return malformed("the SHA-256 of a part is missing")
 	}
 	return nil
 }
@@ -155,10 +157,10 @@ func (r *Room) Part(ctx context.Context, ref agents.Ref, clip id.Clip, number in
 	}
 	parts := announced(c)
 	if c.Upload.Handle == "" || number < 1 || number > len(parts) {
-		return fmt.Errorf("part %d was not announced: begin the upload again", number)
+		return again("part %d was not announced", number)
 	}
 	if err := r.blobs.PutPart(ctx, key(c), c.Upload.Handle, parts[number-1], body); err != nil {
-		return err
+		return refused(err)
 	}
 	sent := min(c.Bytes, c.Sent+parts[number-1].Size)
 	err = r.db.Tx(ctx, func(q store.Querier) error {
@@ -180,15 +182,28 @@ func (r *Room) Complete(ctx context.Context, ref agents.Ref, clip id.Clip, _ wir
 		return nil
 	}
 	if c.Upload.Handle == "" {
-		return errors.New("no upload was begun: begin it again")
+		return again("no upload was begun")
 	}
 	if err := r.blobs.Complete(ctx, key(c), c.Upload.Handle, announced(c)); err != nil {
-		return err
+		return refused(err)
 	}
 	if err := r.verify(ctx, c); err != nil {
-		return err
+		return refused(err)
 	}
 	return r.stored(ctx, c)
+}
+
+// again tells the agent to begin the upload anew.
+func again(format string, args ...any) error {
+	return wire.Refuse(wire.RefusedConflict, format+": begin the upload again", args...)
+}
+
+// refused turns what the agent can mend by beginning anew into a refusal that says so.
+func refused(err error) error {
+	if errors.Is(err, blob.ErrMismatch) || errors.Is(err, blob.ErrUpload) {
+		return again("%v", err)
+	}
+	return err
 }
 
 func (r *Room) stored(ctx context.Context, c clips.Clip) error {
