@@ -26,7 +26,9 @@ const (
 // gone tells the agent to drop the clip.
 func gone() error { return wire.Refuse(wire.RefusedGone, "the clip is not wanted any more") }
 
-func malformed(format string, args ...any) error { return wire.Refuse(wire.RefusedMalformed, format, args...) }
+func malformed(format string, args ...any) error {
+	return wire.Refuse(wire.RefusedMalformed, format, args...)
+}
 
 // own returns a clip of the agent's own site; another site's is as unknown as none.
 func (r *Room) own(ctx context.Context, ref agents.Ref, clip id.Clip) (clips.Clip, error) {

@@ -295,3 +295,21 @@ func one(res sql.Result, err error) error {
 	}
 	return err
 }
+
+// OfEvents returns the clip that shows each of these events, where there is one.
+func OfEvents(ctx context.Context, q store.Querier, scope store.Scope, list []id.Event) (map[id.Event]id.Clip, error) {
+	out := map[id.Event]id.Clip{}
+	for _, e := range list {
+		var c id.Clip
+		err := q.QueryRowContext(ctx, `SELECT id FROM clip WHERE ($1 = '*' OR org = $1) AND event = $2 AND event <> '' AND deleted_us = 0
+			ORDER BY created_us LIMIT 1`, scope.Filter(), e).Scan(&c)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+		case err != nil:
+			return nil, fmt.Errorf("find clip of event: %w", err)
+		default:
+			out[e] = c
+		}
+	}
+	return out, nil
+}
