@@ -15,7 +15,8 @@ import (
 // can't be appended to what went before: other parameters, or another timeline after a jump.
 type Params struct {
 	Tracks  []mp4.Track
-	BFrames bool // frames arrive in decoding order that is not display order
+	BFrames bool  // frames arrive in decoding order that is not display order
+	Run     int64 // on whose timeline the MonoUs of its frames are; 0 is the present run
 }
 
 // Video returns the video track's parameters, or nil when the stream has no video.
@@ -46,9 +47,9 @@ type Frame struct {
 	Track  int      // index into Params.Tracks
 	PTS    int64    // in the track's timescale, on a timeline that never jumps while Params stays
 	DTS    int64    // likewise; equal to PTS without B-frames
-	MonoUs int64    // when it was captured, on the run's timeline
+	MonoUs int64    // of DTS, on the run's timeline: an estimate of capture that never runs backwards while Params stays
 	Key    bool     // video only: decodable without earlier frames
-	Units  [][]byte // NAL units without start codes, or one audio frame
+	Units  [][]byte // NAL units without start codes and without the parameter sets of Params, or one audio frame
 	Bytes  int      // sum of len(Units)
 }
 

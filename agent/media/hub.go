@@ -203,6 +203,9 @@ func (r *Reader) Next(ctx context.Context) (Item, error) {
 	}
 }
 
+// Ready returns a channel that yields when items may wait; after it has, call Try until it has none.
+func (r *Reader) Ready() <-chan struct{} { return r.wake }
+
 // Try returns the next item if one waits.
 func (r *Reader) Try() (Item, bool) {
 	it, ok, err := r.take()
