@@ -1,0 +1,109 @@
+package agent
+
+import (
+	"crypto/rand"
+	"encoding/base32"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"holdfast/agent/camera"
+	"holdfast/shared/atomicfile"
+	"holdfast/shared/id"
+)
+
+// cameraKey is what a key of the configuration stands for: the camera's ID, minted once, and its sources.
+type cameraKey struct {
+	ID        id.Camera
+	main, sub camera.Source
+}
+
+const camerasFile = "cameras.json"
+
+// loadKeys returns the cameras of the configuration with their IDs, which are minted where a key is new and kept
+// in the data folder for ever: a camera that leaves the configuration and comes back is the same one.
+func loadKeys(cfg Config) (map[string]cameraKey, error) {
+	known, err := readKeys(cfg.Data)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]cameraKey{}
+	fresh := false
+	for _, c := range cfg.Cameras {
+		if known[c.Key] == "" {
+			known[c.Key] = id.New[id.Camera]()
+			fresh = true
+		}
+		k := cameraKey{ID: known[c.Key]}
+		if k.main, err = camera.NewSource(c.Main.URL.String(), c.User, string(c.Password), c.Transport); err != nil {
+			return nil, fmt.Errorf("camera %s: main: %w", c.Key, err)
+		}
+		if c.Sub.URL != nil {
+			if k.sub, err = camera.NewSource(c.Sub.URL.String(), c.User, string(c.Password), c.Transport); err != nil {
+				return nil, fmt.Errorf("camera %s: sub: %w", c.Key, err)
+			}
+		}
+		out[c.Key] = k
+	}
+	if fresh {
+		return out, writeKeys(cfg.Data, known)
+	}
+	return out, nil
+}
+
+func readKeys(data string) (map[string]id.Camera, error) {
+	path := filepath.Join(data, camerasFile)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return map[string]id.Camera{}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the cameras' identities: %w", err)
+	}
+	var known map[string]id.Camera
+	if err := json.Unmarshal(text, &known); err != nil {
+		return nil, fmt.Errorf("%s is damaged (%w): restore it from a backup, since with new identities the cameras' history would begin anew", path, err)
+	}
+	for key, cam := range known {
+		if _, err := id.Parse[id.Camera](string(cam)); err != nil {
+			return nil, fmt.Errorf("%s: camera %s: %w", path, key, err)
+		}
+	}
+	return known, nil
+}
+
+func writeKeys(data string, known map[string]id.Camera) error {
+	text, err := json.MarshalIndent(known, "", "  ")
+	if err == nil {
+		err = atomicfile.Write(filepath.Join(data, camerasFile), append(text, '\n'), 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("keep the cameras' identities: %w", err)
+	}
+	return nil
+}
+
+// localToken returns the token that POST /events asks for, made on the first start.
+func localToken(data string) (string, error) {
+	path := filepath.Join(data, "local.token")
+	text, err := os.ReadFile(path)
+	if err == nil {
+		if token := strings.TrimSpace(string(text)); len(token) >= 20 {
+			return token, nil
+		}
+		return "", fmt.Errorf("%s holds no token of at least 20 characters: delete it, and the agent makes a new one", path)
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("read the token for events: %w", err)
+	}
+	var b [20]byte
+	_, _ = rand.Read(b[:])
+	token := strings.ToLower(base32.StdEncoding.EncodeToString(b[:]))
+	if err := atomicfile.Write(path, []byte(token+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("keep the token for events: %w", err)
+	}
+	return token, nil
+}
