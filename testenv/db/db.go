@@ -34,6 +34,12 @@ func SQLite(t testing.TB) *store.DB {
 	return open(t, filepath.Join(t.TempDir(), "cloud.db"))
 }
 
+// Another returns a further new, migrated, empty PostgreSQL database.
+func Another(t testing.TB) *store.DB {
+	t.Helper()
+	return open(t, Postgres(t))
+}
+
 func open(t testing.TB, location string) *store.DB {
 	t.Helper()
 	d, err := store.Open(t.Context(), location)
