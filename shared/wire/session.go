@@ -1,0 +1,321 @@
+package wire
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"holdfast/shared/id"
+)
+
+// FrameType names what a session frame carries. Hello, heartbeat, payload and reply go up; welcome,
+// heartbeat_ack and command go down; bye goes either way.
+type FrameType string
+
+// Types of session frames.
+const (
+	FrameHello        FrameType = "hello"         // Hello
+	FrameWelcome      FrameType = "welcome"       // Welcome
+	FrameHeartbeat    FrameType = "heartbeat"     // Heartbeat
+	FrameHeartbeatAck FrameType = "heartbeat_ack" // HeartbeatAck
+	FrameCommand      FrameType = "command"       // Command
+	FramePayload      FrameType = "payload"       // Payload; the frame's body is a piece of a reply's payload
+	FrameReply        FrameType = "reply"         // Reply; the frame's body is the last piece of the reply's payload
+	FrameBye          FrameType = "bye"           // Bye
+)
+
+// Hello opens a session: who the agent is, what it runs on and its full state.
+type Hello struct {
+	Version    int             `json:"version"` // of the protocol
+	Agent      id.Agent        `json:"agent"`
+	Site       id.Site         `json:"site"`
+	Epoch      string          `json:"epoch"`
+	AgentVer   string          `json:"agent_version"`
+	OS         string          `json:"os"` // "linux/amd64"
+	Host       string          `json:"host"`
+	BootID     string          `json:"boot_id"`
+	Run        int64           `json:"run"`
+	UpUs       int64           `json:"up_us"` // since the agent started
+	WallUs     int64           `json:"wall_us"`
+	Cameras    []CameraState   `json:"cameras"`
+	Conditions []ConditionFact `json:"conditions"`
+	Config     int64           `json:"config"`          // version of the desired configuration in force
+	Queues     []int64         `json:"queues"`          // queues that hold unacked facts
+	LineGone   int64           `json:"line_gone_us"`    // when the last session ended; 0 for the first
+	EvKey      []byte          `json:"evidence_key"`    // the site's Ed25519 public key for seals, 32 bytes
+	SealKey    []byte          `json:"seal_key"`        // the agent's X25519 public key for sealed passwords, 32 bytes
+	Local      string          `json:"local,omitempty"` // address of the status page on the LAN
+}
+
+// CameraState is what the site's configuration and the streams say of one camera.
+type CameraState struct {
+	Camera  id.Camera     `json:"camera"`
+	Name    string        `json:"name"`
+	Channel string        `json:"channel,omitempty"` // the recorder's own word for it
+	Streams []StreamState `json:"streams"`
+}
+
+// StreamState is the state of one stream, small enough for every heartbeat.
+type StreamState struct {
+	Kind      id.StreamKind `json:"kind"`
+	Record    bool          `json:"record"`               // recorded, not only pulled on demand
+	Codec     string        `json:"codec,omitempty"`      // RFC 6381 codecs string of the video
+	Audio     string        `json:"audio,omitempty"`      // the same for audio; empty without
+	Width     int           `json:"width,omitempty"`      // pixels
+	Height    int           `json:"height,omitempty"`     // pixels
+	FPS       float64       `json:"fps,omitempty"`        // measured
+	Kbps      float64       `json:"kbps,omitempty"`       // kilobits a second, measured
+	BFrames   bool          `json:"b_frames,omitempty"`   // frames arrive out of display order
+	State     State         `json:"state"`                // ok while frames arrive and, if recorded, bytes reach the disk
+	Reason    Reason        `json:"reason,omitempty"`     // why not
+	Text      string        `json:"text,omitempty"`       // for a person
+	DurableUs int64         `json:"durable_us,omitempty"` // wall time up to which video is on the disk
+	FirstUs   int64         `json:"first_us,omitempty"`   // wall time of the oldest video at the site
+}
+
+// Welcome accepts a session.
+type Welcome struct {
+	Version   int            `json:"version"`
+	Session   id.Session     `json:"session"`
+	WallUs    int64          `json:"wall_us"` // the cloud's clock, to measure the offset
+	Marks     []Mark         `json:"marks"`   // of the agent's epoch
+	Heartbeat int64          `json:"heartbeat_us"`
+	Config    *DesiredConfig `json:"config,omitempty"` // when the agent's version is older
+	CloudVer  string         `json:"cloud_version"`
+	Clips     []ClipOrder    `json:"clips,omitempty"` // wanted and not yet stored: the full list
+	CloudKey  []byte         `json:"cloud_key,omitempty"`
+	KeySig    []byte         `json:"key_sig,omitempty"` // the new key signed by the pinned one, after a rotation
+}
+
+// Mark is the highest applied seq of one queue.
+type Mark struct {
+	Queue int64 `json:"queue"`
+	Seq   int64 `json:"seq"`
+}
+
+// Heartbeat goes up every 15 s and at once when a condition changes.
+type Heartbeat struct {
+	WallUs     int64           `json:"wall_us"`
+	MonoUs     int64           `json:"mono_us"`
+	Cameras    []CameraState   `json:"cameras,omitempty"`    // those that changed since the last acked heartbeat
+	Durable    []int64         `json:"durable,omitempty"`    // age in ms of durable_to, per recorded stream in Hello order; -1 none
+	Conditions []ConditionFact `json:"conditions,omitempty"` // those that changed
+	Disk       DiskState       `json:"disk"`
+	Queue      QueueState      `json:"queue"`
+	Live       []id.Session    `json:"live,omitempty"`      // live sessions that are open
+	RTTUs      int64           `json:"rtt_us,omitempty"`    // last measured round trip; 0 before the first
+	OffsetUs   int64           `json:"offset_us,omitempty"` // the cloud's clock minus the agent's, measured
+}
+
+// DiskState is the sum over the agent's volumes.
+type DiskState struct {
+	TotalBytes int64 `json:"total"`
+	FreeBytes  int64 `json:"free"`
+	VideoBytes int64 `json:"video"`
+	// DaysLeft is how many days of video fit at today's rate; 0 when not yet known.
+	DaysLeft float64 `json:"days,omitempty"`
+}
+
+// QueueState is what waits at the site for the line.
+type QueueState struct {
+	Facts     int64 `json:"facts"`
+	OldestUs  int64 `json:"oldest_us,omitempty"`
+	Clips     int64 `json:"clips"`
+	ClipBytes int64 `json:"clip_bytes"`
+}
+
+// HeartbeatAck answers a heartbeat; the agent takes the round trip and the clock offset from it.
+type HeartbeatAck struct {
+	WallUs int64 `json:"wall_us"`
+	EchoUs int64 `json:"echo_us"` // Heartbeat.WallUs
+}
+
+// Bye closes a session with a reason; RetryUs is a floor for the next try.
+type Bye struct {
+	Code    RefusalCode `json:"code"` // "replaced", "revoked", "version", "shutdown", "duplicate", "clock", "protocol"
+	Text    string      `json:"text"`
+	RetryUs int64       `json:"retry_us,omitempty"`
+}
+
+// Payload goes ahead of a Reply whose payload is larger than one frame should be, so that a heartbeat can pass
+// between two pieces on a narrow line.
+type Payload struct {
+	ID int64 `json:"id"` // of the command
+}
+
+// CommandType is one of a closed list: an agent refuses everything else.
+type CommandType string
+
+// Commands from cloud to agent, each with its body and reply.
+const (
+	CmdLiveOffer CommandType = "live_offer" // LiveOffer -> LiveAnswer
+	CmdLiveClose CommandType = "live_close" // LiveClose -> empty
+	CmdStill     CommandType = "still"      // StillOrder -> StillReply with payload
+	CmdClip      CommandType = "clip"       // ClipOrder -> empty
+	CmdClipDrop  CommandType = "clip_drop"  // ClipDrop -> empty
+	CmdConfig    CommandType = "config"     // DesiredConfig -> ConfigReply
+)
+
+// Known reports whether t is in the closed list.
+func (t CommandType) Known() bool {
+	switch t {
+	case CmdLiveOffer, CmdLiveClose, CmdStill, CmdClip, CmdClipDrop, CmdConfig:
+		return true
+	}
+	return false
+}
+
+// Command asks the agent to do one thing before ExpiresUs.
+type Command struct {
+	ID        int64           `json:"id"` // unique in the session, rising
+	Type      CommandType     `json:"type"`
+	ExpiresUs int64           `json:"expires_us"`
+	Body      json.RawMessage `json:"body"`
+}
+
+// Reply answers a command. Error is empty on success.
+type Reply struct {
+	ID    int64           `json:"id"`
+	Error string          `json:"error,omitempty"` // one sentence for a person
+	Code  FailureCode     `json:"code,omitempty"`
+	Body  json.RawMessage `json:"body,omitempty"`
+}
+
+// FailureCode names why an agent did not do what a command asked for.
+type FailureCode string
+
+// Codes of a failure.
+const (
+	FailedExpired       FailureCode = "expired"        // it came too late to be done
+	FailedUnknownCamera FailureCode = "unknown_camera" // the site has no such camera
+	FailedNoVideo       FailureCode = "no_video"       // nothing of that moment is there
+	FailedCodec         FailureCode = "codec"          // no stream that the viewer can show
+	FailedBusy          FailureCode = "busy"           // too much at once
+	FailedRefused       FailureCode = "refused"        // not in the closed list, or against the site's own rules
+	FailedOtherwise     FailureCode = "failed"
+)
+
+// Failure is the error that a room of the agent returns for a command, so that its code reaches the viewer.
+type Failure struct {
+	Code FailureCode
+	Text string // one sentence for a person
+}
+
+// Fail returns a Failure with a sentence.
+func Fail(code FailureCode, format string, args ...any) *Failure {
+	return &Failure{Code: code, Text: fmt.Sprintf(format, args...)}
+}
+
+// Error returns the sentence.
+func (f *Failure) Error() string { return f.Text }
+
+// LiveOffer is a browser's SDP offer for one camera (RFC 8866, RFC 8829), in WHEP's shape.
+type LiveOffer struct {
+	Session id.Session    `json:"session"`
+	Camera  id.Camera     `json:"camera"`
+	Stream  id.StreamKind `json:"stream,omitempty"` // empty: the agent chooses by Width
+	Width   int           `json:"width,omitempty"`  // of the tile, device pixels
+	SDP     string        `json:"sdp"`
+	// Codecs are the video codecs that the browser can receive, as "h264", "h265".
+	Codecs []string    `json:"codecs"`
+	ICE    []ICEServer `json:"ice,omitempty"`
+	// FromUs above 0 asks for playback of what lies at the site from that wall time on; 0 asks for live.
+	FromUs int64 `json:"from_us,omitempty"`
+}
+
+// ICEServer is one STUN or TURN server (RFC 8489, RFC 8656) with short-lived credentials.
+type ICEServer struct {
+	URLs       []string `json:"urls"`
+	Username   string   `json:"username,omitempty"`
+	Credential string   `json:"credential,omitempty"`
+}
+
+// LiveAnswer is the agent's SDP answer, with all its candidates, and what will be shown.
+type LiveAnswer struct {
+	SDP    string        `json:"sdp"`
+	Stream id.StreamKind `json:"stream"`
+	Codec  string        `json:"codec"`
+	Audio  string        `json:"audio,omitempty"`
+	// Note tells the viewer in words why it is not the stream that was asked for; empty when it is.
+	Note string `json:"note,omitempty"`
+}
+
+// LiveClose ends a live session.
+type LiveClose struct {
+	Session id.Session `json:"session"`
+}
+
+// StillOrder asks for the newest key frame of a camera, or the first one at or before AtUs.
+type StillOrder struct {
+	Camera id.Camera     `json:"camera"`
+	Stream id.StreamKind `json:"stream,omitempty"`
+	AtUs   int64         `json:"at_us,omitempty"`
+}
+
+// StillReply describes the payload: one key frame as Annex B with its parameter sets (ITU-T H.264 annex B).
+type StillReply struct {
+	Codec  string `json:"codec"` // RFC 6381
+	Width  int    `json:"width"`
+	Height int    `json:"height"`
+	AtUs   int64  `json:"at_us"`
+}
+
+// ClipOrder asks the agent to cut [StartUs, EndUs) of a camera and upload it. Sending it again is harmless.
+type ClipOrder struct {
+	Clip    id.Clip       `json:"clip"`
+	Camera  id.Camera     `json:"camera"`
+	Stream  id.StreamKind `json:"stream"`
+	StartUs int64         `json:"start_us"`
+	EndUs   int64         `json:"end_us"`
+	Audio   bool          `json:"audio"`
+}
+
+// ClipDrop tells the agent that a clip is no longer wanted.
+type ClipDrop struct {
+	Clip id.Clip `json:"clip"`
+}
+
+// ClipBegin starts or resumes the upload of a cut clip. The answer is ClipPlan.
+type ClipBegin struct {
+	Bytes     int64    `json:"bytes"`
+	SHA256    []byte   `json:"sha256"`     // of the whole file
+	PartBytes int64    `json:"part_bytes"` // every part but the last; 5 MiB to 8 MiB
+	Parts     [][]byte `json:"parts"`      // SHA-256 of each part
+}
+
+// ClipPlan says where the missing parts go. Each URL takes one PUT of exactly that part.
+type ClipPlan struct {
+	Stored bool       `json:"stored"` // the clip is complete and verified: nothing to do
+	Parts  []PartPlan `json:"parts"`  // the missing ones
+}
+
+// PartPlan is one missing part. URL is absolute (presigned) or a path on the cloud that takes a signed request.
+type PartPlan struct {
+	Number  int               `json:"number"` // from 1
+	URL     string            `json:"url"`
+	Headers map[string]string `json:"headers,omitempty"`
+}
+
+// ClipComplete says that every part was sent; the cloud verifies size and hash before it answers "stored".
+type ClipComplete struct {
+	ETags []string `json:"etags"` // as the store answered each part, in order; empty strings where it gave none
+}
+
+// DesiredConfig is the cloud's one versioned desired state for a site, inside the ceilings of the site's YAML.
+type DesiredConfig struct {
+	Version int64          `json:"version"`
+	Cameras []CameraDesire `json:"cameras"`
+}
+
+// CameraDesire is what the cloud wishes for one camera. Zero values mean "as the site says".
+type CameraDesire struct {
+	Camera  id.Camera `json:"camera"`
+	Name    string    `json:"name,omitempty"`
+	Disable bool      `json:"disable,omitempty"` // stop recording: a declared gap(disabled)
+	KeepUs  int64     `json:"keep_us,omitempty"` // retention by age
+}
+
+// ConfigReply says what became of a desired configuration.
+type ConfigReply struct {
+	Version int64    `json:"version"` // now in force
+	Faults  []string `json:"faults,omitempty"`
+}
