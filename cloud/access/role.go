@@ -1,0 +1,126 @@
+package access
+
+import (
+	"errors"
+	"slices"
+
+	"holdfast/cloud/store"
+	"holdfast/shared/id"
+)
+
+// Role is what a person is in the organisation.
+type Role string
+
+// The roles. An owner may do everything. A manager runs the sites that the role is limited to, with their
+// viewers. A viewer sees and exports the video of the sites. Support sees health and never video.
+const (
+	Owner   Role = "owner"
+	Manager Role = "manager"
+	Viewer  Role = "viewer"
+	Support Role = "support"
+)
+
+// Valid reports whether r is one of the roles.
+func (r Role) Valid() bool { return r == Owner || r == Manager || r == Viewer || r == Support }
+
+// Action is something that a person may want to do. The list is closed.
+type Action string
+
+// The actions.
+const (
+	Self        Action = "self"         // what concerns only oneself
+	View        Action = "view"         // sites, regions and cameras, without video
+	Health      Action = "health"       // story and incidents
+	Events      Action = "events"       // the list of events
+	Live        Action = "live"         // live video and stills, which are video
+	Playback    Action = "playback"     // recorded video at the site, and its coverage
+	Export      Action = "export"       // see, fetch and choose clips
+	EditClips   Action = "clips.edit"   // rename and remove clips
+	EditCameras Action = "cameras.edit" // name, recording and retention of cameras
+	EditSites   Action = "sites.edit"   // name, region, zone and address of a site
+	MakeSites   Action = "sites.create" // add and remove sites
+	EditRegions Action = "regions.edit"
+	Enrol       Action = "agents.edit" // enrolment codes, revoking an agent
+	EditRules   Action = "rules.edit"  // see and change clip rules
+	EditPeople  Action = "people.edit" // see, invite, change and remove people
+	EditAlerts  Action = "alerts.edit" // see and change who is told
+	SeeAudit    Action = "audit.view"
+)
+
+// Actions returns the closed list.
+func Actions() []Action {
+	return []Action{
+		Self, View, Health, Events, Live, Playback, Export, EditClips, EditCameras, EditSites, MakeSites, EditRegions,
+		Enrol, EditRules, EditPeople, EditAlerts, SeeAudit,
+	}
+}
+
+// Can lists the actions of a role, in the order of Actions. It is the one table of rights.
+func (r Role) Can() []Action {
+	switch r {
+	case Owner:
+		return Actions()
+	case Manager:
+		return []Action{
+			Self, View, Health, Events, Live, Playback, Export, EditClips, EditCameras, EditSites, Enrol, EditRules, EditPeople,
+		}
+	case Viewer:
+		return []Action{Self, View, Health, Events, Live, Playback, Export}
+	case Support:
+		return []Action{Self, View, Health, Events}
+	default:
+		return nil
+	}
+}
+
+// Actor is a signed-in person with rights as they are now.
+type Actor struct {
+	Person  id.Person
+	Name    string
+	Email   string
+	Org     id.Org
+	OrgName string
+	Role    Role
+	Sites   []id.Site  // nil: every site, now and later; else only these
+	Session id.Session // the portal session
+	IP      string     // the browser's address
+
+	tokenHash []byte
+}
+
+// Scope returns the scope of the actor's organisation.
+func (a Actor) Scope() store.Scope { return store.Org(a.Org) }
+
+// May reports whether the actor's role allows an action at some place.
+func (a Actor) May(action Action) bool { return slices.Contains(a.Role.Can(), action) }
+
+// Sees reports whether a site lies inside the actor's sites. It says nothing about the organisation.
+func (a Actor) Sees(site id.Site) bool { return a.Sites == nil || slices.Contains(a.Sites, site) }
+
+// Target is what an action is done to: one site, or, with an empty Site, the organisation as a whole. A list is
+// not a target: who May do the action gets the part of it that lies in the actor's sites.
+type Target struct {
+	Org  id.Org
+	Site id.Site
+}
+
+// ErrForbidden says that the role does not allow the action.
+var ErrForbidden = errors.New("your role does not allow this: ask an owner of your organisation")
+
+// Can decides whether an actor may do an action to a target, and is the only place that does. It returns nil,
+// ErrForbidden when the role does not allow it anywhere, store.ErrNotFound when the target belongs to another
+// tenant or lies outside the actor's sites (so that it can't be told from what does not exist), and
+// ErrForbidden when something of the whole organisation is asked by somebody who is limited to sites.
+func Can(a Actor, action Action, t Target) error {
+	switch {
+	case a.Person == "" || a.Org == "" || !a.May(action):
+		return ErrForbidden
+	case t.Org != a.Org:
+		return store.ErrNotFound
+	case t.Site == "" && a.Sites != nil:
+		return ErrForbidden
+	case t.Site != "" && !a.Sees(t.Site):
+		return store.ErrNotFound
+	}
+	return nil
+}

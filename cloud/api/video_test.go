@@ -1,0 +1,232 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/cloud/access"
+	"holdfast/cloud/store"
+	"holdfast/cloud/store/people"
+	"holdfast/shared/id"
+)
+
+func (w *world) offer(a actor, p place, query string) answer {
+	w.t.Helper()
+	return w.ask(a, http.MethodPost, prefix+p.fill("/cameras/{camera}/live")+query, "v=0\r\n", "Content-Type", "application/sdp; charset=utf-8")
+}
+
+func TestLiveSession(t *testing.T) {
+	w := sqliteWorld(t)
+	p := w.place()
+	viewer := w.join(w.org, access.Viewer, []id.Site{p.site})
+	got := w.offer(viewer, p, "?width=640&stream=sub&codecs=h264,h265")
+	location := got.header.Get("Location")
+	if got.status != http.StatusCreated || got.body != "v=0\r\n" || got.header.Get("Content-Type") != sdpType || got.header.Get("Holdfast-Stream") != "sub" {
+		t.Fatalf("offer: %d %v %s", got.status, got.header, got.body)
+	}
+	if note, err := url.PathUnescape(got.header.Get("Holdfast-Note")); err != nil || note != "the café's main stream is H.265" {
+		t.Errorf("note %q, %v", got.header.Get("Holdfast-Note"), err)
+	}
+	o := w.rooms.offers[0]
+	if o.Org != w.org || o.Site != p.site || o.Person != viewer.who.Person || o.Offer.Camera != p.camera || o.Offer.Width != 640 ||
+		!slices.Equal(o.Offer.Codecs, []string{"h264", "h265"}) || string(o.Offer.Stream) != "sub" || location != prefix+"/live/"+string(o.Offer.Session) {
+		t.Errorf("the room got %+v for %s", o, location)
+	}
+	colleague := w.join(w.org, access.Viewer, []id.Site{p.site})
+	if got := w.ask(colleague, http.MethodDelete, location, ""); got.status != http.StatusNotFound || w.rooms.openCount() != 1 {
+		t.Errorf("a colleague ends the session: %d, %d open", got.status, w.rooms.openCount())
+	}
+	if got := w.ask(viewer, http.MethodDelete, location, ""); got.status != http.StatusNoContent || w.rooms.openCount() != 0 {
+		t.Errorf("ending one's own session: %d, %d open", got.status, w.rooms.openCount())
+	}
+	if got := w.offer(viewer, p, "?from_us=1700000000000000"); got.status != http.StatusCreated || w.rooms.offers[1].Offer.FromUs != 1700000000000000 {
+		t.Errorf("playback: %d %s", got.status, got.body)
+	}
+	for _, query := range []string{"?codecs=vp8", "?codecs=,", "?stream=third", "?width=-1", "?width=999999", "?from_us=-5"} {
+		if got := w.offer(viewer, p, query); got.status != http.StatusUnprocessableEntity {
+			t.Errorf("offer with %s: %d %s", query, got.status, got.body)
+		}
+	}
+	want := []string{"live_viewed " + string(p.camera), "playback_viewed " + string(p.camera)}
+	if got := w.deeds(); !slices.Equal(got, want) {
+		t.Errorf("the audit says %q, want %q", got, want)
+	}
+}
+
+// TestLiveEndsWithTheRight takes the right away in every way while sessions are open.
+func TestLiveEndsWithTheRight(t *testing.T) {
+	w := sqliteWorld(t)
+	boss := w.owner()
+	support := access.Support
+	for name, take := range map[string]func(a actor, p place) error{
+		"role drop": func(a actor, _ place) error {
+			_, err := w.access.ChangePerson(t.Context(), boss.who, a.who.Person, access.Patch{Role: &support})
+			return err
+		},
+		"site taken": func(a actor, _ place) error {
+			_, err := w.access.ChangePerson(t.Context(), boss.who, a.who.Person, access.Patch{Sites: &[]id.Site{w.far}})
+			return err
+		},
+		"removal":  func(a actor, _ place) error { return w.access.RemovePerson(t.Context(), boss.who, a.who.Person) },
+		"sign-out": func(a actor, _ place) error { return w.access.SignOut(t.Context(), a.who) },
+		"scope shrinks under the session": func(a actor, p place) error {
+			return w.db.Tx(t.Context(), func(q store.Querier) error {
+				return people.Update(t.Context(), q, store.Org(w.org), people.Person{ID: a.who.Person, Org: w.org, Name: "Ana", Role: "viewer", Sites: []id.Site{}})
+			})
+		},
+	} {
+		p := w.place()
+		viewer := w.join(w.org, access.Viewer, []id.Site{p.site})
+		bystander := w.join(w.org, access.Viewer, []id.Site{p.site})
+		if a, b := w.offer(viewer, p, ""), w.offer(bystander, p, ""); a.status != 201 || b.status != 201 {
+			t.Fatalf("%s: offers %d, %d", name, a.status, b.status)
+		}
+		if err := take(viewer, p); err != nil {
+			t.Fatal(err)
+		}
+		await(t, "the end of the session after "+name, func() bool { return w.rooms.openCount() == 1 })
+		for session := range w.api.viewers.all() {
+			if err := w.rooms.Close(t.Context(), session); err != nil {
+				t.Fatal(err)
+			}
+		}
+		await(t, "forgetting the sessions that ended", func() bool { return len(w.api.viewers.all()) == 0 })
+	}
+}
+
+func TestStill(t *testing.T) {
+	w := sqliteWorld(t)
+	p := w.place()
+	who := w.owner()
+	path := prefix + p.fill("/cameras/{camera}/still")
+	for range 5 {
+		got := w.ask(who, http.MethodGet, path, "")
+		if got.status != 200 || got.body != "\x00\x00\x00\x01\x65" || got.header.Get("Holdfast-Codec") != "avc1.64001f" || got.header.Get("Holdfast-At-Us") != "42" ||
+			got.header.Get("Holdfast-Width") != "640" || got.header.Get("Holdfast-Height") != "360" || got.header.Get("Content-Type") != "application/octet-stream" {
+			t.Fatalf("still: %d %v %q", got.status, got.header, got.body)
+		}
+	}
+	w.ask(who, http.MethodGet, path+"?at_us=1700000000000000", "")
+	if n := strings.Count(strings.Join(w.deeds(), ","), "still_viewed "+string(p.camera)); n != 2 {
+		t.Errorf("%d rows for five stills of now and one of then, want 2", n)
+	}
+}
+
+func TestMedia(t *testing.T) {
+	w := sqliteWorld(t)
+	p := w.place()
+	who := w.owner()
+	path := prefix + p.fill("/clips/{clip}/media")
+	got := w.ask(who, http.MethodGet, path, "")
+	if got.status != 200 || got.body != string(w.rooms.media) || got.header.Get("Content-Type") != "video/mp4" || got.header.Get("Accept-Ranges") != "bytes" {
+		t.Fatalf("the whole file: %d %v, %d bytes", got.status, got.header, len(got.body))
+	}
+	etag := got.header.Get("ETag")
+	for _, tc := range []struct {
+		head []string
+		want int
+		body string
+	}{
+		{[]string{"Range", "bytes=10-14"}, 206, "01234"}, {[]string{"Range", "bytes=-3"}, 206, "789"}, {[]string{"Range", "bytes=49999-"}, 206, "9"},
+		{[]string{"Range", "bytes=60000-"}, 416, ""}, {[]string{"If-None-Match", etag}, 304, ""}, {[]string{"Range", "bytes=0-1", "If-Range", `"old"`}, 200, string(w.rooms.media)},
+	} {
+		got := w.ask(who, http.MethodGet, path, "", tc.head...)
+		if got.status != tc.want || tc.want < 300 && got.body != tc.body {
+			t.Errorf("%v: %d, %d bytes", tc.head, got.status, len(got.body))
+		}
+	}
+	got = w.ask(who, http.MethodGet, path+"?download=1", "")
+	if d := got.header.Get("Content-Disposition"); d != `attachment; filename="holdfast_Counter_2023-11-14T22-13-20Z.mp4"` {
+		t.Errorf("Content-Disposition %q", d)
+	}
+	if got := w.ask(who, http.MethodHead, path, ""); got.status != 200 || got.body != "" || got.header.Get("Content-Length") != "50000" {
+		t.Errorf("HEAD: %d %v", got.status, got.header)
+	}
+	if got := w.ask(who, http.MethodGet, path+"?download=2", ""); got.status != http.StatusUnprocessableEntity {
+		t.Errorf("download=2: %d", got.status)
+	}
+	want := []string{"clip_viewed " + string(p.clip), "clip_downloaded " + string(p.clip)}
+	if got := w.deeds(); !slices.Equal(got, want) {
+		t.Errorf("the audit says %q, want %q", got, want)
+	}
+}
+
+func TestFileName(t *testing.T) {
+	for name, want := range map[string]string{
+		"Counter": "Counter", "../../etc/passwd": "etc_passwd", "CON": "CON", "a\"; filename=\"x.exe": "a___filename__x_exe", "Café 7": "Caf__7",
+		"北门": "clip", "\u202egpj": "gpj", strings.Repeat("x", 200): strings.Repeat("x", 64), "": "clip", "a:b|c": "a_b_c", "...": "clip",
+	} {
+		if got := fileName(Clip{CameraName: name}); got != "holdfast_"+want+"_1970-01-01T00-00-00Z.mp4" {
+			t.Errorf("fileName(%q) = %q, want ..._%s_...", name, got, want)
+		}
+	}
+}
+
+// TestDownloadEndsWithTheRight reads a file whose reader asks for the right again at every read.
+func TestDownloadEndsWithTheRight(t *testing.T) {
+	gone := errors.New("gone")
+	var right error
+	g := &guarded{ReadSeeker: bytes.NewReader(make([]byte, 100)), every: time.Nanosecond, still: func() error { return right }}
+	if _, err := io.ReadFull(g, make([]byte, 50)); err != nil {
+		t.Fatal(err)
+	}
+	right = gone
+	if n, err := g.Read(make([]byte, 50)); n != 0 || !errors.Is(err, gone) {
+		t.Fatalf("after the right ended: %d bytes, %v", n, err)
+	}
+}
+
+func TestSupportSeesNoVideoInEvents(t *testing.T) {
+	w := sqliteWorld(t)
+	p := w.place()
+	support, owner := w.join(w.org, access.Support, nil), w.owner()
+	if got := w.ask(owner, http.MethodGet, prefix+"/events", ""); !strings.Contains(got.body, string(p.clip)) || !strings.Contains(got.body, "plate") {
+		t.Errorf("an owner's events: %s", got.body)
+	}
+	got := w.ask(support, http.MethodGet, prefix+"/events", "")
+	if got.status != 200 || !strings.Contains(got.body, "door_opened") || strings.Contains(got.body, string(p.clip)) || strings.Contains(got.body, "plate") {
+		t.Errorf("support's events: %d %s", got.status, got.body)
+	}
+}
+
+func TestClipsAreChecked(t *testing.T) {
+	w := sqliteWorld(t)
+	p := w.place()
+	who := w.owner()
+	future := time.Now().Add(time.Hour).UnixMicro()
+	for body, want := range map[string]int{
+		`{"camera":"{camera}","start_us":1000,"end_us":2000,"title":" Delivery "}`: 201, `{"camera":"{camera}","start_us":2000,"end_us":2000}`: 422,
+		`{"camera":"{camera}","start_us":1,"end_us":3700000000}`: 422, `{"camera":"{camera}","start_us":` + itoa(int(future)) + `,"end_us":` + itoa(int(future)+1) + `}`: 422,
+		`{"camera":"{camera}","start_us":1,"end_us":2,"title":"a\u202eb"}`: 422, `{"camera":"{clip}","start_us":1,"end_us":2}`: 404, `{"camera":"{camera}"}`: 422,
+	} {
+		if got := w.ask(who, http.MethodPost, prefix+"/clips", p.fill(body)); got.status != want || want == 201 && !strings.Contains(got.body, `"title":"Delivery"`) {
+			t.Errorf("%s: %d %s, want %d", body, got.status, got.body, want)
+		}
+	}
+}
+
+func TestNoViewWithoutItsRow(t *testing.T) {
+	w := sqliteWorld(t)
+	p := w.place()
+	who := w.owner()
+	w.do(func(q store.Querier) error {
+		_, err := q.ExecContext(context.Background(), `ALTER TABLE audit RENAME TO audit_away`)
+		return err
+	})
+	for what, got := range map[string]answer{
+		"live": w.offer(who, p, ""), "still": w.ask(who, http.MethodGet, prefix+p.fill("/cameras/{camera}/still"), ""),
+		"media": w.ask(who, http.MethodGet, prefix+p.fill("/clips/{clip}/media"), ""),
+	} {
+		if got.status != http.StatusInternalServerError || w.rooms.openCount() != 0 {
+			t.Errorf("%s without an audit: %d, %d sessions open", what, got.status, w.rooms.openCount())
+		}
+	}
+}
