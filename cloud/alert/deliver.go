@@ -1,0 +1,370 @@
+package alert
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"holdfast/cloud/store"
+	"holdfast/cloud/store/alerts"
+	"holdfast/cloud/store/health"
+	"holdfast/cloud/store/orgs"
+	"holdfast/shared/backoff"
+)
+
+const (
+	workers    = 8    // receivers that are served at once
+	perRound   = 1000 // deliveries that one round looks at
+	perLetter  = 50   // sites in one e-mail
+	perCall    = 20   // webhooks to one receiver in a row
+	callFactor = 30   // a webhook, which a program reads, gets this many times more than PerHour
+	maxRetry   = 30 * time.Minute
+	idle       = time.Minute // between rounds without news, for rows that another process made
+	troubled   = 5 * time.Second
+	maxError   = 1000 // characters of an error that are kept
+)
+
+// sender is the state of Run.
+type sender struct {
+	a       *Alert
+	busy    map[string]bool // targets that are being served
+	limits  map[string]*rate.Limiter
+	results chan []alerts.Delivery
+	unsaved []alerts.Delivery // done, and not yet in the database
+	live    sync.WaitGroup
+}
+
+// Run delivers what is due until ctx ends, and waits for what is under way.
+func (a *Alert) Run(ctx context.Context) error {
+	s := &sender{a: a, busy: map[string]bool{}, limits: map[string]*rate.Limiter{}, results: make(chan []alerts.Delivery, workers)}
+	defer s.end(ctx)
+	for {
+		timer := time.NewTimer(s.round(ctx))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case done := <-s.results:
+			s.take(done)
+		case <-a.wake:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// end waits for what is under way, and stores what became of it.
+func (s *sender) end(ctx context.Context) {
+	go func() {
+		s.live.Wait()
+		close(s.results)
+	}()
+	for done := range s.results {
+		s.take(done)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), troubled)
+	defer cancel()
+	if err := s.save(ctx); err != nil {
+		s.a.log.Error("what became of messages could not be stored; some may be sent again", "count", len(s.unsaved), "err", err)
+	}
+}
+
+func (s *sender) take(done []alerts.Delivery) {
+	for _, d := range done {
+		delete(s.busy, d.Target)
+	}
+	s.unsaved = append(s.unsaved, done...)
+}
+
+// save stores what became of deliveries.
+func (s *sender) save(ctx context.Context) error {
+	if len(s.unsaved) == 0 {
+		return nil
+	}
+	err := s.a.db.Tx(ctx, func(q store.Querier) error {
+		for _, d := range s.unsaved {
+			if err := alerts.Update(ctx, q, d); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		s.unsaved = nil
+	}
+	return err
+}
+
+// round starts what is due and returns when to look again. Nothing is started while results can't be stored: it
+// would be sent again.
+func (s *sender) round(ctx context.Context) time.Duration {
+	scope := store.System(store.UseWatch)
+	if err := s.save(ctx); err != nil {
+		s.trouble(ctx, err)
+		return troubled
+	}
+	now := time.Now()
+	due, err := alerts.Due(ctx, s.a.db.Read(), scope, now.UnixMicro(), perRound)
+	if err != nil {
+		s.trouble(ctx, err)
+		return troubled
+	}
+	var order []string
+	groups := map[string][]alerts.Delivery{}
+	for _, d := range due {
+		if s.busy[d.Target] {
+			continue
+		}
+		if groups[d.Target] == nil {
+			order = append(order, d.Target)
+		}
+		groups[d.Target] = append(groups[d.Target], d)
+	}
+	for _, target := range order {
+		if len(s.busy) < workers {
+			s.start(ctx, target, groups[target])
+		}
+	}
+	if len(s.busy) > 0 {
+		return idle // a result comes first
+	}
+	next, ok, err := alerts.NextDue(ctx, s.a.db.Read(), scope)
+	if err != nil {
+		s.trouble(ctx, err)
+		return troubled
+	}
+	if !ok {
+		return idle
+	}
+	return min(max(time.Until(time.UnixMicro(next)), time.Millisecond), idle)
+}
+
+func (s *sender) trouble(ctx context.Context, err error) {
+	if ctx.Err() == nil {
+		s.a.log.Error("messages can't be delivered now; the next try follows: is the database reachable?", "err", err)
+	}
+}
+
+// start serves one target in the background.
+func (s *sender) start(ctx context.Context, target string, due []alerts.Delivery) {
+	s.busy[target] = true
+	if s.limits[target] == nil {
+		s.limits[target] = rate.NewLimiter(0, 0)
+	}
+	limit := s.limits[target]
+	s.live.Go(func() {
+		done := s.a.serve(ctx, limit, target, due)
+		if len(done) == 0 {
+			// The main loop frees a target by its deliveries: give it one back unchanged.
+			done = due[:1]
+		}
+		s.results <- done
+	})
+}
+
+// serve tells one target what is due, and returns what became of it.
+func (a *Alert) serve(ctx context.Context, limit *rate.Limiter, target string, due []alerts.Delivery) []alerts.Delivery {
+	t, err := alerts.GetTarget(ctx, a.db.Read(), store.System(store.UseWatch), target)
+	if err != nil {
+		if !errors.Is(err, store.ErrNotFound) && ctx.Err() == nil {
+			a.log.Error("a receiver of messages can't be read", "target", target, "err", err)
+		}
+		return a.later(due, troubled, "")
+	}
+	a.allow(limit, t.Kind)
+	due, done := superseded(due)
+	list, lost := a.read(ctx, due)
+	done = append(done, lost...)
+	if t.Kind == alerts.Email {
+		return append(done, a.serveMail(ctx, limit, t, list)...)
+	}
+	return append(done, a.serveHook(ctx, limit, t, list)...)
+}
+
+// allow sets a limiter that has just been made.
+func (a *Alert) allow(limit *rate.Limiter, kind alerts.Kind) {
+	if limit.Burst() > 0 {
+		return
+	}
+	perHour := a.cfg.PerHour
+	if kind == alerts.Webhook {
+		perHour *= callFactor
+	}
+	limit.SetBurst(max(perHour/2, 1))
+	limit.SetLimit(rate.Every(time.Hour / time.Duration(perHour)))
+}
+
+// superseded takes out what is due about a site that went dark and is back already: one message tells both.
+func superseded(due []alerts.Delivery) (rest, done []alerts.Delivery) {
+	for _, d := range due {
+		also := d.Phase == alerts.Dark && slices.ContainsFunc(due, func(o alerts.Delivery) bool {
+			return o.Incident == d.Incident && o.Phase == alerts.Back
+		})
+		if !also {
+			rest = append(rest, d)
+			continue
+		}
+		d.State, d.ChangedUs, d.Error = alerts.Superseded, time.Now().UnixMicro(), ""
+		done = append(done, d)
+	}
+	return rest, done
+}
+
+// read gathers what the deliveries are about; one whose incident or site is gone is lost.
+func (a *Alert) read(ctx context.Context, due []alerts.Delivery) (list []news, lost []alerts.Delivery) {
+	for _, d := range due {
+		n, err := a.news(ctx, d)
+		switch {
+		case err == nil:
+			list = append(list, n)
+		case errors.Is(err, store.ErrNotFound):
+			d.State, d.ChangedUs, d.Error = alerts.Failed, time.Now().UnixMicro(), "The site was removed."
+			lost = append(lost, d)
+		case ctx.Err() == nil:
+			a.log.Error("an incident can't be read", "incident", d.Incident, "err", err)
+		}
+	}
+	return list, lost
+}
+
+func (a *Alert) news(ctx context.Context, d alerts.Delivery) (n news, err error) {
+	scope := store.Org(d.Org)
+	n.delivery, n.zone = d, time.UTC
+	if n.incident, err = health.GetIncident(ctx, a.db.Read(), scope, d.Incident); err != nil {
+		return n, err
+	}
+	if n.site, err = orgs.GetSite(ctx, a.db.Read(), scope, n.incident.Site); err != nil {
+		return n, err
+	}
+	org, err := orgs.Get(ctx, a.db.Read(), scope, d.Org)
+	if err != nil {
+		return n, err
+	}
+	n.org = org.Name
+	if zone, err := time.LoadLocation(n.site.Timezone); err == nil {
+		n.zone = zone
+	}
+	return n, nil
+}
+
+// serveMail sends one e-mail about everything.
+func (a *Alert) serveMail(ctx context.Context, limit *rate.Limiter, t alerts.Target, list []news) []alerts.Delivery {
+	list = list[:min(len(list), perLetter)]
+	if len(list) == 0 {
+		return nil
+	}
+	if wait, ok := admit(limit); !ok {
+		return a.later(deliveries(list), wait, heldBack(wait))
+	}
+	return a.outcome(t, list, a.send(ctx, t, letter(list, a.cfg.Portal)))
+}
+
+// serveHook calls the webhook once for each piece of news, until one call fails.
+func (a *Alert) serveHook(ctx context.Context, limit *rate.Limiter, t alerts.Target, list []news) (done []alerts.Delivery) {
+	list = list[:min(len(list), perCall)]
+	for i, n := range list {
+		if wait, ok := admit(limit); !ok {
+			return append(done, a.later(deliveries(list[i:]), wait, heldBack(wait))...)
+		}
+		m, err := call(n, a.cfg.Portal)
+		if err == nil {
+			err = a.send(ctx, t, m)
+		}
+		result := a.outcome(t, []news{n}, err)
+		done = append(done, result...)
+		if err != nil {
+			// What fails now fails for the next one, too.
+			return append(done, a.later(deliveries(list[i+1:]), time.Until(time.UnixMicro(result[0].DueUs)), advice(err))...)
+		}
+	}
+	return done
+}
+
+func deliveries(list []news) []alerts.Delivery {
+	out := make([]alerts.Delivery, len(list))
+	for i, n := range list {
+		out[i] = n.delivery
+	}
+	return out
+}
+
+// admit asks the limiter for one message, or how long to wait for it.
+func admit(limit *rate.Limiter) (wait time.Duration, ok bool) {
+	r := limit.Reserve()
+	if wait = r.Delay(); wait == 0 {
+		return 0, true
+	}
+	r.Cancel()
+	return wait, false
+}
+
+func heldBack(wait time.Duration) string {
+	return fmt.Sprintf("Held back for %v: this receiver got many messages in the last hour.", wait.Round(time.Second))
+}
+
+// later puts deliveries off without counting a try.
+func (a *Alert) later(list []alerts.Delivery, wait time.Duration, why string) []alerts.Delivery {
+	now := time.Now()
+	for i := range list {
+		list[i].DueUs, list[i].ChangedUs = now.Add(max(wait, time.Millisecond)).UnixMicro(), now.UnixMicro()
+		if why != "" {
+			list[i].Error = cut(why)
+		}
+	}
+	return list
+}
+
+// outcome says what became of telling the news: accepted, to be tried again, or given up.
+func (a *Alert) outcome(t alerts.Target, list []news, err error) []alerts.Delivery {
+	now := time.Now()
+	out := deliveries(list)
+	for i := range out {
+		d := &out[i]
+		d.Tries++
+		d.ChangedUs = now.UnixMicro()
+		if err == nil {
+			d.State, d.Error = alerts.Accepted, ""
+			continue
+		}
+		var f *fault
+		after := time.Duration(0)
+		if errors.As(err, &f) {
+			after = f.after
+		}
+		d.Error = cut(advice(err))
+		d.DueUs = now.Add(a.wait(d.Tries, after)).UnixMicro()
+		if f != nil && f.final || now.UnixMicro()-d.CreatedUs > a.cfg.GiveUp.Microseconds() {
+			d.State = alerts.Failed
+		}
+	}
+	switch {
+	case err == nil:
+		a.log.Info("message accepted", "kind", t.Kind, "org", t.Org, "news", len(out))
+	case out[0].State == alerts.Failed:
+		a.log.Error("a message was given up: check the receiver in the settings", "kind", t.Kind, "org", t.Org, "tries", out[0].Tries, "err", err)
+	default:
+		a.log.Warn("a message was not accepted; the next try follows", "kind", t.Kind, "org", t.Org, "tries", out[0].Tries, "err", err)
+	}
+	return out
+}
+
+// wait returns the time until the try after so many.
+func (a *Alert) wait(tries int, after time.Duration) time.Duration {
+	t := backoff.New(backoff.Policy{Min: a.cfg.Retry, Cap: max(maxRetry, a.cfg.Retry)})
+	for range min(tries, 30) - 1 {
+		t.Next(0)
+	}
+	return t.Next(after)
+}
+
+func cut(s string) string {
+	if r := []rune(s); len(r) > maxError {
+		return string(r[:maxError])
+	}
+	return s
+}
