@@ -1,0 +1,79 @@
+package cloud
+
+import (
+	"holdfast/cloud/api"
+	"holdfast/cloud/store/coverage"
+)
+
+// painter lays ranges over each other: what is painted later covers what is below.
+type painter struct {
+	from, to int64
+	ranges   []api.Range // sorted, disjoint, covering [from, to)
+}
+
+// known begins with what the site reported. What it did not report is in flight up to where its heartbeats say
+// that video is durable, and unknown beyond.
+func (p *painter) known(list []coverage.Range, durableUs int64) {
+	p.ranges = nil
+	at := p.from
+	fill := func(until int64) {
+		if edge := min(durableUs, until); edge > at && (len(list) == 0 || at >= list[len(list)-1].EndUs) {
+			p.ranges = append(p.ranges, api.Range{StartUs: at, EndUs: edge, State: "in_flight"})
+			at = edge
+		}
+		if until > at {
+			p.ranges = append(p.ranges, api.Range{StartUs: at, EndUs: until, State: "unknown"})
+			at = until
+		}
+	}
+	for _, k := range list {
+		fill(max(k.StartUs, at))
+		if k.EndUs <= at {
+			continue
+		}
+		r := api.Range{StartUs: at, EndUs: k.EndUs, State: "site"}
+		if !k.Recorded {
+			r.State = "gap"
+			r.Reason, r.Text = string(k.Gap.Reason), k.Gap.Detail
+		}
+		p.ranges = append(p.ranges, r)
+		at = k.EndUs
+	}
+	fill(p.to)
+}
+
+// paint lays one range on top.
+func (p *painter) paint(top api.Range) {
+	top.StartUs, top.EndUs = max(top.StartUs, p.from), min(top.EndUs, p.to)
+	if top.EndUs <= top.StartUs {
+		return
+	}
+	out := make([]api.Range, 0, len(p.ranges)+2)
+	placed := false
+	for _, r := range p.ranges {
+		if r.EndUs <= top.StartUs || r.StartUs >= top.EndUs {
+			if r.StartUs >= top.EndUs && !placed {
+				out, placed = append(out, top), true
+			}
+			out = append(out, r)
+			continue
+		}
+		if r.StartUs < top.StartUs {
+			left := r
+			left.EndUs = top.StartUs
+			out = append(out, left)
+		}
+		if !placed {
+			out, placed = append(out, top), true
+		}
+		if r.EndUs > top.EndUs {
+			right := r
+			right.StartUs = top.EndUs
+			out = append(out, right)
+		}
+	}
+	if !placed {
+		out = append(out, top)
+	}
+	p.ranges = out
+}

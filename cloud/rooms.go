@@ -1,0 +1,425 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"holdfast/cloud/alert"
+	"holdfast/cloud/api"
+	"holdfast/cloud/clip"
+	"holdfast/cloud/gateway"
+	"holdfast/cloud/live"
+	"holdfast/cloud/store"
+	"holdfast/cloud/store/agents"
+	"holdfast/cloud/store/clips"
+	"holdfast/cloud/store/coverage"
+	"holdfast/cloud/store/events"
+	"holdfast/cloud/store/orgs"
+	"holdfast/cloud/store/people"
+	"holdfast/shared/id"
+	"holdfast/shared/wire"
+)
+
+// This file fits the rooms to the door's sockets: types are turned, nothing is decided.
+
+// liveRoom is api.Live.
+type liveRoom struct {
+	db     *store.DB
+	broker *live.Broker
+}
+
+func (r liveRoom) place(ctx context.Context, org id.Org, site id.Site, camera id.Camera) (live.Place, error) {
+	p := live.Place{Site: site, Camera: camera}
+	agent, err := agents.OfSite(ctx, r.db, store.Org(org), site)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return p, err
+	}
+	p.Agent = agent.Agent
+	return p, nil
+}
+
+// Offer implements api.Live.
+func (r liveRoom) Offer(ctx context.Context, o api.LiveOrder) (wire.LiveAnswer, error) {
+	p, err := r.place(ctx, o.Org, o.Site, o.Offer.Camera)
+	if err != nil {
+		return wire.LiveAnswer{}, err
+	}
+	answer, err := r.broker.Offer(ctx, p, o.Offer)
+	return answer, spoken(err)
+}
+
+// Close implements api.Live.
+func (r liveRoom) Close(ctx context.Context, session id.Session) error {
+	return r.broker.Close(ctx, session)
+}
+
+// Open implements api.Live.
+func (r liveRoom) Open(session id.Session) bool { return r.broker.Open(session) }
+
+// ICE implements api.Live.
+func (r liveRoom) ICE(context.Context, id.Person) ([]wire.ICEServer, error) {
+	return r.broker.ICE(), nil
+}
+
+// Still implements api.Live.
+func (r liveRoom) Still(ctx context.Context, org id.Org, site id.Site, o wire.StillOrder) (wire.StillReply, []byte, error) {
+	p, err := r.place(ctx, org, site, o.Camera)
+	if err != nil {
+		return wire.StillReply{}, nil, err
+	}
+	reply, frame, err := r.broker.Still(ctx, p, o)
+	return reply, frame, spoken(err)
+}
+
+// spoken turns what an agent or the gateway refuses into words for the viewer.
+func spoken(err error) error {
+	var failure *wire.Failure
+	var offline gateway.ErrOffline
+	switch {
+	case errors.As(err, &failure):
+		return &api.Refusal{Code: string(failure.Code), Text: failure.Text}
+	case errors.As(err, &offline):
+		return &api.Refusal{Code: "offline", Text: offline.Error()}
+	case errors.Is(err, gateway.ErrBusy):
+		return &api.Refusal{Code: "busy", Text: gateway.ErrBusy.Error()}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &api.Refusal{Code: "offline", Text: "The site did not answer in time: its line may be slow or gone. Try again in a moment."}
+	}
+	return err
+}
+
+// agentRoom is api.Agents.
+type agentRoom struct {
+	db *store.DB
+	g  *gateway.Gateway
+}
+
+// NewCode implements api.Agents.
+func (r agentRoom) NewCode(ctx context.Context, scope store.Scope, site id.Site, by id.Person) (api.NewCode, error) {
+	code, cid, expires, err := r.g.NewCode(ctx, scope, site, by)
+	return api.NewCode{ID: cid, Code: code, ExpiresUs: expires.UnixMicro()}, err
+}
+
+// Code implements api.Agents.
+func (r agentRoom) Code(ctx context.Context, scope store.Scope, site id.Site, code id.Code) (api.CodeState, error) {
+	c, err := agents.GetCode(ctx, r.db, scope, code)
+	if err == nil && c.Site != site {
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		return api.CodeState{}, err
+	}
+	return api.CodeState{State: string(c.State(time.Now().UnixMicro())), ExpiresUs: c.ExpiresUs, Agent: string(c.Agent)}, nil
+}
+
+// Revoke implements api.Agents.
+func (r agentRoom) Revoke(ctx context.Context, scope store.Scope, site id.Site) error {
+	a, err := agents.OfSite(ctx, r.db, scope, site)
+	if err != nil {
+		return err
+	}
+	return r.g.Revoke(ctx, scope, a.Agent)
+}
+
+// eventRoom is api.EventLister.
+type eventRoom struct{ db *store.DB }
+
+// Events implements api.EventLister.
+func (r eventRoom) Events(ctx context.Context, scope store.Scope, sites []id.Site, q api.EventQuery, p api.Page) ([]api.Event, string, error) {
+	list, next, err := events.List(ctx, r.db.Read(), scope, events.Filter{
+		Sites: sites, Site: q.Site, Camera: q.Camera, Kind: q.Kind, FromUs: q.Span.FromUs, ToUs: q.Span.ToUs, Before: p.Before, Limit: p.Limit,
+	})
+	if errors.Is(err, events.ErrCursor) {
+		err = &api.Refusal{Code: "invalid", Text: "The list changed: start again without 'before'."}
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	ids := make([]id.Event, len(list))
+	for i, e := range list {
+		ids[i] = e.ID
+	}
+	shown, err := clips.OfEvents(ctx, r.db.Read(), scope, ids)
+	if err != nil {
+		return nil, "", err
+	}
+	out := make([]api.Event, len(list))
+	for i, e := range list {
+		out[i] = api.Event{
+			ID: string(e.ID), Site: string(e.Site), Camera: string(e.Camera), Kind: e.Kind, Source: e.Source, AtUs: e.AtUs, EndUs: e.EndUs,
+			Text: e.Text, Data: e.Data, Clip: string(shown[e.ID]),
+		}
+	}
+	return out, next, nil
+}
+
+// coverageRoom is api.Coverer: what the site reported, what lies in the cloud, and what is on its way.
+type coverageRoom struct {
+	db *store.DB
+	// edge returns what the newest heartbeat says of a stream: oldest video and up to where it is durable.
+	edge func(scope store.Scope, site id.Site, stream id.Stream) (firstUs, durableUs int64)
+}
+
+// Coverage implements api.Coverer.
+func (r coverageRoom) Coverage(ctx context.Context, scope store.Scope, site id.Site, stream id.Stream, span api.Span) (api.Coverage, error) {
+	out := api.Coverage{FromUs: span.FromUs, ToUs: span.ToUs, Ranges: []api.Range{}}
+	known, err := coverage.Coverage(ctx, r.db.Read(), scope, stream.Camera, stream.Kind, span.FromUs, span.ToUs)
+	if errors.Is(err, coverage.ErrTooMany) {
+		err = &api.Refusal{Code: "invalid", Text: "The range holds too many pieces: ask for a shorter one."}
+	}
+	if err != nil {
+		return out, err
+	}
+	kept, err := clips.List(ctx, r.db.Read(), scope, clips.Filter{
+		Site: site, Camera: stream.Camera, State: wire.ClipStored, FromUs: span.FromUs, ToUs: span.ToUs,
+	})
+	if err != nil {
+		return out, err
+	}
+	out.FirstUs, out.DurableUs = r.edge(scope, site, stream)
+	p := painter{from: span.FromUs, to: span.ToUs}
+	p.known(known, out.DurableUs)
+	for _, c := range kept {
+		p.paint(api.Range{StartUs: c.CutStartUs, EndUs: c.CutEndUs, State: "cloud", Clip: string(c.ID)})
+	}
+	out.Ranges = append(out.Ranges, p.ranges...)
+	return out, nil
+}
+
+// clipRoom is api.ClipKeeper and api.RuleKeeper.
+type clipRoom struct {
+	db   *store.DB
+	room *clip.Room
+}
+
+func (r clipRoom) show(ctx context.Context, c clips.Clip, names map[string]string) (api.Clip, error) {
+	out := api.Clip{
+		ID: string(c.ID), Site: string(c.Site), Camera: string(c.Camera), Title: c.Title, StartUs: c.StartUs, EndUs: c.EndUs,
+		CutStartUs: c.CutStartUs, CutEndUs: c.CutEndUs, State: string(c.State), Bytes: c.Bytes, Codec: c.Codec,
+		Playable: c.State == wire.ClipStored, Reason: c.Reason, Rule: string(c.Rule), CreatedUs: c.CreatedUs, Gaps: []api.ClipGap{},
+	}
+	switch {
+	case c.State == wire.ClipStored:
+		out.Progress = 1
+	case c.Bytes > 0:
+		out.Progress = float64(c.Sent) / float64(c.Bytes)
+	}
+	for _, g := range c.Gaps {
+		out.Gaps = append(out.Gaps, api.ClipGap{StartUs: g.StartUs, EndUs: g.EndUs, Reason: string(g.Reason), Text: g.Detail})
+	}
+	if c.State == wire.ClipUnavailable && c.NearestUs > 0 {
+		out.Reason += fmt.Sprintf(" The nearest video is %s.", distance(c))
+	}
+	var err error
+	scope := store.Org(c.Org)
+	out.CameraName, err = remember(names, string(c.Camera), func() (string, error) {
+		cam, err := orgs.GetCamera(ctx, r.db.Read(), scope, c.Camera)
+		return cam.Name(), err
+	})
+	if err != nil || c.Person == "" {
+		return out, err
+	}
+	out.By, err = remember(names, string(c.Person), func() (string, error) {
+		p, err := people.Get(ctx, r.db.Read(), scope, c.Person)
+		return p.Name, err
+	})
+	return out, err
+}
+
+// distance says how far the nearest video is from the range.
+func distance(c clips.Clip) string {
+	if c.NearestUs >= c.EndUs {
+		return (time.Duration(c.NearestUs-c.EndUs) * time.Microsecond).Round(time.Second).String() + " later"
+	}
+	return (time.Duration(c.StartUs-c.NearestUs) * time.Microsecond).Round(time.Second).String() + " earlier"
+}
+
+// remember looks a name up once; what was deleted has none.
+func remember(names map[string]string, key string, look func() (string, error)) (string, error) {
+	if name, ok := names[key]; ok {
+		return name, nil
+	}
+	name, err := look()
+	if errors.Is(err, store.ErrNotFound) {
+		name, err = "", nil
+	}
+	names[key] = name
+	return name, err
+}
+
+// Clip implements api.ClipKeeper.
+func (r clipRoom) Clip(ctx context.Context, scope store.Scope, cid id.Clip) (api.Clip, error) {
+	c, err := clips.Get(ctx, r.db.Read(), scope, cid)
+	if err != nil {
+		return api.Clip{}, err
+	}
+	return r.show(ctx, c, map[string]string{})
+}
+
+// Clips implements api.ClipKeeper.
+func (r clipRoom) Clips(ctx context.Context, scope store.Scope, sites []id.Site, q api.ClipQuery, p api.Page) ([]api.Clip, string, error) {
+	f := clips.Filter{
+		Sites: sites, Site: q.Site, Camera: q.Camera, State: q.State, FromUs: q.Span.FromUs, ToUs: q.Span.ToUs, Limit: p.Limit + 1,
+	}
+	if p.Before != "" {
+		at, cid, ok := strings.Cut(p.Before, ".")
+		us, err := strconv.ParseInt(at, 10, 64)
+		if err != nil || !ok {
+			return nil, "", &api.Refusal{Code: "invalid", Text: "That is not a page of this list: start again without 'before'."}
+		}
+		f.BeforeUs, f.BeforeID = us, id.Clip(cid)
+	}
+	list, err := clips.List(ctx, r.db.Read(), scope, f)
+	if err != nil {
+		return nil, "", err
+	}
+	next := ""
+	if len(list) > p.Limit {
+		list = list[:p.Limit]
+		last := list[len(list)-1]
+		next = strconv.FormatInt(last.CreatedUs, 10) + "." + string(last.ID)
+	}
+	names := map[string]string{}
+	out := make([]api.Clip, len(list))
+	for i, c := range list {
+		if out[i], err = r.show(ctx, c, names); err != nil {
+			return nil, "", err
+		}
+	}
+	return out, next, nil
+}
+
+// Order implements api.ClipKeeper.
+func (r clipRoom) Order(ctx context.Context, o api.ClipOrder) (api.Clip, error) {
+	c, err := r.room.Create(ctx, o.Org, clip.Wish{
+		Site: o.Site, Camera: o.Camera, Stream: o.Stream, StartUs: o.StartUs, EndUs: o.EndUs, Title: o.Title, Person: o.By,
+	})
+	if err != nil {
+		return api.Clip{}, err
+	}
+	return r.show(ctx, c, map[string]string{string(o.By): o.ByName})
+}
+
+// Rename implements api.ClipKeeper.
+func (r clipRoom) Rename(ctx context.Context, scope store.Scope, cid id.Clip, title string) (api.Clip, error) {
+	if err := r.room.Rename(ctx, scope, cid, title); err != nil {
+		return api.Clip{}, err
+	}
+	return r.Clip(ctx, scope, cid)
+}
+
+// Remove implements api.ClipKeeper.
+func (r clipRoom) Remove(ctx context.Context, scope store.Scope, cid id.Clip) error {
+	return r.room.Delete(ctx, scope, cid)
+}
+
+// Media implements api.ClipKeeper.
+func (r clipRoom) Media(ctx context.Context, scope store.Scope, cid id.Clip) (api.ClipMedia, error) {
+	content, _, c, err := r.room.Media(ctx, scope, cid)
+	return api.ClipMedia{Content: content, Type: "video/mp4", SHA256: c.Upload.SHA256}, err
+}
+
+func showRule(r clips.Rule) api.Rule {
+	return api.Rule{
+		ID: string(r.ID), Name: r.Name, EventKind: r.EventKind, Site: string(r.Site), Camera: string(r.Camera), PreS: r.PreS, PostS: r.PostS,
+		Stream: string(r.Stream), Enabled: r.Enabled,
+	}
+}
+
+// Rules implements api.RuleKeeper.
+func (r clipRoom) Rules(ctx context.Context, scope store.Scope, sites []id.Site) ([]api.Rule, error) {
+	list, err := clips.Rules(ctx, r.db.Read(), scope, "")
+	if err != nil {
+		return nil, err
+	}
+	mine := map[id.Site]bool{"": true}
+	for _, s := range sites {
+		mine[s] = true
+	}
+	out := []api.Rule{}
+	for _, rule := range list {
+		if sites == nil || mine[rule.Site] {
+			out = append(out, showRule(rule))
+		}
+	}
+	return out, nil
+}
+
+// Rule implements api.RuleKeeper.
+func (r clipRoom) Rule(ctx context.Context, scope store.Scope, rid id.Rule) (api.Rule, error) {
+	rule, err := clips.GetRule(ctx, r.db.Read(), scope, rid)
+	return showRule(rule), err
+}
+
+// PutRule implements api.RuleKeeper.
+func (r clipRoom) PutRule(ctx context.Context, scope store.Scope, in api.Rule) error {
+	rule := clips.Rule{
+		ID: id.Rule(in.ID), Org: scope.OrgID(), Name: in.Name, EventKind: in.EventKind, Site: id.Site(in.Site), Camera: id.Camera(in.Camera),
+		PreS: in.PreS, PostS: in.PostS, Stream: id.StreamKind(in.Stream), Enabled: in.Enabled, CreatedUs: time.Now().UnixMicro(),
+	}
+	return r.db.Tx(ctx, func(q store.Querier) error {
+		err := clips.UpdateRule(ctx, q, scope, rule)
+		if errors.Is(err, store.ErrNotFound) {
+			err = clips.InsertRule(ctx, q, rule)
+		}
+		return err
+	})
+}
+
+// RemoveRule implements api.RuleKeeper.
+func (r clipRoom) RemoveRule(ctx context.Context, scope store.Scope, rid id.Rule) error {
+	return r.db.Tx(ctx, func(q store.Querier) error { return clips.DeleteRule(ctx, q, scope, rid) })
+}
+
+// eventClips lets rules choose clips for the events of a batch.
+func eventClips(room *clip.Room) func(context.Context, store.Querier, agents.Ref, []wire.EventFact) error {
+	return func(ctx context.Context, q store.Querier, ref agents.Ref, fresh []wire.EventFact) error {
+		for _, e := range fresh {
+			if err := room.OnEvent(ctx, q, ref, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// alertRoom is api.Alerter.
+type alertRoom struct{ *alert.Alert }
+
+func showAlerts(s alert.Settings) api.Alerts {
+	out := api.Alerts{Emails: append([]string{}, s.Emails...), Webhooks: []api.Webhook{}}
+	for _, w := range s.Webhooks {
+		out.Webhooks = append(out.Webhooks, api.Webhook{URL: w.URL, HasSecret: w.HasSecret})
+	}
+	return out
+}
+
+// Alerts implements api.Alerter.
+func (r alertRoom) Alerts(ctx context.Context, scope store.Scope) (api.Alerts, error) {
+	s, err := r.Settings(ctx, scope)
+	return showAlerts(s), err
+}
+
+// PutAlerts implements api.Alerter.
+func (r alertRoom) PutAlerts(ctx context.Context, scope store.Scope, in api.Alerts) (api.Alerts, error) {
+	want := alert.Settings{Emails: in.Emails}
+	for _, w := range in.Webhooks {
+		want.Webhooks = append(want.Webhooks, alert.Webhook{URL: w.URL, Secret: w.Secret})
+	}
+	s, err := r.Put(ctx, scope, want)
+	return showAlerts(s), err
+}
+
+// TestAlerts implements api.Alerter.
+func (r alertRoom) TestAlerts(ctx context.Context, scope store.Scope) ([]api.AlertResult, error) {
+	list, err := r.Test(ctx, scope)
+	out := make([]api.AlertResult, len(list))
+	for i, a := range list {
+		out[i] = api.AlertResult(a)
+	}
+	return out, err
+}
