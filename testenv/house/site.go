@@ -98,7 +98,7 @@ func (s *Site) WriteConfig(change func(text string) string) error {
 
 // create makes the site, and its region, in the cloud.
 func (s *Site) create(ctx context.Context) error {
-	body := map[string]any{"name": s.Name}
+	body := map[string]any{"name": s.Name, "timezone": "Europe/Berlin"}
 	if s.Region != "" {
 		region, err := s.house.region(ctx, s.Region)
 		if err != nil {

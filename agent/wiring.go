@@ -1,0 +1,336 @@
+package agent
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"time"
+
+	"holdfast/agent/camera"
+	"holdfast/agent/clip"
+	"holdfast/agent/disk"
+	"holdfast/agent/health"
+	"holdfast/agent/media"
+	"holdfast/agent/record"
+	"holdfast/agent/retain"
+	"holdfast/agent/uplink"
+	"holdfast/shared/id"
+	"holdfast/shared/wire"
+)
+
+// This file holds what one room needs of another, as the functions and one-method types that they ask for.
+
+func (h *house) diskConfig() disk.Config {
+	c := disk.Config{State: h.cfg.Data + string(os.PathSeparator) + "volumes.json"}
+	for _, v := range h.cfg.Volumes {
+		c.Volumes = append(c.Volumes, disk.Volume{Path: v.Path, Create: true, Free: int64(v.Free), Max: int64(v.Max)})
+	}
+	return c
+}
+
+func (h *house) cameraConfig() camera.Config {
+	c := camera.Config{Networks: h.cfg.CameraNetworks}
+	for _, cam := range h.cfg.Cameras {
+		k := h.keys[cam.Key]
+		c.Cameras = append(c.Cameras, camera.Camera{
+			ID: k.ID, Name: cam.Name, Channel: cam.Key, Main: k.main, Sub: k.sub, RecordSub: *cam.RecordSub,
+		})
+	}
+	return c
+}
+
+func (h *house) recordConfig() record.Config {
+	c := record.Config{Site: h.me.Site, Key: h.me.EvidenceKey(), BootID: record.BootID(), Version: h.opt.Version, Offset: h.clockOffset}
+	for _, s := range h.cameras.Recorded() {
+		c.Hubs = append(c.Hubs, h.cameras.Hub(s))
+	}
+	return c
+}
+
+func (h *house) retainConfig() retain.Config {
+	c := retain.Config{Keep: map[id.Camera]time.Duration{}}
+	for _, cam := range h.cfg.Cameras {
+		if cam.Keep > 0 {
+			c.Keep[h.keys[cam.Key].ID] = time.Duration(cam.Keep)
+		}
+	}
+	return c
+}
+
+// clockOffset is the measured error of the site's clock, by the cloud's.
+func (h *house) clockOffset() (int64, bool) {
+	if h.uplink == nil {
+		return 0, false
+	}
+	s := h.uplink.Status()
+	return s.Offset.Microseconds(), s.OffsetKnown
+}
+
+func (h *house) knows(cam id.Camera) bool {
+	for _, k := range h.keys {
+		if k.ID == cam {
+			return true
+		}
+	}
+	return false
+}
+
+// conditionChanged writes a changed condition into the ledger and asks for a heartbeat.
+func (h *house) conditionChanged(c health.Condition) {
+	if h.ledger == nil {
+		return // the floors themselves are being laid
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := h.ledger.PutCondition(ctx, c); err != nil {
+		h.opt.Log.Error("note condition", "name", c.Name, "error", err)
+	}
+	select {
+	case h.urgent <- struct{}{}:
+	default:
+	}
+}
+
+// states is what is known of every camera.
+func (h *house) states() []wire.CameraState {
+	states := h.cameras.States()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if err := h.record.Amend(ctx, states); err != nil {
+		h.opt.Log.Warn("look up what is recorded", "error", err)
+	}
+	return states
+}
+
+func (h *house) hello() wire.Hello {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	hello := wire.Hello{
+		Epoch: h.ledger.Epoch(), AgentVer: h.opt.Version, OS: runtime.GOOS + "/" + runtime.GOARCH, Host: host, BootID: record.BootID(),
+		Run: h.clock.Run(), UpUs: time.Since(h.started).Microseconds(), WallUs: time.Now().UnixMicro(),
+		Cameras: h.states(), Conditions: h.board.Conditions(), Config: h.desired().Version, Local: h.cfg.Local.Listen,
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	queues, err := h.ledger.Queues(ctx)
+	if err != nil {
+		h.opt.Log.Warn("look up queues", "error", err)
+	}
+	for _, q := range queues {
+		hello.Queues = append(hello.Queues, q.Queue)
+	}
+	return hello
+}
+
+// heartbeat reports everything small each time; what changed is the cloud's to find.
+func (h *house) heartbeat(bool) wire.Heartbeat {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	queue, err := h.ledger.QueueState(ctx)
+	if err != nil {
+		h.opt.Log.Warn("look up queue", "error", err)
+	}
+	return wire.Heartbeat{
+		WallUs: time.Now().UnixMicro(), MonoUs: h.clock.Mono(), Cameras: h.states(), Conditions: h.board.Conditions(),
+		Disk: h.diskState(ctx), Queue: queue, Live: h.live.Open(),
+	}
+}
+
+func (h *house) diskState(ctx context.Context) wire.DiskState {
+	total, free := h.disk.Space()
+	s := wire.DiskState{TotalBytes: total, FreeBytes: free, DaysLeft: h.retain.DaysLeft()}
+	bytes, err := h.ledger.Bytes(ctx)
+	if err != nil {
+		h.opt.Log.Warn("look up recorded bytes", "error", err)
+	}
+	s.VideoBytes = bytes
+	return s
+}
+
+func (h *house) opened(session id.Session, w wire.Welcome) {
+	h.opt.Log.Info("connected to the cloud", "session", session)
+	h.outbox.Opened(w.Marks)
+	h.clips.Opened()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if w.Config != nil {
+		h.desire(ctx, *w.Config)
+	}
+	for _, o := range w.Clips {
+		if err := h.clips.Order(ctx, o); err != nil {
+			h.opt.Log.Warn("take clip order", "clip", o.Clip, "error", err)
+		}
+	}
+}
+
+func (h *house) closed(err error) {
+	h.outbox.Closed()
+	h.opt.Log.Info("no session with the cloud", "cause", err)
+}
+
+func (h *house) outage(o wire.OutageFact) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := h.ledger.PutOutage(ctx, o); err != nil {
+		h.opt.Log.Error("note outage", "error", err)
+	}
+}
+
+// command does what the cloud asks for: the closed list.
+func (h *house) command(ctx context.Context, c wire.Command) (any, []byte, error) {
+	switch c.Type {
+	case wire.CmdLiveOffer:
+		return answered(c, func(o wire.LiveOffer) (wire.LiveAnswer, error) { return h.live.Offer(ctx, o) })
+	case wire.CmdLiveClose:
+		return answered(c, func(o wire.LiveClose) (struct{}, error) { h.live.Close(o.Session); return struct{}{}, nil })
+	case wire.CmdStill:
+		var frame []byte
+		reply, _, err := answered(c, func(o wire.StillOrder) (r wire.StillReply, err error) {
+			r, frame, err = h.live.Still(ctx, o)
+			return r, err
+		})
+		return reply, frame, err
+	case wire.CmdClip:
+		return answered(c, func(o wire.ClipOrder) (struct{}, error) { return struct{}{}, h.clips.Order(ctx, o) })
+	case wire.CmdClipDrop:
+		return answered(c, func(o wire.ClipDrop) (struct{}, error) { return struct{}{}, h.clips.Drop(ctx, o.Clip) })
+	case wire.CmdConfig:
+		return answered(c, func(d wire.DesiredConfig) (wire.ConfigReply, error) { return h.desire(ctx, d), nil })
+	default:
+		return nil, nil, wire.Fail(wire.FailedRefused, "This agent does not know the command %q.", c.Type)
+	}
+}
+
+// answered decodes a command's body and does it.
+func answered[In, Out any](c wire.Command, do func(In) (Out, error)) (any, []byte, error) {
+	var in In
+	if err := json.Unmarshal(c.Body, &in); err != nil {
+		return nil, nil, wire.Fail(wire.FailedRefused, "The command %q can't be read.", c.Type)
+	}
+	out, err := do(in)
+	return out, nil, err
+}
+
+const desiredMeta = "desired"
+
+// desired returns the last good desired configuration of the cloud.
+func (h *house) desired() wire.DesiredConfig {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	var d wire.DesiredConfig
+	text, err := h.ledger.Meta(ctx, desiredMeta)
+	if err == nil && text != "" {
+		err = json.Unmarshal([]byte(text), &d)
+	}
+	if err != nil {
+		h.opt.Log.Warn("read the desired configuration", "error", err)
+	}
+	return d
+}
+
+// desire takes over a desired configuration inside the site's ceilings; an older one is refused.
+func (h *house) desire(ctx context.Context, d wire.DesiredConfig) wire.ConfigReply {
+	have := h.desired()
+	reply := wire.ConfigReply{Version: have.Version}
+	if d.Version < have.Version {
+		reply.Faults = append(reply.Faults, fmt.Sprintf("version %d is older than %d, which is in force", d.Version, have.Version))
+		return reply
+	}
+	text, err := json.Marshal(d)
+	if err == nil {
+		err = h.ledger.SetMeta(ctx, desiredMeta, string(text))
+	}
+	if err != nil {
+		reply.Faults = append(reply.Faults, err.Error())
+		return reply
+	}
+	h.apply(d)
+	reply.Version = d.Version
+	return reply
+}
+
+// apply gives the rooms their part of a desired configuration.
+func (h *house) apply(d wire.DesiredConfig) {
+	h.cameras.Apply(d.Cameras)
+	keep := h.retainConfig().Keep
+	for _, c := range d.Cameras {
+		if wish := time.Duration(c.KeepUs) * time.Microsecond; wish > 0 && (keep[c.Camera] == 0 || wish < keep[c.Camera]) {
+			keep[c.Camera] = wish
+		}
+	}
+	h.retain.SetKeep(keep)
+}
+
+// gapInWords says why a stream has no video at a moment.
+func (h *house) gapInWords(ctx context.Context, s id.Stream, atUs int64) string {
+	ranges, err := h.ledger.Coverage(ctx, s, atUs, atUs+1)
+	if err != nil || len(ranges) == 0 || ranges[0].Gap == nil {
+		return ""
+	}
+	g := ranges[0].Gap
+	if g.Detail != "" {
+		return g.Detail
+	}
+	return media.Sentence(g.Reason)
+}
+
+// sender is outbox.Sender over the gate, which is made after the outbox.
+type sender struct{ h *house }
+
+// SendBatch implements outbox.Sender.
+func (s sender) SendBatch(ctx context.Context, b wire.Batch) (wire.Ack, error) {
+	return s.h.uplink.SendBatch(ctx, b)
+}
+
+// clipSender is clip.Sender over the gate.
+type clipSender struct{ h *house }
+
+// Begin implements clip.Sender.
+func (s clipSender) Begin(ctx context.Context, c id.Clip, b wire.ClipBegin) (wire.ClipPlan, error) {
+	plan, err := s.h.uplink.ClipBegin(ctx, c, b)
+	return plan, gone(err)
+}
+
+// Put implements clip.Sender.
+func (s clipSender) Put(ctx context.Context, p wire.PartPlan, body io.ReadSeeker, size int64, sum []byte) error {
+	_, err := s.h.uplink.PutPart(ctx, p, body, size, [sha256.Size]byte(sum))
+	return gone(err)
+}
+
+// Complete implements clip.Sender.
+func (s clipSender) Complete(ctx context.Context, c id.Clip, done wire.ClipComplete) error {
+	_, err := s.h.uplink.ClipComplete(ctx, c, done)
+	return gone(err)
+}
+
+func gone(err error) error {
+	var r *wire.Refusal
+	if errors.As(err, &r) && r.Code == wire.RefusedGone {
+		return clip.ErrGone
+	}
+	return err
+}
+
+// Enrol joins the cloud with a code that a person typed.
+func Enrol(ctx context.Context, cfg Config, cloud, code string) (uplink.Identity, error) {
+	return uplink.Enrol(ctx, uplink.EnrolConfig{
+		URL: cloud, Code: code, DataDir: cfg.Data, Proxy: uplink.Proxy(cfg.Cloud.Proxy), CAFile: cfg.Cloud.CAFile,
+	})
+}
+
+// sorted returns the camera keys in the order of the configuration.
+func (h *house) order() []id.Camera {
+	out := make([]id.Camera, 0, len(h.cfg.Cameras))
+	for _, c := range h.cfg.Cameras {
+		out = append(out, h.keys[c.Key].ID)
+	}
+	return slices.Clip(out)
+}
