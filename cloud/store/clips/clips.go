@@ -177,8 +177,9 @@ func Open(ctx context.Context, q store.Querier, scope store.Scope, site id.Site)
 	return collect(rows)
 }
 
-// Report applies what an agent says of a clip of its own site. A final state stays; an unknown or deleted clip
-// is no error, since it may have been deleted meanwhile.
+// Report applies what an agent says of a clip of its own site. A final state stays; of a stored clip, whose bytes
+// may be faster than the words about them, only the description is taken. An unknown or deleted clip is no error,
+// since it may have been deleted meanwhile.
 func Report(ctx context.Context, q store.Querier, scope store.Scope, site id.Site, f wire.ClipFact, nowUs int64) error {
 	gaps, err := json.Marshal(f.Gaps)
 	if err != nil {
@@ -187,12 +188,14 @@ func Report(ctx context.Context, q store.Querier, scope store.Scope, site id.Sit
 	if f.Gaps == nil {
 		gaps = []byte("[]")
 	}
-	_, err = q.ExecContext(ctx, `UPDATE clip SET state = $4, reason = $5, nearest_us = $6, codec = $7, changed_us = $8,
-			bytes = CASE WHEN CAST($9 AS BIGINT) > 0 THEN $9 ELSE bytes END, sent = CASE WHEN sent < $10 THEN $10 ELSE sent END,
+	_, err = q.ExecContext(ctx, `UPDATE clip SET nearest_us = $6, codec = $7, changed_us = $8, gaps = $13,
+			state = CASE WHEN state = 'stored' THEN state ELSE $4 END, reason = $5,
+			bytes = CASE WHEN CAST($9 AS BIGINT) > 0 THEN $9 ELSE bytes END,
+			sent = CASE WHEN sent < $10 THEN $10 ELSE sent END,
 			cut_start_us = CASE WHEN CAST($11 AS BIGINT) > 0 THEN $11 ELSE cut_start_us END,
-			cut_end_us = CASE WHEN CAST($12 AS BIGINT) > 0 THEN $12 ELSE cut_end_us END, gaps = $13
-		WHERE ($1 = '*' OR org = $1) AND site = $2 AND id = $3 AND deleted_us = 0
-			AND state NOT IN ('stored', 'unavailable', 'lost')`,
+			cut_end_us = CASE WHEN CAST($12 AS BIGINT) > 0 THEN $12 ELSE cut_end_us END
+		WHERE ($1 = '*' OR org = $1) AND site = $2 AND id = $3 AND deleted_us = 0 AND state NOT IN ('unavailable', 'lost')
+			AND (state <> 'stored' OR $4 IN ('queued', 'uploading'))`,
 		scope.Filter(), site, f.Clip, f.State, f.Reason, f.NearestUs, f.Codec, nowUs, f.Bytes, f.Sent, f.StartUs, f.EndUs, string(gaps))
 	if err != nil {
 		return fmt.Errorf("report clip: %w", err)

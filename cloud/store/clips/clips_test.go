@@ -126,9 +126,13 @@ func TestLifeOfAClip(t *testing.T) {
 			t.Fatalf("Open = %v, %v", ids(open), err)
 		}
 		tx(t, d, func(q store.Querier) error { return clips.SetStored(t.Context(), q, scope, c.ID, now) })
-		report(c.Site, wire.ClipFact{State: wire.ClipUploading, Sent: 3})
-		if got = get(t, d, c); got.State != wire.ClipStored || got.Sent != 700 {
+		report(c.Site, wire.ClipFact{State: wire.ClipUploading, Sent: 3, Codec: "hvc1.1.6.L93.B0"})
+		report(c.Site, wire.ClipFact{State: wire.ClipLost, Reason: "late word"})
+		if got = get(t, d, c); got.State != wire.ClipStored || got.Sent != 700 || got.Reason != "" {
 			t.Fatalf("a stored clip went back: %+v", got)
+		}
+		if got.Codec != "hvc1.1.6.L93.B0" || got.CutEndUs != now+5 {
+			t.Fatalf("the description of a stored clip was lost: %+v", got)
 		}
 		tx(t, d, func(q store.Querier) error { return clips.Delete(t.Context(), q, scope, c.ID, now) })
 		if _, err := clips.Get(t.Context(), d.Read(), scope, c.ID); !errors.Is(err, store.ErrNotFound) {
