@@ -209,7 +209,7 @@ func (h *house) door() error {
 	kept := clipRoom{h.db, h.clips}
 	var err error
 	h.api, err = api.New(cfg, h.db, h.access, api.Rooms{
-		Fleet: fleetRoom{h.fleet}, Agents: agentRoom{h.db, h.gateway}, Coverage: coverageRoom{h.db, h.edge},
+		Fleet: fleetRoom{h.fleet}, Agents: agentRoom{h.db, h.gateway}, Coverage: coverageRoom{h.db, h.fleet.Stream},
 		Live: liveRoom{h.db, h.live}, Events: eventRoom{h.db}, Clips: kept, Rules: kept, Alerts: alertRoom{h.alert},
 	}, h.bus, portal.Handler(), h.log.With("door", "api"))
 	return err
@@ -220,14 +220,6 @@ func enrolCommands(base, code string) api.Commands {
 		Linux:   fmt.Sprintf("sudo holdfast-agent enrol --cloud %s %s", base, code),
 		Windows: fmt.Sprintf(`& "C:\Program Files\Holdfast\holdfast-agent.exe" enrol --cloud %s %s`, base, code),
 	}
-}
-
-func (h *house) edge(scope store.Scope, site id.Site, stream id.Stream) (firstUs, durableUs int64) {
-	s, ok := h.fleet.Stream(scope, site, stream)
-	if !ok {
-		return 0, 0
-	}
-	return s.FirstUs, s.DurableUs
 }
 
 func (h *house) clipChanged(org id.Org, site id.Site, camera id.Camera, c id.Clip) {

@@ -1,8 +1,11 @@
 package cloud
 
 import (
+	"slices"
+
 	"holdfast/cloud/api"
 	"holdfast/cloud/store/coverage"
+	"holdfast/shared/wire"
 )
 
 // painter lays ranges over each other: what is painted later covers what is below.
@@ -40,6 +43,23 @@ func (p *painter) known(list []coverage.Range, durableUs int64) {
 		at = k.EndUs
 	}
 	fill(p.to)
+}
+
+// before declares what is unknown before the camera was first seen: there can be no video of it.
+func (p *painter) before(firstUs int64) {
+	for i := range p.ranges {
+		r := &p.ranges[i]
+		if r.State != "unknown" || r.StartUs >= firstUs {
+			return
+		}
+		if r.EndUs > firstUs {
+			rest := *r
+			rest.StartUs, r.EndUs = firstUs, firstUs
+			p.ranges = slices.Insert(p.ranges, i+1, rest)
+			r = &p.ranges[i]
+		}
+		r.State, r.Reason, r.Text = "gap", string(wire.NotConfigured), "The camera was not set up yet."
+	}
 }
 
 // paint lays one range on top.

@@ -39,6 +39,26 @@ func TestWhatIsNotReportedIsInFlightOrUnknown(t *testing.T) {
 	}
 }
 
+func TestBeforeTheCameraNothingIsUnknown(t *testing.T) {
+	list := []coverage.Range{{StartUs: 50, EndUs: 60, Recorded: true}}
+	p := painter{from: 0, to: 100}
+	p.known(list, 0)
+	p.before(40)
+	if got := states(p); got != "gusu" || p.ranges[0].EndUs != 40 || p.ranges[0].Reason != string(wire.NotConfigured) {
+		t.Fatalf("states %s, %+v", got, p.ranges)
+	}
+	p.known(list, 0)
+	p.before(55) // its clock was slow: what is recorded is recorded
+	if got := states(p); got != "gsu" || p.ranges[0].EndUs != 50 {
+		t.Fatalf("states %s, %+v", got, p.ranges)
+	}
+	p.known(nil, 0)
+	p.before(500)
+	if got := states(p); got != "g" {
+		t.Fatalf("states %s, %+v", got, p.ranges)
+	}
+}
+
 // TestRangesCoverTheQuestion checks that whatever is painted, the ranges cover the question without a hole or
 // an overlap.
 func TestRangesCoverTheQuestion(t *testing.T) {
@@ -56,6 +76,7 @@ func TestRangesCoverTheQuestion(t *testing.T) {
 			at += length
 		}
 		p.known(list, rapid.Int64Range(0, 300).Draw(t, "durable"))
+		p.before(rapid.Int64Range(0, 300).Draw(t, "first seen"))
 		for range rapid.IntRange(0, 5).Draw(t, "clips") {
 			start := rapid.Int64Range(50, 250).Draw(t, "start")
 			p.paint(api.Range{StartUs: start, EndUs: start + rapid.Int64Range(0, 80).Draw(t, "size"), State: "cloud"})

@@ -11,6 +11,7 @@ import (
 	"holdfast/cloud/alert"
 	"holdfast/cloud/api"
 	"holdfast/cloud/clip"
+	"holdfast/cloud/fleet"
 	"holdfast/cloud/gateway"
 	"holdfast/cloud/live"
 	"holdfast/cloud/store"
@@ -160,8 +161,8 @@ func (r eventRoom) Events(ctx context.Context, scope store.Scope, sites []id.Sit
 // coverageRoom is api.Coverer: what the site reported, what lies in the cloud, and what is on its way.
 type coverageRoom struct {
 	db *store.DB
-	// edge returns what the newest heartbeat says of a stream: oldest video and up to where it is durable.
-	edge func(scope store.Scope, site id.Site, stream id.Stream) (firstUs, durableUs int64)
+	// edge returns what the newest heartbeat says of a stream, and whether its site is connected and records it.
+	edge func(scope store.Scope, site id.Site, stream id.Stream) (edge fleet.Stream, known bool)
 }
 
 // Coverage implements api.Coverer.
@@ -180,9 +181,18 @@ func (r coverageRoom) Coverage(ctx context.Context, scope store.Scope, site id.S
 	if err != nil {
 		return out, err
 	}
-	out.FirstUs, out.DurableUs = r.edge(scope, site, stream)
+	cam, err := orgs.GetCamera(ctx, r.db.Read(), scope, stream.Camera)
+	if err != nil {
+		return out, err
+	}
+	edge, _ := r.edge(scope, site, stream)
+	out.FirstUs, out.DurableUs = edge.FirstUs, edge.DurableUs
+	if now := time.Now().UnixMicro(); edge.Connected && edge.Record && edge.DurableUs > now-time.Minute.Microseconds() {
+		edge.DurableUs = now // what came since the last heartbeat is on its way
+	}
 	p := painter{from: span.FromUs, to: span.ToUs}
-	p.known(known, out.DurableUs)
+	p.known(known, edge.DurableUs)
+	p.before(cam.FirstSeenUs)
 	for _, c := range kept {
 		p.paint(api.Range{StartUs: c.CutStartUs, EndUs: c.CutEndUs, State: "cloud", Clip: string(c.ID)})
 	}

@@ -26,14 +26,15 @@ const (
 	maxRetry   = 30 * time.Minute
 	idle       = time.Minute // between rounds without news, for rows that another process made
 	troubled   = 5 * time.Second
-	maxError   = 1000 // characters of an error that are kept
+	watched    = 15 * time.Second // between looks at a site that has just come back
+	maxError   = 1000             // characters of an error that are kept
 )
 
 // sender is the state of Run.
 type sender struct {
 	a       *Alert
 	busy    map[string]bool // targets that are being served
-	limits  map[string]*rate.Limiter
+	caps    map[string]*allowance
 	results chan []alerts.Delivery
 	unsaved []alerts.Delivery // done, and not yet in the database
 	live    sync.WaitGroup
@@ -41,7 +42,7 @@ type sender struct {
 
 // Run delivers what is due until ctx ends, and waits for what is under way.
 func (a *Alert) Run(ctx context.Context) error {
-	s := &sender{a: a, busy: map[string]bool{}, limits: map[string]*rate.Limiter{}, results: make(chan []alerts.Delivery, workers)}
+	s := &sender{a: a, busy: map[string]bool{}, caps: map[string]*allowance{}, results: make(chan []alerts.Delivery, workers)}
 	defer s.end(ctx)
 	for {
 		timer := time.NewTimer(s.round(ctx))
@@ -109,22 +110,13 @@ func (s *sender) round(ctx context.Context) time.Duration {
 		return troubled
 	}
 	now := time.Now()
-	due, err := alerts.Due(ctx, s.a.db.Read(), scope, now.UnixMicro(), perRound)
+	// What is due in a moment comes along with what is due now.
+	due, err := alerts.Due(ctx, s.a.db.Read(), scope, now.Add(s.a.cfg.Gather).UnixMicro(), perRound)
 	if err != nil {
 		s.trouble(ctx, err)
 		return troubled
 	}
-	var order []string
-	groups := map[string][]alerts.Delivery{}
-	for _, d := range due {
-		if s.busy[d.Target] {
-			continue
-		}
-		if groups[d.Target] == nil {
-			order = append(order, d.Target)
-		}
-		groups[d.Target] = append(groups[d.Target], d)
-	}
+	order, groups := s.group(due, now)
 	for _, target := range order {
 		if len(s.busy) < workers {
 			s.start(ctx, target, groups[target])
@@ -144,6 +136,22 @@ func (s *sender) round(ctx context.Context) time.Duration {
 	return min(max(time.Until(time.UnixMicro(next)), time.Millisecond), idle)
 }
 
+// group sorts what is due by target; order holds the targets for which something is due now.
+func (s *sender) group(due []alerts.Delivery, now time.Time) (order []string, groups map[string][]alerts.Delivery) {
+	groups = map[string][]alerts.Delivery{}
+	for _, d := range due {
+		isDue := d.DueUs <= now.UnixMicro()
+		if s.busy[d.Target] || !isDue && d.Tries > 0 {
+			continue
+		}
+		if isDue && !slices.Contains(order, d.Target) {
+			order = append(order, d.Target)
+		}
+		groups[d.Target] = append(groups[d.Target], d)
+	}
+	return order, groups
+}
+
 func (s *sender) trouble(ctx context.Context, err error) {
 	if ctx.Err() == nil {
 		s.a.log.Error("messages can't be delivered now; the next try follows: is the database reachable?", "err", err)
@@ -153,22 +161,16 @@ func (s *sender) trouble(ctx context.Context, err error) {
 // start serves one target in the background.
 func (s *sender) start(ctx context.Context, target string, due []alerts.Delivery) {
 	s.busy[target] = true
-	if s.limits[target] == nil {
-		s.limits[target] = rate.NewLimiter(0, 0)
+	if s.caps[target] == nil {
+		s.caps[target] = &allowance{}
 	}
-	limit := s.limits[target]
-	s.live.Go(func() {
-		done := s.a.serve(ctx, limit, target, due)
-		if len(done) == 0 {
-			// The main loop frees a target by its deliveries: give it one back unchanged.
-			done = due[:1]
-		}
-		s.results <- done
-	})
+	limit := s.caps[target]
+	// serve answers for one delivery at least, which frees the target again.
+	s.live.Go(func() { s.results <- s.a.serve(ctx, limit, target, due) })
 }
 
 // serve tells one target what is due, and returns what became of it.
-func (a *Alert) serve(ctx context.Context, limit *rate.Limiter, target string, due []alerts.Delivery) []alerts.Delivery {
+func (a *Alert) serve(ctx context.Context, limit *allowance, target string, due []alerts.Delivery) []alerts.Delivery {
 	t, err := alerts.GetTarget(ctx, a.db.Read(), store.System(store.UseWatch), target)
 	if err != nil {
 		if !errors.Is(err, store.ErrNotFound) && ctx.Err() == nil {
@@ -176,60 +178,66 @@ func (a *Alert) serve(ctx context.Context, limit *rate.Limiter, target string, d
 		}
 		return a.later(due, troubled, "")
 	}
-	a.allow(limit, t.Kind)
-	due, done := superseded(due)
-	list, lost := a.read(ctx, due)
-	done = append(done, lost...)
+	limit.open(t.Kind, a.cfg.PerHour)
+	list, done := a.read(ctx, due)
 	if t.Kind == alerts.Email {
 		return append(done, a.serveMail(ctx, limit, t, list)...)
 	}
 	return append(done, a.serveHook(ctx, limit, t, list)...)
 }
 
-// allow sets a limiter that has just been made.
-func (a *Alert) allow(limit *rate.Limiter, kind alerts.Kind) {
-	if limit.Burst() > 0 {
+// allowance is how many messages one target gets. Only the one that serves the target uses it.
+type allowance struct{ bucket *rate.Limiter }
+
+// open makes the bucket when the kind of the target is known.
+func (w *allowance) open(kind alerts.Kind, perHour int) {
+	if w.bucket != nil {
 		return
 	}
-	perHour := a.cfg.PerHour
 	if kind == alerts.Webhook {
 		perHour *= callFactor
 	}
-	limit.SetBurst(max(perHour/2, 1))
-	limit.SetLimit(rate.Every(time.Hour / time.Duration(perHour)))
+	w.bucket = rate.NewLimiter(rate.Every(time.Hour/time.Duration(perHour)), max(perHour/2, 1))
 }
 
-// superseded takes out what is due about a site that went dark and is back already: one message tells both.
-func superseded(due []alerts.Delivery) (rest, done []alerts.Delivery) {
-	for _, d := range due {
-		also := d.Phase == alerts.Dark && slices.ContainsFunc(due, func(o alerts.Delivery) bool {
-			return o.Incident == d.Incident && o.Phase == alerts.Back
-		})
-		if !also {
-			rest = append(rest, d)
-			continue
-		}
-		d.State, d.ChangedUs, d.Error = alerts.Superseded, time.Now().UnixMicro(), ""
+// admit asks for one message, or how long to wait for it.
+func (w *allowance) admit() (wait time.Duration, ok bool) {
+	r := w.bucket.Reserve()
+	if wait = r.Delay(); wait == 0 {
+		return 0, true
+	}
+	r.Cancel()
+	return wait, false
+}
+
+// read gathers what the deliveries are about. Done are those that are not to be told now: of a site that is back,
+// for another message tells both; of one that has just come back and is being watched; and of one that is gone.
+func (a *Alert) read(ctx context.Context, due []alerts.Delivery) (list []news, done []alerts.Delivery) {
+	final := func(d alerts.Delivery, state alerts.State, why string) {
+		d.State, d.ChangedUs, d.Error = state, time.Now().UnixMicro(), why
 		done = append(done, d)
 	}
-	return rest, done
-}
-
-// read gathers what the deliveries are about; one whose incident or site is gone is lost.
-func (a *Alert) read(ctx context.Context, due []alerts.Delivery) (list []news, lost []alerts.Delivery) {
 	for _, d := range due {
 		n, err := a.news(ctx, d)
 		switch {
-		case err == nil:
-			list = append(list, n)
 		case errors.Is(err, store.ErrNotFound):
-			d.State, d.ChangedUs, d.Error = alerts.Failed, time.Now().UnixMicro(), "The site was removed."
-			lost = append(lost, d)
-		case ctx.Err() == nil:
-			a.log.Error("an incident can't be read", "incident", d.Incident, "err", err)
+			final(d, alerts.Failed, "The site was removed.")
+		case err != nil:
+			if ctx.Err() == nil {
+				a.log.Error("an incident can't be read", "incident", d.Incident, "err", err)
+			}
+			done = append(done, a.later([]alerts.Delivery{d}, troubled, "")...)
+		case n.back():
+			list = append(list, n)
+		case n.incident.SettledUs != 0:
+			final(d, alerts.Superseded, "")
+		case n.incident.EndUs != 0:
+			done = append(done, a.later([]alerts.Delivery{d}, watched, "")...)
+		default:
+			list = append(list, n)
 		}
 	}
-	return list, lost
+	return list, done
 }
 
 func (a *Alert) news(ctx context.Context, d alerts.Delivery) (n news, err error) {
@@ -253,22 +261,22 @@ func (a *Alert) news(ctx context.Context, d alerts.Delivery) (n news, err error)
 }
 
 // serveMail sends one e-mail about everything.
-func (a *Alert) serveMail(ctx context.Context, limit *rate.Limiter, t alerts.Target, list []news) []alerts.Delivery {
+func (a *Alert) serveMail(ctx context.Context, limit *allowance, t alerts.Target, list []news) []alerts.Delivery {
 	list = list[:min(len(list), perLetter)]
 	if len(list) == 0 {
 		return nil
 	}
-	if wait, ok := admit(limit); !ok {
+	if wait, ok := limit.admit(); !ok {
 		return a.later(deliveries(list), wait, heldBack(wait))
 	}
 	return a.outcome(t, list, a.send(ctx, t, letter(list, a.cfg.Portal)))
 }
 
 // serveHook calls the webhook once for each piece of news, until one call fails.
-func (a *Alert) serveHook(ctx context.Context, limit *rate.Limiter, t alerts.Target, list []news) (done []alerts.Delivery) {
+func (a *Alert) serveHook(ctx context.Context, limit *allowance, t alerts.Target, list []news) (done []alerts.Delivery) {
 	list = list[:min(len(list), perCall)]
 	for i, n := range list {
-		if wait, ok := admit(limit); !ok {
+		if wait, ok := limit.admit(); !ok {
 			return append(done, a.later(deliveries(list[i:]), wait, heldBack(wait))...)
 		}
 		m, err := call(n, a.cfg.Portal)
@@ -291,16 +299,6 @@ func deliveries(list []news) []alerts.Delivery {
 		out[i] = n.delivery
 	}
 	return out
-}
-
-// admit asks the limiter for one message, or how long to wait for it.
-func admit(limit *rate.Limiter) (wait time.Duration, ok bool) {
-	r := limit.Reserve()
-	if wait = r.Delay(); wait == 0 {
-		return 0, true
-	}
-	r.Cancel()
-	return wait, false
 }
 
 func heldBack(wait time.Duration) string {

@@ -791,8 +791,8 @@ func TestTenantsAreApart(t *testing.T) {
 		if _, err := r.f.Story(t.Context(), b.ref.Scope(), a.ref.Site, 0, 1<<60, 10); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("another tenant's story: %v", err)
 		}
-		if r.f.Connected(b.ref.Scope(), a.ref.Site) || !r.f.Connected(a.ref.Scope(), a.ref.Site) {
-			t.Error("Connected crosses tenants")
+		if _, ok := r.f.Stream(b.ref.Scope(), a.ref.Site, id.Stream{Camera: a.cams[0], Kind: id.Main}); ok {
+			t.Error("another tenant sees a stream")
 		}
 		// An agent that names another tenant's site reaches nothing.
 		seen := a.view().Agent.LastSeenUs

@@ -270,17 +270,6 @@ func (f *Fleet) Stream(scope store.Scope, which id.Site, stream id.Stream) (_ St
 	return Stream{}, false
 }
 
-// Connected reports whether the agent of a site has an open session.
-func (f *Fleet) Connected(scope store.Scope, which id.Site) bool {
-	s := f.find(scope, which)
-	if s == nil {
-		return false
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.connected
-}
-
 // Incidents returns incidents, newest first, and the cursor for older ones.
 func (f *Fleet) Incidents(ctx context.Context, scope store.Scope, filter health.IncidentFilter) ([]health.Incident, string, error) {
 	return health.Incidents(ctx, f.db.Read(), scope, filter)

@@ -55,13 +55,6 @@ func scanCondition(rows *sql.Rows) (c Condition, err error) {
 	return c, rows.Scan(&c.Name, &c.Camera, &c.Kind, &c.State, &c.Reason, &c.Text, &c.SinceUs, &c.EndUs)
 }
 
-// Conditions returns the present state of each condition of a site.
-func Conditions(ctx context.Context, q store.Querier, scope store.Scope, site id.Site) ([]Condition, error) {
-	rows, err := q.QueryContext(ctx, `SELECT `+conditionColumns+` FROM condition
-		WHERE ($1 = '*' OR org = $1) AND site = $2 AND end_us = $3 ORDER BY name, camera, stream`, scope.Filter(), site, int64(Lasts))
-	return bulk.Collect(rows, err, "conditions", scanCondition)
-}
-
 // Failures returns the times in [fromUs, toUs) in which a condition of a site failed, newest first.
 func Failures(ctx context.Context, q store.Querier, scope store.Scope, site id.Site, fromUs, toUs int64) ([]Condition, error) {
 	rows, err := q.QueryContext(ctx, `SELECT `+conditionColumns+` FROM condition

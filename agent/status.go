@@ -1,0 +1,118 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"holdfast/agent/local"
+	"holdfast/shared/wire"
+)
+
+// status is what the window shows.
+func (h *house) status() local.Status {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	host, err := os.Hostname()
+	if err != nil {
+		host = "this machine"
+	}
+	line := h.uplink.Status()
+	s := local.Status{
+		Site: h.me.SiteName, Organisation: h.me.OrgName, Host: host, NowUs: h.clock.Now(), StartedUs: h.started.UnixMicro(),
+		Cloud:   local.Cloud{Enrolled: true, Connected: line.Connected, SinceUs: line.SinceUs, Address: h.me.CloudURL},
+		Cameras: h.states(), Conditions: h.board.Conditions(), Disk: h.diskState(ctx), Parked: h.outbox.Parked(),
+	}
+	if line.Problem != nil {
+		s.Cloud.Text = line.Problem.Error()
+	}
+	if s.Queue, err = h.ledger.QueueState(ctx); err != nil {
+		h.opt.Log.Warn("look up queue", "error", err)
+	}
+	const week = int64(7 * 24 * time.Hour / time.Microsecond)
+	if s.Events, err = h.ledger.Events(ctx, s.NowUs-week, s.NowUs+week, 20); err != nil {
+		h.opt.Log.Warn("look up events", "error", err)
+	}
+	return s
+}
+
+// Answer is what the running agent's window says, as far as the command line shows it.
+type Answer struct {
+	Site    string `json:"site"`
+	Version string `json:"version"`
+	Summary struct {
+		State wire.State `json:"state"`
+		Text  string     `json:"text"`
+	} `json:"summary"`
+	Cloud   local.Cloud `json:"cloud"`
+	Cameras []struct {
+		Name  string     `json:"name"`
+		State wire.State `json:"state"`
+		Text  string     `json:"text"`
+	} `json:"cameras"`
+	Conditions []wire.ConditionFact `json:"conditions"` // failing ones that are not a camera's
+	Disk       wire.DiskState       `json:"disk"`
+	Queue      wire.QueueState      `json:"queue"`
+}
+
+// Ask returns what the running agent's window says.
+func Ask(ctx context.Context, cfg Config) (Answer, error) {
+	if cfg.Local.Listen == "off" {
+		return Answer{}, errors.New("local.listen is off in the configuration: the agent can't be asked")
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+cfg.Local.Listen+"/status.json", nil)
+	if err != nil {
+		return Answer{}, fmt.Errorf("ask the agent: %w", err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return Answer{}, fmt.Errorf("no agent answers on %s: is it running? Look at its log, or start it with  holdfast-agent start", cfg.Local.Listen)
+	}
+	defer func() { _ = resp.Body.Close() }() // read to its end below
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 8<<20))
+	if err != nil {
+		return Answer{}, fmt.Errorf("ask the agent: %w", err)
+	}
+	var out Answer
+	if err := json.Unmarshal(text, &out); err != nil || resp.StatusCode != http.StatusOK {
+		return Answer{}, fmt.Errorf("something else than an agent answers on %s: %s", cfg.Local.Listen, resp.Status)
+	}
+	return out, nil
+}
+
+// Say turns an answer into lines for a person.
+func Say(a Answer) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Site     %s: %s\n", a.Site, a.Summary.Text)
+	if a.Cloud.Connected {
+		fmt.Fprintf(&b, "Cloud    connected to %s since %s\n", a.Cloud.Address, when(a.Cloud.SinceUs))
+	} else {
+		fmt.Fprintf(&b, "Cloud    NOT connected since %s. %s\n", when(a.Cloud.SinceUs), a.Cloud.Text)
+	}
+	for _, c := range a.Cameras {
+		fmt.Fprintf(&b, "Camera   %s: %s\n", c.Name, c.Text)
+	}
+	fmt.Fprintf(&b, "Disk     %.1f GB free of %.1f GB, %.1f GB of video\n", gb(a.Disk.FreeBytes), gb(a.Disk.TotalBytes), gb(a.Disk.VideoBytes))
+	fmt.Fprintf(&b, "Waiting  %d facts, %d clips (%.1f MB)\n", a.Queue.Facts, a.Queue.Clips, float64(a.Queue.ClipBytes)/1e6)
+	for _, c := range a.Conditions {
+		fmt.Fprintf(&b, "Problem  %s: %s\n", c.Name, c.Text)
+	}
+	return b.String()
+}
+
+func when(us int64) string {
+	if us == 0 {
+		return "the start"
+	}
+	return time.UnixMicro(us).Format(time.DateTime)
+}
+
+func gb(n int64) float64 { return float64(n) / 1e9 }
