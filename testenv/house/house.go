@@ -23,6 +23,7 @@ import (
 	"holdfast/shared/id"
 	"holdfast/testenv/fakecam"
 	"holdfast/testenv/netcut"
+	"holdfast/testenv/scenes"
 )
 
 // Setup declares a house. The zero value is one site with one camera.
@@ -54,6 +55,8 @@ type CameraPlan struct {
 	Place string // of testenv/scenes: "carpark", "shop" ...
 	Sub   bool   // record the sub-stream too
 	Mute  bool   // the loop's sound is left out
+
+	Loop *scenes.Loop // instead of Place, for both streams
 }
 
 // Owner is how the first person signs in.
@@ -136,6 +139,9 @@ func Start(ctx context.Context, s Setup) (*House, error) {
 }
 
 func (h *House) start(ctx context.Context) error {
+	if err := os.MkdirAll(h.Dir, 0o700); err != nil {
+		return err
+	}
 	if err := h.build(ctx); err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"holdfast/shared/id"
 	"holdfast/testenv/fakecam"
 	"holdfast/testenv/netcut"
+	"holdfast/testenv/scenes"
 )
 
 // cameraLogin is what the cameras of every house ask for.
@@ -56,8 +57,13 @@ func (h *House) addSite(ctx context.Context, n int, plan BranchPlan) error {
 func (s *Site) connect() error {
 	var cams fakecam.Config
 	for i, c := range s.BranchPlan.Cameras {
+		main, sub := c.Place+"/main", c.Place+"/sub"
+		if c.Loop != nil {
+			main, sub = c.Loop.Name, c.Loop.Name
+			cams.Loops = map[string]*scenes.Loop{c.Loop.Name: c.Loop}
+		}
 		cams.Cameras = append(cams.Cameras, fakecam.CameraConfig{
-			Name: c.Key, Number: uint32(i + 1), Main: c.Place + "/main", Sub: c.Place + "/sub", User: cameraUser, Password: cameraPassword, Mute: c.Mute,
+			Name: c.Key, Number: uint32(i + 1), Main: main, Sub: sub, User: cameraUser, Password: cameraPassword, Mute: c.Mute,
 		})
 	}
 	var err error
@@ -192,6 +198,17 @@ func (s *Site) Status(ctx context.Context) (map[string]any, error) {
 		return nil, fmt.Errorf("status page answers %s", resp.Status)
 	}
 	return out, json.NewDecoder(resp.Body).Decode(&out)
+}
+
+// Recording waits until the cloud says that so many cameras of the site record.
+func (s *Site) Recording(ctx context.Context, cameras int, limit time.Duration) error {
+	return Until(ctx, limit, fmt.Sprintf("%d cameras of %s record", cameras, s.Name), func(ctx context.Context) (bool, error) {
+		var site struct {
+			Cameras struct{ Recording int }
+		}
+		err := s.house.Owner.Get(ctx, "/sites/"+string(s.ID), &site)
+		return site.Cameras.Recording >= cameras, err
+	})
 }
 
 // Event posts an event to the agent's window, as an alarm panel does.

@@ -129,7 +129,7 @@ func (d *demo) furnish(ctx context.Context) error {
 	for _, p := range []map[string]any{
 		{"email": "mara@example.com", "name": "Mara Manager", "role": "manager", "sites": []any{d.h.Sites[0].ID, d.h.Sites[1].ID}},
 		{"email": "vic@example.com", "name": "Vic Viewer", "role": "viewer", "sites": []any{d.h.Sites[2].ID}},
-		{"email": "sam@example.com", "name": "Sam Support", "role": "support", "all_sites": true},
+		{"email": "sam@example.com", "name": "Sam Support", "role": "support"},
 	} {
 		if err := d.h.Owner.Post(ctx, "/people", p, nil); err != nil {
 			return err

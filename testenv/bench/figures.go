@@ -1,0 +1,179 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	"holdfast/testenv/house"
+	"holdfast/testenv/scenes"
+)
+
+// sizes measures the programs as they are released, and what a browser loads before the first page shows.
+func (b *bench) sizes(ctx context.Context) error {
+	for name, pkg := range map[string]string{"agent_binary": "./agent/cmd/holdfast-agent", "cloud_binary": "./cloud/cmd/holdfast-cloud"} {
+		out := filepath.Join(b.dir, name)
+		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", out, pkg)
+		cmd.Dir, cmd.Env = house.Root(), append(os.Environ(), "CGO_ENABLED=0")
+		if text, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("build %s: %w\n%s", pkg, err, text)
+		}
+		info, err := os.Stat(out)
+		if err != nil {
+			return err
+		}
+		say(name, float64(info.Size())/1e6, "MB")
+	}
+	return b.firstPage()
+}
+
+// firstPage sums index.html and every script and style that it names, each packed by gzip.
+func (b *bench) firstPage() error {
+	dist := os.DirFS(filepath.Join(house.Root(), "cloud", "portal", "dist"))
+	index, err := fs.ReadFile(dist, "index.html")
+	if err != nil {
+		return fmt.Errorf("the portal is not built (make portal): %w", err)
+	}
+	total := packed(index)
+	for _, m := range regexp.MustCompile(`(?:src|href)="/?(assets/[^"]+\.(?:js|css))"`).FindAllSubmatch(index, -1) {
+		text, err := fs.ReadFile(dist, string(m[1]))
+		if err != nil {
+			return err
+		}
+		total += packed(text)
+	}
+	say("portal_first_page_gz", float64(total)/1e3, "kB")
+	return nil
+}
+
+func packed(text []byte) int {
+	var out bytes.Buffer
+	z := gzip.NewWriter(&out)
+	_, err := z.Write(text)
+	if err != nil || z.Close() != nil {
+		return 0 // a buffer never fails
+	}
+	return out.Len()
+}
+
+const streams = 64
+
+// record measures what recording 64 streams of 2 Mbit/s costs the agent, all else on.
+func (b *bench) record(ctx context.Context) error {
+	loop, err := scenes.Heavy(ctx, filepath.Join(os.TempDir(), "holdfast-loops"), 2000)
+	if err != nil {
+		return err
+	}
+	var cameras []house.CameraPlan
+	for i := range streams {
+		cameras = append(cameras, house.CameraPlan{Key: fmt.Sprintf("cam-%02d", i+1), Name: fmt.Sprintf("Camera %d", i+1), Loop: loop, Mute: true})
+	}
+	h, err := house.Start(ctx, house.Setup{Dir: filepath.Join(b.dir, "record"), Branches: []house.BranchPlan{{Name: "Bench", Cameras: cameras}}})
+	if h != nil {
+		defer func() { _ = h.Close() }()
+	}
+	if err != nil {
+		return err
+	}
+	s := h.Sites[0]
+	if err := s.Recording(ctx, streams, 60*time.Second); err != nil {
+		return err
+	}
+	if err := pause(ctx, 10*time.Second); err != nil { // the burst of the start is over
+		return err
+	}
+	pid := s.Agent.PID()
+	from, err := cpu(pid)
+	if err != nil {
+		return err
+	}
+	begun, lostBefore := time.Now(), overflow(s)
+	if err := pause(ctx, b.seconds); err != nil {
+		return err
+	}
+	to, err := cpu(pid)
+	if err != nil {
+		return err
+	}
+	memory, err := rss(pid)
+	if err != nil {
+		return err
+	}
+	wall := time.Since(begun)
+	say("record_cpu_per_stream", 100*float64(to-from)/float64(wall)/streams, "% of a core")
+	say("record_rss_64", float64(memory)/1e6, "MB")
+	say("record_lost_packets", overflow(s)-lostBefore, "packets")
+	return nil
+}
+
+// overflow counts packets that were lost because the agent read too slowly.
+func overflow(s *house.Site) uint64 {
+	var n uint64
+	for _, c := range s.Cameras.Cameras() {
+		n += c.Main().Counters().Overflow
+	}
+	return n
+}
+
+// idle measures what a site of four cameras sends while nothing happens and nobody watches.
+func (b *bench) idle(ctx context.Context) error {
+	h, err := house.Start(ctx, house.Setup{Dir: filepath.Join(b.dir, "idle"), Sites: 1, Cameras: 4})
+	if h != nil {
+		defer func() { _ = h.Close() }()
+	}
+	if err != nil {
+		return err
+	}
+	s := h.Sites[0]
+	if err := s.Recording(ctx, 4, 60*time.Second); err != nil {
+		return err
+	}
+	if err := pause(ctx, 20*time.Second); err != nil {
+		return err
+	}
+	before, begun := s.Line.Stats(), time.Now()
+	if err := pause(ctx, max(b.seconds, 2*time.Minute)); err != nil { // segments close once a minute
+		return err
+	}
+	after, wall := s.Line.Stats(), time.Since(begun)
+	say("idle_uplink_site", float64(after.Up-before.Up)*8/1000/wall.Seconds(), "kbit/s, 4 cameras")
+	return nil
+}
+
+// live measures, in a real browser, the time from a click on a camera to its first decoded frame.
+func (b *bench) live(ctx context.Context) error {
+	h, err := house.Start(ctx, house.Setup{Dir: filepath.Join(b.dir, "live"), Branches: []house.BranchPlan{{Name: "Bench", Cameras: []house.CameraPlan{
+		{Key: "car-park", Name: "Car park", Place: "carpark"}, {Key: "dock", Name: "Dock", Place: "dock"},
+	}}}})
+	if h != nil {
+		defer func() { _ = h.Close() }()
+	}
+	if err != nil {
+		return err
+	}
+	if err := h.Sites[0].Recording(ctx, 2, 60*time.Second); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "node", filepath.Join(house.Root(), "testenv", "e2e", "clicks.mjs"))
+	cmd.Env = append(os.Environ(), "PORTAL="+h.URL, "OWNER="+house.OwnerEmail, "PASSWORD="+house.OwnerPassword, "CLICKS=20")
+	cmd.Stderr = os.Stderr
+	text, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("click: %w\n%s", err, text)
+	}
+	var out struct{ P50, P95 float64 }
+	if err := json.Unmarshal(text, &out); err != nil {
+		return fmt.Errorf("read clicks: %w: %s", err, text)
+	}
+	say("live_first_frame_p50", out.P50, "ms")
+	say("live_first_frame_p95", out.P95, "ms")
+	return nil
+}

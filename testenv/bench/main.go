@@ -1,0 +1,97 @@
+// Command bench measures what Holdfast costs and how fast it is, on the real programs, and prints one figure a line
+// as "name: value unit", with the machine's load before and after.
+//
+// It owns the rigs of its figures and leaves nothing running. Absolute times on a shared machine mean little: compare
+// runs on the same machine. -run names the groups to measure, -seconds how long a rate is measured.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// group is a set of figures that one rig gives.
+type group struct {
+	name string
+	run  func(b *bench, ctx context.Context) error
+}
+
+func groups() []group {
+	return []group{
+		{"size", (*bench).sizes},
+		{"record", (*bench).record},
+		{"idle", (*bench).idle},
+		{"live", (*bench).live},
+	}
+}
+
+type bench struct {
+	seconds time.Duration
+	dir     string // for everything that is built and recorded
+}
+
+func main() {
+	run := flag.String("run", "size,record,idle,live", "groups to measure, separated by commas")
+	seconds := flag.Int("seconds", 60, "how long a rate is measured, in seconds")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := measure(ctx, strings.Split(*run, ","), time.Duration(*seconds)*time.Second)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func measure(ctx context.Context, names []string, seconds time.Duration) (err error) {
+	dir, err := os.MkdirTemp("", "holdfast-bench-*")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	b := &bench{seconds: seconds, dir: dir}
+	say("load_before", load(), "")
+	for _, name := range names {
+		found := false
+		for _, g := range groups() {
+			if g.name != name {
+				continue
+			}
+			found = true
+			if err := g.run(b, ctx); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
+		if !found {
+			return fmt.Errorf("no group %q", name)
+		}
+	}
+	say("load_after", load(), "")
+	return nil
+}
+
+// say prints one figure.
+func say(name string, value any, unit string) {
+	text := fmt.Sprint(value)
+	if f, ok := value.(float64); ok {
+		text = fmt.Sprintf("%.4g", f)
+	}
+	fmt.Println(strings.TrimSpace(name + ": " + text + " " + unit))
+}
+
+// load is the machine's load average over one minute.
+func load() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	one, _, _ := strings.Cut(string(text), " ")
+	return one
+}

@@ -1,0 +1,230 @@
+// The job of a regional manager in a real browser, step by step. Each step prints one line of JSON that the Go test
+// beside this file turns into a subtest: {"step", "ok", "ms", "error"?, "figures"?}.
+import { AxeBuilder } from "@axe-core/playwright";
+
+import { api, assert, base, control, difference, id, open, page, picture, shot, signIn, until } from "./browser.mjs";
+
+const { OWNER, PASSWORD, SITE } = process.env;
+const browser = await open();
+const p = await page(browser, 1440, 900);
+let failed = false;
+let camera;
+
+async function step(name, run) {
+  const begun = Date.now();
+  const line = { step: name, ok: true };
+  try {
+    line.figures = await run();
+    const faults = p.faults.splice(0);
+    if (faults.length > 0) throw new Error(faults.join("; "));
+  } catch (error) {
+    failed = true;
+    line.ok = false;
+    line.error = String(error.stack || error);
+    await shot(p, `failed-${name.replaceAll(" ", "-")}`);
+  }
+  line.ms = Date.now() - begun;
+  console.log(JSON.stringify(line));
+}
+
+const moving = async (ms = 20_000) => {
+  await until("the first frame", ms, async () => (await picture(p).catch(() => ({ frames: 0 }))).frames > 0);
+  const first = await picture(p);
+  await until("30 more frames", ms, async () => (await picture(p)).frames >= first.frames + 30);
+  const later = await picture(p);
+  const changed = difference(first.pixels, later.pixels);
+  assert(changed > 0.2, `the pixels hardly change: ${changed}`);
+  return { width: later.width, changed: Math.round(changed * 100) / 100 };
+};
+
+await step("sign in", async () => {
+  await p.goto(base + "/");
+  await p.fill("input[type=email]", OWNER);
+  await p.fill("input[type=password]", "not the password");
+  await p.keyboard.press("Enter");
+  await p.waitForSelector("[role=alert]");
+  await signIn(p, OWNER, PASSWORD);
+  await p.waitForSelector(`${id("site-card")}[data-status=ok]`);
+  await shot(p, "sites");
+});
+
+await step("stills of a site", async () => {
+  await p.click(`${id("site-card")} >> text="${SITE}"`);
+  await p.waitForSelector(`${id("still")}[data-state=shown]`);
+  const cameras = (await api(p, `/sites/${new URL(p.url()).pathname.split("/")[2]}/cameras`)).cameras;
+  await until("a still of every camera", 20_000, async () => (await p.$$(`${id("still")}[data-state=shown]`)).length >= cameras.length);
+  camera = cameras.find((c) => c.channel === "shop-floor") ?? cameras[0];
+  await shot(p, "site");
+});
+
+await step("sign-in to moving picture", async () => {
+  const begun = Date.now();
+  await p.goto(`${base}/cameras/${camera.id}`);
+  await until("the first frame", 15_000, async () => (await picture(p).catch(() => ({ frames: 0 }))).frames > 0);
+  const firstFrameMs = Date.now() - begun;
+  const seen = await moving();
+  assert(seen.width === 1280, `the main stream is shown ${seen.width} pixels wide`);
+  await shot(p, "live");
+  return { page_to_first_frame_ms: firstFrameMs, ...seen };
+});
+
+await step("a camera that the browser can't show says so", async () => {
+  const all = [];
+  for (const s of (await api(p, "/sites")).sites) all.push(...(await api(p, `/sites/${s.id}/cameras`)).cameras);
+  const hevc = all.find((c) => c.streams.some((s) => s.kind === "main" && s.codec?.startsWith("hvc1")));
+  const reordered = all.find((c) => c.streams.some((s) => s.kind === "main" && s.b_frames));
+  for (const [c, word] of [[hevc, "H.265"], [reordered, "B-frames"]]) {
+    assert(c, `no camera with ${word} in the house`);
+    await p.goto(`${base}/cameras/${c.id}`);
+    const seen = await moving();
+    assert(seen.width === 640, `${word}: ${seen.width} pixels wide, want the sub-stream's 640`);
+    const note = await p.textContent(id("live-note"));
+    assert(note.includes(word) && note.includes("sub"), `${word}: the note says ${note}`);
+  }
+});
+
+await step("timeline and playback", async () => {
+  await p.goto(`${base}/cameras/${camera.id}`);
+  await p.click('text="5 min"');
+  await until("recorded time on the timeline", 90_000, async () => {
+    const now = Date.now() * 1000;
+    const c = await api(p, `/cameras/${camera.id}/coverage?from_us=${now - 300e6}&to_us=${now}&stream=main`);
+    return c.ranges.some((r) => r.state === "site" && r.end_us - r.start_us > 20e6);
+  });
+  await p.click(id("timeline-table-toggle"));
+  assert((await p.textContent(id("timeline-table"))).length > 20, "the table of ranges is empty");
+  await p.click(id("timeline-table-toggle"));
+  const now = Date.now() * 1000;
+  const c = await api(p, `/cameras/${camera.id}/coverage?from_us=${now - 300e6}&to_us=${now}&stream=main`);
+  const range = c.ranges.find((r) => r.state === "site" && r.end_us - r.start_us > 20e6);
+  await p.goto(`${base}/cameras/${camera.id}?at=${range.start_us + 2_000_000}`);
+  const seen = await moving();
+  const mode = await p.textContent(id("live-mode"));
+  assert(/playback/i.test(mode), `the player says ${mode}`);
+  await shot(p, "playback");
+  await p.click(id("timeline-live"));
+  await until("live again", 15_000, async () => /live/i.test(await p.textContent(id("live-mode"))));
+  await moving();
+  return seen;
+});
+
+await step("keep a clip and play it", async () => {
+  await p.goto(`${base}/cameras/${camera.id}`);
+  await p.click('text="5 min"');
+  await p.waitForSelector(id("timeline"));
+  const box = await (await p.$(id("timeline"))).boundingBox();
+  await p.click(id("select-range"));
+  await p.waitForSelector(id("selection"));
+  assert(box.width > 500, "the timeline is narrow");
+  await p.click(id("keep-clip"));
+  await p.waitForSelector(id("keep-dialog"));
+  await p.fill(`${id("keep-title")} input, input${id("keep-title")}`, "Kept by the test");
+  await p.keyboard.press("Enter");
+  const begun = Date.now();
+  const clip = await until("the clip is stored", 60_000, async () => (await api(p, "/clips")).clips.find((k) => k.title === "Kept by the test" && k.state === "stored"));
+  const storedMs = Date.now() - begun;
+  await p.goto(base + "/clips");
+  await p.waitForSelector(`${id("clip-row")}[data-clip="${clip.id}"][data-state=stored]`);
+  await shot(p, "clips");
+  await p.click(`${id("clip-row")}[data-clip="${clip.id}"] button >> nth=0`);
+  await p.waitForSelector(id("clip-video"));
+  await until("the clip plays", 15_000, () => p.$eval(id("clip-video"), (v) => v.currentTime > 1 && v.videoWidth > 0));
+  const length = await p.$eval(id("clip-video"), (v) => v.duration);
+  const want = (clip.end_us - clip.start_us) / 1e6;
+  assert(Math.abs(length - want) < 0.2, `the clip is ${length} s long, want ${want}`);
+  await p.keyboard.press("Escape");
+  return { stored_ms: storedMs, seconds: length };
+});
+
+await step("events", async () => {
+  await control("event");
+  await p.goto(base + "/events");
+  await p.waitForSelector(`${id("event-row")}[data-kind=door_opened]`, { timeout: 30_000 });
+  await shot(p, "events");
+});
+
+let cutAt;
+await step("a cut line is said within a minute", async () => {
+  await p.goto(base + "/");
+  await p.waitForSelector(id("site-card"));
+  cutAt = Date.now();
+  await control("cut");
+  await control("event"); // while the line is down
+  await p.waitForSelector(`${id("site-card")}[data-status=dark]`, { timeout: 75_000 });
+  const ms = Date.now() - cutAt;
+  assert(ms < 62_000, `said after ${ms} ms`);
+  await shot(p, "sites-dark");
+  await p.click(`${id("site-card")}[data-status=dark] a, ${id("site-card")}[data-status=dark] >> text="${SITE}"`);
+  const verdict = await p.textContent(id("verdict"));
+  assert(verdict.length > 40, `the verdict says ${verdict}`);
+  await shot(p, "site-dark");
+  await p.goto(`${base}/cameras/${camera.id}`);
+  await p.waitForSelector(`${id("live-failure")}, ${id("instead")}`);
+  await shot(p, "camera-dark");
+  return { said_after_ms: ms };
+});
+
+await step("after the return everything arrives", async () => {
+  const restoredAt = Date.now();
+  await control("restore");
+  await p.goto(base + "/");
+  await p.waitForSelector(`${id("site-card")}[data-status=dark]`, { state: "detached", timeout: 60_000 });
+  const backMs = Date.now() - restoredAt;
+  await until("the outage is recorded without a gap", 120_000, async () => {
+    const c = await api(p, `/cameras/${camera.id}/coverage?from_us=${(cutAt + 5000) * 1000}&to_us=${(restoredAt - 1000) * 1000}&stream=main`);
+    return c.ranges.every((r) => r.state === "site");
+  });
+  const events = (await api(p, `/events?from_us=${cutAt * 1000}`)).events;
+  assert(events.filter((e) => e.kind === "door_opened").length === 1, `${events.length} events of the outage arrived, want one`);
+  const site = (await api(p, "/sites")).sites.find((s) => s.name === SITE);
+  assert(site.last_outage?.agent === "up", `the outage is told as ${JSON.stringify(site.last_outage)}`);
+  await p.click(`${id("site-card")} >> text="${SITE}"`);
+  await p.click(id("tab-story"));
+  await p.waitForSelector(id("story"));
+  await shot(p, "story");
+  return { back_after_ms: backMs };
+});
+
+await step("support sees health and no video", async () => {
+  const made = await p.evaluate(async () => {
+    const r = await fetch("/api/v1/people", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ name: "Sue Support", email: "sue@example.com", role: "support" }) });
+    return r.json();
+  });
+  const s = await page(browser, 1440, 900);
+  await s.goto(made.link.replace(/^https?:\/\/[^/]+/, base));
+  await s.fill("input[type=password]", "a long pass phrase");
+  await s.keyboard.press("Enter");
+  await until("the new person is signed in or can sign in", 20_000, async () => !s.url().includes("password"));
+  if (!(await s.$(id("site-card")))) await signIn(s, "sue@example.com", "a long pass phrase");
+  await s.goto(`${base}/cameras/${camera.id}`);
+  await s.waitForSelector(id("instead"));
+  assert(!(await s.$(id("live-video"))), "support has a video element");
+  const status = await s.evaluate(async (cam) => (await fetch(`/api/v1/cameras/${cam}/still`)).status, camera.id);
+  assert(status === 403, `a still answers support with ${status}`);
+  await s.context().close();
+});
+
+for (const [name, width, height, options] of [["desktop", 1440, 900, {}], ["phone", 390, 844, { deviceScaleFactor: 2, hasTouch: true, isMobile: true }], ["desktop dark", 1440, 900, { colorScheme: "dark" }]]) {
+  await step(`every page on ${name}`, async () => {
+    const q = await page(browser, width, height, options);
+    await signIn(q, OWNER, PASSWORD);
+    const site = (await api(q, "/sites")).sites.find((s) => s.name === SITE).id;
+    const found = [];
+    for (const path of ["/", `/sites/${site}`, `/cameras/${camera.id}`, "/events", "/clips", "/rules", "/people", "/alerts", "/audit"]) {
+      await q.goto(base + path);
+      await q.waitForLoadState("networkidle", { timeout: 5000 }).catch(() => {}); // the stream of changes never idles
+      await q.waitForSelector("h1");
+      const wide = await q.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      if (wide > 1) found.push(`${path}: scrolls ${wide} px sideways`);
+      const axe = await new AxeBuilder({ page: q }).analyze();
+      for (const v of axe.violations.filter((v) => v.impact === "serious" || v.impact === "critical")) found.push(`${path}: ${v.id} (${v.nodes.length}): ${v.nodes[0].html.slice(0, 120)}`);
+      await shot(q, `${name.replace(" ", "-")}-${path.split("/")[1] || "sites"}`);
+    }
+    found.push(...q.faults);
+    await q.context().close();
+    assert(found.length === 0, found.join("\n"));
+  });
+}
+
+await browser.close();
+process.exit(failed ? 1 : 0);
