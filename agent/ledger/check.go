@@ -1,0 +1,138 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+
+	"holdfast/shared/id"
+)
+
+// maxFindings bounds what Examine lists of one kind.
+const maxFindings = 20
+
+// Examine reads the ledger at path without changing it and returns what is wrong with it, one sentence for
+// each finding: damage of the file, holes in the outbox, coverage that the segments do not bear out. It
+// also reads a ledger that Open refuses, as far as that goes. The media files are the caller's to compare:
+// SegmentsAfter, OpenSegments and Garbage list them.
+func Examine(ctx context.Context, path string) (findings []string, err error) {
+	if _, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("examine ledger: %w", err)
+	}
+	db, err := sql.Open("sqlite", location(path)+"?mode=ro&_pragma=busy_timeout(10000)&_pragma=query_only(1)")
+	if err != nil {
+		return nil, explain("examine ledger "+path, err)
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	for _, look := range []func(context.Context, *sql.DB) ([]string, error){
+		damages, numberings, outboxHoles, wrongSums, wrongSpans,
+	} {
+		found, err := look(ctx, db)
+		if err != nil {
+			// A file that can't be read is itself the finding.
+			return append(findings, explain("read the ledger", err).Error()), nil
+		}
+		findings = append(findings, found...)
+	}
+	return findings, nil
+}
+
+func texts(ctx context.Context, db *sql.DB, query string, args ...any) ([]string, error) {
+	rows, err := db.QueryContext(ctx, query, args...)
+	return list(rows, err, func(rows *sql.Rows) (s string, err error) { return s, rows.Scan(&s) })
+}
+
+func damages(ctx context.Context, db *sql.DB) ([]string, error) {
+	found, err := texts(ctx, db, fmt.Sprintf(`PRAGMA integrity_check(%d)`, maxFindings))
+	if len(found) == 1 && found[0] == "ok" {
+		return nil, err
+	}
+	return found, err
+}
+
+func numberings(ctx context.Context, db *sql.DB) ([]string, error) {
+	return texts(ctx, db, `SELECT format('segment %d is in more than one of: closed, open, garbage', id) FROM
+		(SELECT id FROM segment UNION ALL SELECT id FROM open_segment UNION ALL SELECT id FROM garbage)
+		GROUP BY id HAVING count(*) > 1 LIMIT ?`, maxFindings)
+}
+
+func outboxHoles(ctx context.Context, db *sql.DB) ([]string, error) {
+	return texts(ctx, db, `SELECT format('queue %d of the outbox has a hole: it holds %d rows from %d to %d, its last is %d and acked are %d',
+			q.id, count(seq), coalesce(min(seq), 0), coalesce(max(seq), 0), q.last, q.acked)
+		FROM queue q LEFT JOIN outbox o ON o.queue = q.id GROUP BY q.id
+		HAVING count(seq) <> coalesce(max(seq) - min(seq) + 1, 0)
+			OR coalesce(max(seq), q.acked) <> q.last OR coalesce(min(seq), 0) > q.acked + 1 LIMIT ?`, maxFindings)
+}
+
+func wrongSums(ctx context.Context, db *sql.DB) ([]string, error) {
+	return texts(ctx, db, `SELECT format('stream %s/%s says %d bytes, its segments have %d', camera, s.kind, s.bytes, coalesce(sum(e.bytes), 0))
+		FROM stream s LEFT JOIN segment e ON e.stream = s.id GROUP BY s.id HAVING s.bytes <> coalesce(sum(e.bytes), 0) LIMIT ?`, maxFindings)
+}
+
+// wrongSpans compares the merged coverage with what the segments say.
+func wrongSpans(ctx context.Context, db *sql.DB) ([]string, error) {
+	spans, err := merged(ctx, db, `span`)
+	if err != nil {
+		return nil, err
+	}
+	segments, err := merged(ctx, db, `segment`)
+	if err != nil {
+		return nil, err
+	}
+	var found []string
+	for i := 0; i < max(len(spans), len(segments)) && len(found) == 0; i++ {
+		switch {
+		case i >= len(spans):
+			found = append(found, segments[i].String()+" lies in segments, but not in the coverage")
+		case i >= len(segments):
+			found = append(found, spans[i].String()+" lies in the coverage, but in no segment")
+		case !spans[i].near(segments[i]):
+			found = append(found, fmt.Sprintf("the coverage has %v where the segments have %v", spans[i], segments[i]))
+		}
+	}
+	return found, nil
+}
+
+type stretch struct {
+	stream         id.Stream
+	run            int64
+	origin         string
+	startUs, endUs int64
+}
+
+func (s stretch) String() string {
+	return fmt.Sprintf("[%d, %d) of %v in run %d %s", s.startUs, s.endUs, s.stream, s.run, s.origin)
+}
+
+func (s stretch) near(o stretch) bool {
+	return s.stream == o.stream && s.run == o.run && s.origin == o.origin &&
+		max(s.startUs-o.startUs, o.startUs-s.startUs, s.endUs-o.endUs, o.endUs-s.endUs) <= toleranceUs
+}
+
+// merged reads the ranges of a table of ranges, with those that abut or overlap as one.
+func merged(ctx context.Context, db *sql.DB, table string) ([]stretch, error) {
+	rows, err := db.QueryContext(ctx, `SELECT camera, s.kind, run, origin, start_us, end_us FROM `+table+` x
+		JOIN stream s ON s.id = x.stream ORDER BY camera, s.kind, run, origin, start_us, end_us`)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	var out []stretch
+	for rows.Next() {
+		var s stretch
+		if err := rows.Scan(&s.stream.Camera, &s.stream.Kind, &s.run, &s.origin, &s.startUs, &s.endUs); err != nil {
+			return nil, err
+		}
+		if n := len(out); n > 0 {
+			last := &out[n-1]
+			if last.stream == s.stream && last.run == s.run && last.origin == s.origin && s.startUs <= last.endUs+toleranceUs {
+				last.endUs = max(last.endUs, s.endUs)
+				continue
+			}
+		}
+		out = append(out, s)
+	}
+	return out, rows.Err()
+}
