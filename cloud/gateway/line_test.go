@@ -20,7 +20,7 @@ import (
 
 func TestSessionFromHelloToBye(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newRig(t, beating(250*time.Millisecond))
 	r.welcome = wire.Welcome{Marks: []wire.Mark{{Queue: 7, Seq: 41}}, Config: &wire.DesiredConfig{Version: 3}}
 	me := r.enrol()
 	a := run(t, me, echo)
@@ -130,7 +130,7 @@ func TestCommandsAreBoundedAndConcurrent(t *testing.T) {
 }
 
 func TestUrgentHeartbeat(t *testing.T) {
-	r := newRig(t, func(c *gateway.Config, _ *gateway.Hooks) { c.Heartbeat = time.Minute })
+	r := newRig(t, beating(time.Minute))
 	a := run(t, r.enrol(), echo)
 	get(t, a.beats, "first heartbeat")
 	a.urgent <- struct{}{}

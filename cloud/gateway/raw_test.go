@@ -441,7 +441,7 @@ func packed(t *testing.T) []byte {
 }
 
 func TestSilentAgentIsLetGo(t *testing.T) {
-	r := newRig(t)
+	r := newRig(t, beating(150*time.Millisecond))
 	a := r.raw()
 	a.welcomed()
 	begun := time.Now()
@@ -454,7 +454,7 @@ func TestSilentAgentIsLetGo(t *testing.T) {
 }
 
 func TestPayloadIsBounded(t *testing.T) {
-	r := newRig(t, func(c *gateway.Config, _ *gateway.Hooks) { c.Heartbeat = time.Minute })
+	r := newRig(t, beating(time.Minute))
 	a := r.raw()
 	a.welcomed()
 	done := make(chan error, 1)
@@ -481,7 +481,7 @@ func TestPayloadIsBounded(t *testing.T) {
 }
 
 func TestCommandWithoutAnAnswer(t *testing.T) {
-	r := newRig(t, func(c *gateway.Config, _ *gateway.Hooks) { c.Heartbeat = time.Minute })
+	r := newRig(t, beating(time.Minute))
 	a := r.raw()
 	a.welcomed()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)

@@ -101,6 +101,11 @@ func until(t *testing.T, what string, ok func() bool) {
 
 type option func(*gateway.Config, *gateway.Hooks)
 
+// beating makes heartbeats quick.
+func beating(every time.Duration) option {
+	return func(c *gateway.Config, _ *gateway.Hooks) { c.Heartbeat = every }
+}
+
 func newRig(t *testing.T, options ...option) *rig {
 	t.Helper()
 	return rigOn(t, db.SQLite(t), options...)
@@ -156,7 +161,7 @@ func (r *rig) handler() http.Handler {
 // start makes a gateway over the rig's database and keys and runs it; also a second time, after stop.
 func (r *rig) start(options ...option) {
 	r.t.Helper()
-	cfg, hooks := gateway.Config{Version: "test", Heartbeat: 150 * time.Millisecond, Ping: 500 * time.Millisecond}, r.hooks()
+	cfg, hooks := gateway.Config{Version: "test", Heartbeat: time.Second, Ping: 500 * time.Millisecond}, r.hooks()
 	for _, o := range options {
 		o(&cfg, &hooks)
 	}

@@ -19,6 +19,7 @@ import (
 
 	"holdfast/agent/uplink"
 	"holdfast/cloud/gateway"
+	"holdfast/cloud/store/agents"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
 )
@@ -144,7 +145,7 @@ func TestReconnectAfterACut(t *testing.T) {
 
 func TestDeadLineIsNoticed(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newRig(t, beating(150*time.Millisecond))
 	line := newRelay(t, r.srv.URL)
 	a := run(t, r.over(line.url()), echo)
 	get(t, a.opened, "welcome")
@@ -161,7 +162,7 @@ func TestDeadLineIsNoticed(t *testing.T) {
 
 // TestHalfOpenIncumbentGivesWay stands for a machine that was cut off without the cloud seeing it, and comes back.
 func TestHalfOpenIncumbentGivesWay(t *testing.T) {
-	r := newRig(t, func(c *gateway.Config, _ *gateway.Hooks) { c.Heartbeat = time.Minute })
+	r := newRig(t, beating(time.Minute))
 	line := newRelay(t, r.srv.URL)
 	me := r.over(line.url())
 	a := run(t, me, echo)
@@ -203,10 +204,31 @@ func TestDuplicateIdentityIsFenced(t *testing.T) {
 	}
 }
 
+func TestAnotherReplicasSessionStays(t *testing.T) {
+	clock := &clockOf{}
+	r := newRig(t, withClock(clock))
+	a := r.raw()
+	now := time.Now()
+	err := agents.OpenSession(t.Context(), r.db, r.scope(), agents.Session{
+		Agent: a.agent, Org: r.org, Session: id.New[id.Session](), Replica: "other",
+		OpenedUs: now.UnixMicro(), LeaseUs: now.Add(30 * time.Second).UnixMicro(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.shake()
+	a.write(a.frame(wire.FrameHello, a.hello()))
+	a.wantBye(wire.RefusedDuplicate)
+	none(t, r.opened, "a session")
+	clock.move(31 * time.Second)
+	a.welcomed()
+	get(t, r.opened, "a session after the other replica's lease")
+}
+
 func TestWrongClock(t *testing.T) {
 	for name, off := range map[string]time.Duration{"behind": -3*time.Hour - 2*time.Minute, "ahead of": 26 * time.Hour} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t)
+			r := newRig(t, beating(250*time.Millisecond))
 			wrong := &clockOf{offset: off}
 			a := run(t, r.enrol(), echo, func(c *uplink.Config) { c.Now = wrong.now })
 			get(t, a.opened, "welcome")
@@ -284,6 +306,9 @@ func TestTLS(t *testing.T) {
 	}
 	a := run(t, me, echo, func(c *uplink.Config) { c.CAFile = ca })
 	get(t, a.opened, "welcome")
+	if a.Status().CertEnds.Before(time.Now()) {
+		t.Fatal("the end of the cloud's certificate is not known")
+	}
 	b := run(t, me, echo)
 	until(t, "a refusal", func() bool { return b.Status().Problem != nil })
 	wantProblem(t, b.Status().Problem, uplink.ProblemTLS)

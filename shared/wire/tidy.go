@@ -54,8 +54,13 @@ func (h *Hello) Tidy() error {
 
 // Tidy is Hello.Tidy for a Heartbeat.
 func (h *Heartbeat) Tidy() error {
-	if len(h.Durable) > maxStreams*MaxCameras {
-		return fmt.Errorf("the heartbeat names %d streams", len(h.Durable))
+	if len(h.Durable) > maxStreams*MaxCameras || len(h.Live) > MaxCameras {
+		return fmt.Errorf("the heartbeat names %d streams and %d live sessions", len(h.Durable), len(h.Live))
+	}
+	for _, s := range h.Live {
+		if _, err := id.Parse[id.Session](string(s)); err != nil {
+			return err
+		}
 	}
 	return tidyState(h.Cameras, h.Conditions)
 }

@@ -3,6 +3,8 @@ package wire
 import (
 	"strings"
 	"testing"
+
+	"holdfast/shared/id"
 )
 
 func TestCleanText(t *testing.T) {
@@ -49,8 +51,13 @@ func TestTidy(t *testing.T) {
 			t.Errorf("a hello with a bad %s passes", name)
 		}
 	}
-	beat := Heartbeat{Durable: make([]int64, maxStreams*MaxCameras+1)}
-	if beat.Tidy() == nil {
-		t.Error("a heartbeat with too many streams passes")
+	for name, beat := range map[string]Heartbeat{
+		"streams":       {Durable: make([]int64, maxStreams*MaxCameras+1)},
+		"live sessions": {Live: make([]id.Session, MaxCameras+1)},
+		"a live ID":     {Live: []id.Session{"ses-../../x"}},
+	} {
+		if beat.Tidy() == nil {
+			t.Errorf("a heartbeat with bad %s passes", name)
+		}
 	}
 }

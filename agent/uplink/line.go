@@ -1,0 +1,172 @@
+package uplink
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+)
+
+// Proxy is the HTTP proxy on the way to the cloud: empty for that of the environment (HTTPS_PROXY, NO_PROXY),
+// "none" for a direct line, or a URL, which may hold a password: it prints without it.
+type Proxy string
+
+// NoProxy asks for a direct line whatever the environment says.
+const NoProxy Proxy = "none"
+
+// String returns the proxy without its password.
+func (p Proxy) String() string {
+	u, err := url.Parse(string(p))
+	if err != nil {
+		return "(unreadable)"
+	}
+	return u.Redacted()
+}
+
+// GoString is String.
+func (p Proxy) GoString() string { return p.String() }
+
+// LogValue is String.
+func (p Proxy) LogValue() slog.Value { return slog.StringValue(p.String()) }
+
+func (p Proxy) check() error {
+	if p == "" || p == NoProxy {
+		return nil
+	}
+	u, err := url.Parse(string(p))
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return fmt.Errorf("proxy %q: want http://host:port, none, or nothing for the environment's", p.String())
+	}
+	return nil
+}
+
+func (p Proxy) function() func(*http.Request) (*url.URL, error) {
+	switch p {
+	case "":
+		return http.ProxyFromEnvironment
+	case NoProxy:
+		return nil
+	}
+	return func(*http.Request) (*url.URL, error) { return url.Parse(string(p)) }
+}
+
+// parseCloud checks the cloud's address and returns it as an http or https URL without a path. Plain HTTP goes
+// only to this machine itself.
+func parseCloud(raw string) (*url.URL, error) {
+	if !strings.Contains(raw, "://") {
+		raw = "https://" + raw
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Hostname() == "" {
+		return nil, fmt.Errorf("cloud address %q: want https://cloud.example.com", raw)
+	}
+	switch u.Scheme {
+	case "wss":
+		u.Scheme = "https"
+	case "ws":
+		u.Scheme = "http"
+	}
+	switch {
+	case u.Scheme != "https" && u.Scheme != "http":
+		return nil, fmt.Errorf("cloud address %q: want https://, not %s://", raw, u.Scheme)
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "" || (u.Path != "" && u.Path != "/"):
+		return nil, fmt.Errorf("cloud address %q: want only a host and, if need be, a port, like https://cloud.example.com", u.Redacted())
+	case u.Scheme == "http" && !loopback(u.Hostname()):
+		return nil, fmt.Errorf("cloud address %q: without TLS everyone on the way could read along; use https://", raw)
+	}
+	u.Path = ""
+	return u, nil
+}
+
+func loopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.Unmap().IsLoopback()
+}
+
+// proxyError says that the proxy would not connect.
+type proxyError struct {
+	host   string
+	status int
+}
+
+func (e *proxyError) Error() string {
+	return fmt.Sprintf("proxy %s answered %d %s", e.host, e.status, http.StatusText(e.status))
+}
+
+// sendBuffer bounds what the system holds back unsent on the session's connection, so that a heartbeat is not
+// stuck behind a still on a narrow line.
+const sendBuffer = 64 << 10
+
+// transport returns the way to the cloud: HTTP/1.1, TLS 1.2 or later with the system's authorities and those of
+// caFile, never without verification. buffer above 0 bounds the system's send buffer.
+func transport(proxy Proxy, caFile string, buffer int) (*http.Transport, error) {
+	if err := proxy.check(); err != nil {
+		return nil, err
+	}
+	roots, err := authorities(caFile)
+	if err != nil {
+		return nil, err
+	}
+	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}
+	return &http.Transport{
+		Proxy: proxy.function(),
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := dialer.DialContext(ctx, network, addr)
+			if tcp, ok := conn.(*net.TCPConn); ok && buffer > 0 {
+				err = tcp.SetWriteBuffer(buffer)
+			}
+			return conn, err
+		},
+		OnProxyConnectResponse: func(_ context.Context, u *url.URL, _ *http.Request, resp *http.Response) error {
+			if resp.StatusCode == http.StatusOK {
+				return nil
+			}
+			return &proxyError{host: u.Host, status: resp.StatusCode}
+		},
+		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+		TLSHandshakeTimeout:   15 * time.Second,
+		ExpectContinueTimeout: time.Second,
+		IdleConnTimeout:       time.Minute,
+		MaxIdleConnsPerHost:   4,
+		DisableCompression:    true,
+	}, nil
+}
+
+func authorities(caFile string) (*x509.CertPool, error) {
+	if caFile == "" {
+		return nil, nil // the system's own
+	}
+	pem, err := os.ReadFile(caFile)
+	if err != nil {
+		return nil, fmt.Errorf("read the file of extra authorities: %w", err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool() // a machine without any: the file alone counts
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("the file of extra authorities %s holds no certificate in PEM form", caFile)
+	}
+	return pool, nil
+}
+
+// client returns an HTTP client that follows no redirect: the cloud never sends one, a portal does.
+func client(t *http.Transport) *http.Client {
+	return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}}
+}
+
+var errTimeout = errors.New("no answer came in time")
