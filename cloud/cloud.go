@@ -56,6 +56,7 @@ type Config struct {
 	Plain     bool           // a balancer in front ends TLS: plain HTTP is taken on any address
 	ICE       []wire.ICEServer
 	Alert     alert.Config
+	Grace     time.Duration // after a start, in which no site is called dark; 0 means 150 s
 	Version   string
 	Log       *slog.Logger
 	Env       func(string) string
@@ -183,7 +184,7 @@ func (h *house) rooms() error {
 		return err
 	}
 	h.alert = alert.New(h.cfg.Alert, h.db, h.log.With("room", "alert"))
-	h.fleet = fleet.New(fleet.Config{}, h.db, fleet.Deps{
+	h.fleet = fleet.New(fleet.Config{Grace: h.cfg.Grace}, h.db, fleet.Deps{
 		Log: h.log.With("room", "fleet"), Incident: h.tell, Told: h.alert.Wake, Push: h.push,
 		Changed: func(c fleet.Change) { h.bus.Publish(api.Changed(c)) },
 	})

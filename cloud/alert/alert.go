@@ -17,6 +17,7 @@ import (
 	"net/mail"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -60,7 +61,7 @@ func (c Config) Validate() error {
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if c.Server != "" {
 		host, port, err := net.SplitHostPort(c.Server)
-		if err != nil || host == "" || port == "" {
+		if number, bad := strconv.Atoi(port); err != nil || host == "" || bad != nil || number < 1 || number > 65535 {
 			fail("alert.server: %q is not host:port, such as mail.example.com:587", c.Server)
 		}
 		if _, err := mail.ParseAddress(c.From); err != nil {

@@ -336,8 +336,10 @@ func TestMail(t *testing.T) {
 			t.Errorf("subject %q", back.Get("Subject"))
 		}
 		for body, parts := range map[string][]string{
-			s.bodies[0]: {"North is dark since Mon 23 Nov 09:14 CET.\n\nNothing came since 09:14.", "- Disk: 1.2 TB of 4.0 TB free.", "Harbour 1",
-				"https://portal.example/sites/" + string(i.Site), "Holdfast for Acme."},
+			s.bodies[0]: {
+				"North is dark since Mon 23 Nov 09:14 CET.\n\nNothing came since 09:14.", "- Disk: 1.2 TB of 4.0 TB free.", "Harbour 1",
+				"https://portal.example/sites/" + string(i.Site), "Holdfast for Acme.",
+			},
 			s.bodies[1]: {"The agent ran the whole time."},
 		} {
 			for _, part := range parts {
@@ -562,8 +564,10 @@ func TestPrivateNetworksAreRefused(t *testing.T) {
 	if err != nil || len(results) != 1 || results[0].OK || !strings.Contains(results[0].Text, "private network") {
 		t.Fatalf("Test = %+v, %v", results, err)
 	}
-	for _, host := range []string{"127.0.0.1", "10.1.2.3", "192.168.0.1", "172.16.9.9", "169.254.169.254", "0.0.0.0", "100.64.1.1", "localhost",
-		"[::1]", "[::ffff:127.0.0.1]", "[fe80::1]", "[fd00::1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "224.0.0.1", "255.255.255.255"} {
+	for _, host := range []string{
+		"127.0.0.1", "10.1.2.3", "192.168.0.1", "172.16.9.9", "169.254.169.254", "0.0.0.0", "100.64.1.1", "localhost",
+		"[::1]", "[::ffff:127.0.0.1]", "[fe80::1]", "[fd00::1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "224.0.0.1", "255.255.255.255",
+	} {
 		_, err := r.a.Put(t.Context(), r.scope(), alert.Settings{Webhooks: []alert.Webhook{{URL: "http://" + host + "/"}}})
 		var refusal *alert.Refusal
 		if !errors.As(err, &refusal) {
@@ -610,9 +614,13 @@ func TestSettings(t *testing.T) {
 			t.Fatalf("deliveries %+v, %v: those of receivers that stay must stay", all, err)
 		}
 		for _, bad := range []alert.Settings{
-			{Emails: []string{"nobody"}}, {Emails: []string{"Anna <anna@example.com>"}}, {Emails: []string{"a@b.c\r\nBcc: x@y.z"}},
-			{Webhooks: []alert.Webhook{{URL: "ftp://example.com"}}}, {Webhooks: []alert.Webhook{{URL: "https://u:p@example.com"}}},
-			{Webhooks: []alert.Webhook{{URL: "https://example.com", Secret: "whsec_***"}}}, {Emails: make([]string, 51)},
+			{Emails: []string{"nobody"}},
+			{Emails: []string{"Anna <anna@example.com>"}},
+			{Emails: []string{"a@b.c\r\nBcc: x@y.z"}},
+			{Webhooks: []alert.Webhook{{URL: "ftp://example.com"}}},
+			{Webhooks: []alert.Webhook{{URL: "https://u:p@example.com"}}},
+			{Webhooks: []alert.Webhook{{URL: "https://example.com", Secret: "whsec_***"}}},
+			{Emails: make([]string, 51)},
 		} {
 			var refusal *alert.Refusal
 			if _, err := r.a.Put(t.Context(), r.scope(), bad); !errors.As(err, &refusal) || refusal.Error() == "" {

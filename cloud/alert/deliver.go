@@ -26,6 +26,7 @@ const (
 	maxRetry   = 30 * time.Minute
 	idle       = time.Minute // between rounds without news, for rows that another process made
 	troubled   = 5 * time.Second
+	second     = time.Second
 	watched    = 15 * time.Second // between looks at a site that has just come back
 	maxError   = 1000             // characters of an error that are kept
 )
@@ -123,7 +124,7 @@ func (s *sender) round(ctx context.Context) time.Duration {
 		}
 	}
 	if len(s.busy) > 0 {
-		return idle // a result comes first
+		return second // others may become due meanwhile
 	}
 	next, ok, err := alerts.NextDue(ctx, s.a.db.Read(), scope)
 	if err != nil {
@@ -166,7 +167,14 @@ func (s *sender) start(ctx context.Context, target string, due []alerts.Delivery
 	}
 	limit := s.caps[target]
 	// serve answers for one delivery at least, which frees the target again.
-	s.live.Go(func() { s.results <- s.a.serve(ctx, limit, target, due) })
+	s.live.Go(func() {
+		done := s.a.serve(ctx, limit, target, due)
+		if ctx.Err() != nil {
+			// What the end of the program broke off is no fault of the receiver: it stays due.
+			done = slices.DeleteFunc(done, func(d alerts.Delivery) bool { return d.State != alerts.Accepted })
+		}
+		s.results <- done
+	})
 }
 
 // serve tells one target what is due, and returns what became of it.
@@ -260,22 +268,29 @@ func (a *Alert) news(ctx context.Context, d alerts.Delivery) (n news, err error)
 	return n, nil
 }
 
-// serveMail sends one e-mail about everything.
+// serveMail sends one e-mail about everything, or about the first sites of very many.
 func (a *Alert) serveMail(ctx context.Context, limit *allowance, t alerts.Target, list []news) []alerts.Delivery {
-	list = list[:min(len(list), perLetter)]
 	if len(list) == 0 {
 		return nil
 	}
 	if wait, ok := limit.admit(); !ok {
 		return a.later(deliveries(list), wait, heldBack(wait))
 	}
-	return a.outcome(t, list, a.send(ctx, t, letter(list, a.cfg.Portal)))
+	part := list[:min(len(list), perLetter)]
+	err := a.send(ctx, t, letter(part, a.cfg.Portal))
+	done := a.outcome(t, part, err)
+	if err != nil {
+		return append(done, a.after(done, list[len(part):], err)...)
+	}
+	return done
 }
 
-// serveHook calls the webhook once for each piece of news, until one call fails.
+// serveHook calls the webhook for each piece of news, until one call fails or others should have their turn.
 func (a *Alert) serveHook(ctx context.Context, limit *allowance, t alerts.Target, list []news) (done []alerts.Delivery) {
-	list = list[:min(len(list), perCall)]
 	for i, n := range list {
+		if i == perCall {
+			return done
+		}
 		if wait, ok := limit.admit(); !ok {
 			return append(done, a.later(deliveries(list[i:]), wait, heldBack(wait))...)
 		}
@@ -286,11 +301,19 @@ func (a *Alert) serveHook(ctx context.Context, limit *allowance, t alerts.Target
 		result := a.outcome(t, []news{n}, err)
 		done = append(done, result...)
 		if err != nil {
-			// What fails now fails for the next one, too.
-			return append(done, a.later(deliveries(list[i+1:]), time.Until(time.UnixMicro(result[0].DueUs)), advice(err))...)
+			return append(done, a.after(result, list[i+1:], err)...)
 		}
 	}
 	return done
+}
+
+// after puts off the rest behind a try that failed: what fails now fails for the next one, too.
+func (a *Alert) after(failed []alerts.Delivery, rest []news, err error) []alerts.Delivery {
+	wait := troubled
+	if failed[0].State == alerts.Pending {
+		wait = time.Until(time.UnixMicro(failed[0].DueUs))
+	}
+	return a.later(deliveries(rest), wait, advice(err))
 }
 
 func deliveries(list []news) []alerts.Delivery {

@@ -116,7 +116,7 @@ func (p poster) mailClient(conn net.Conn) (*gomail.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	number, err := net.LookupPort("tcp", port)
+	number, err := strconv.Atoi(port)
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,9 @@ func (s *site) missing(now time.Time) []Missing {
 		return out
 	}
 	out = append(out, s.missingSite()...)
+	if len(s.cameras) == 0 {
+		out = append(out, Missing{Severity: Warning, Reason: wire.NotConfigured, Text: "No camera is set up: add the cameras to the site's configuration."})
+	}
 	out = append(out, s.missingCameras(now)...)
 	if s.offsetUs > clockSlackUs || s.offsetUs < -clockSlackUs {
 		direction, by := "ahead of", s.offsetUs

@@ -282,13 +282,6 @@ func (s *site) cameraName(c *camera) string {
 	return string(c.Camera)
 }
 
-func (s *site) siteName() string {
-	if s.name != "" {
-		return s.name
-	}
-	return "the site"
-}
-
 func (s *site) location() *time.Location {
 	if s.zone != nil {
 		return s.zone

@@ -204,15 +204,17 @@ func (f *Fleet) Cameras(scope store.Scope, which id.Site) map[id.Camera]Camera {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.cameras {
-		out[c.Camera] = s.camera(c, now)
+		v := s.camera(c, now)
+		v.Streams = append([]wire.StreamState{}, c.Streams...)
+		out[c.Camera] = v
 	}
 	return out
 }
 
-// camera returns how a camera is. Of a site that is not heard of nothing is known.
+// camera returns how a camera is, without its streams. Of a site that is not heard of nothing is known.
 func (s *site) camera(c *camera, now time.Time) Camera {
 	st := c.main()
-	v := Camera{Reason: st.Reason, SinceUs: s.since(c, st), Streams: append([]wire.StreamState{}, c.Streams...)}
+	v := Camera{Reason: st.Reason, SinceUs: s.since(c, st)}
 	for _, st := range c.Streams {
 		if st.Kind == id.Main {
 			v.FirstUs, v.DurableUs = st.FirstUs, st.DurableUs

@@ -25,8 +25,12 @@ type Entry struct {
 	State   string // ok, failing, unknown
 }
 
-// Story returns what happened at a site in [fromUs, toUs), newest first, at most limit entries.
+// Story returns what happened at a site in [fromUs, toUs), newest first, at most limit entries; a toUs of 0 leaves
+// the end open.
 func (f *Fleet) Story(ctx context.Context, scope store.Scope, which id.Site, fromUs, toUs int64, limit int) ([]Entry, error) {
+	if toUs == 0 {
+		toUs = health.Lasts
+	}
 	row, err := orgs.GetSite(ctx, f.db.Read(), scope, which)
 	if err != nil {
 		return nil, err
@@ -95,8 +99,10 @@ func (f *Fleet) outages(ctx context.Context, scope store.Scope, which id.Site, f
 		if o.Text != "" {
 			text += " It saw: " + strings.TrimRight(o.Text, ". ") + "."
 		}
-		out = append(out, Entry{Kind: "outage", StartUs: o.StartUs, EndUs: o.EndUs, State: OK, Text: text,
-			Title: "No line to the cloud for " + period(o.EndUs-o.StartUs)})
+		out = append(out, Entry{
+			Kind: "outage", StartUs: o.StartUs, EndUs: o.EndUs, State: OK, Text: text,
+			Title: "No line to the cloud for " + period(o.EndUs-o.StartUs),
+		})
 	}
 	return out, nil
 }

@@ -205,7 +205,8 @@ func (in *Ingest) Apply(ctx context.Context, ref agents.Ref, b wire.Batch) (wire
 // attempt applies the items in one transaction: all together, or, careful, one by one, which is slower and parks
 // what the database or a hook refuses.
 func (in *Ingest) attempt(ctx context.Context, ref agents.Ref, queue marks.Queue, first int64, items []item, careful bool) (
-	w *work, err error) {
+	w *work, err error,
+) {
 	err = in.db.Tx(ctx, func(q store.Querier) error {
 		w = &work{in: in, q: q, ref: ref, queue: queue, careful: careful, nowUs: time.Now().UnixMicro()}
 		return w.run(ctx, first, items)

@@ -93,8 +93,10 @@ func event(at int64) wire.EventFact {
 }
 
 func cover(cam id.Camera, from, to int64) wire.CoverageFact {
-	return wire.CoverageFact{Stream: id.Stream{Camera: cam, Kind: id.Main}, Run: 1, Segment: 1, StartUs: at(from), EndUs: at(to),
-		Bytes: 1, Root: make([]byte, 32)}
+	return wire.CoverageFact{
+		Stream: id.Stream{Camera: cam, Kind: id.Main}, Run: 1, Segment: 1, StartUs: at(from), EndUs: at(to),
+		Bytes: 1, Root: make([]byte, 32),
+	}
 }
 
 func (r *rig) coverage(cam id.Camera) string {
@@ -376,8 +378,10 @@ func testPoison(t *testing.T, d *store.DB) {
 		fact(t, 0, wire.KindEvent, wire.EventFact{ID: id.New[id.Event](), Kind: "a", Source: "local", AtUs: -1}),
 		fact(t, 0, wire.KindEvent, wire.EventFact{ID: id.New[id.Event](), Kind: "a", Source: "local", AtUs: 5, EndUs: 4}),
 		fact(t, 0, wire.KindEvent, wire.EventFact{ID: id.New[id.Event](), Kind: "a", Source: "local", AtUs: 5, Data: []byte(`[1]`)}),
-		fact(t, 0, wire.KindEvent, wire.EventFact{ID: id.New[id.Event](), Kind: "a", Source: "local", AtUs: 5,
-			Data: []byte(`{"x":"` + strings.Repeat("y", 9000) + `"}`)}),
+		fact(t, 0, wire.KindEvent, wire.EventFact{
+			ID: id.New[id.Event](), Kind: "a", Source: "local", AtUs: 5,
+			Data: []byte(`{"x":"` + strings.Repeat("y", 9000) + `"}`),
+		}),
 		fact(t, 0, wire.KindEvent, wire.EventFact{ID: id.New[id.Event](), Kind: "a", Source: "local", AtUs: 5, Camera: "../../etc"}),
 		fact(t, 0, wire.KindGap, wire.GapFact{ID: 1, Stream: stream, StartUs: 5, Reason: "because"}),
 		fact(t, 0, wire.KindGap, wire.GapFact{ID: 0, Stream: stream, StartUs: 5, Reason: wire.Stalled}),
@@ -501,9 +505,12 @@ func testHooks(t *testing.T, d *store.DB) {
 func testSweep(t *testing.T, d *store.DB) {
 	r := newRig(t, d)
 	cam := id.New[id.Camera]()
-	facts := []wire.Fact{fact(t, 1, wire.KindCoverage, cover(cam, 0, 60)), {Seq: 2, Kind: "junk"},
+	facts := []wire.Fact{
+		fact(t, 1, wire.KindCoverage, cover(cam, 0, 60)),
+		{Seq: 2, Kind: "junk"},
 		fact(t, 3, wire.KindOutage, wire.OutageFact{StartUs: 1, EndUs: 2}),
-		fact(t, 4, wire.KindGap, wire.GapFact{ID: 1, Stream: id.Stream{Camera: cam, Kind: id.Main}, StartUs: at(60), EndUs: at(70), Reason: wire.Stalled})}
+		fact(t, 4, wire.KindGap, wire.GapFact{ID: 1, Stream: id.Stream{Camera: cam, Kind: id.Main}, StartUs: at(60), EndUs: at(70), Reason: wire.Stalled}),
+	}
 	for i := range 4100 {
 		if len(facts) == wire.MaxBatchFacts {
 			r.apply(batch(1, facts...))

@@ -15,6 +15,7 @@ import (
 	"math"
 	"slices"
 	"sort"
+	"time"
 
 	"holdfast/cloud/store"
 	"holdfast/cloud/store/bulk"
@@ -51,10 +52,11 @@ type Range struct {
 
 // Coverage returns what is known of [fromUs, toUs) of a stream: disjoint ranges, sorted, cut to the question.
 // Where they overlap on the wall clock video wins, then the newer gap, then what was removed, which is a gap with
-// the reason of the removal. An open gap ends at the next recorded span, or at toUs, which should not lie in the
-// future. ErrTooMany if the time range holds more than 20,000 spans or gaps.
+// the reason of the removal. An open gap ends at the next recorded span, and reaches no further than
+// now. ErrTooMany if the time range holds more than 20,000 spans or gaps.
 func Coverage(ctx context.Context, q store.Querier, scope store.Scope, camera id.Camera, kind id.StreamKind,
-	fromUs, toUs int64) ([]Range, error) {
+	fromUs, toUs int64,
+) ([]Range, error) {
 	if fromUs >= toUs {
 		return []Range{}, nil
 	}
@@ -66,11 +68,12 @@ func Coverage(ctx context.Context, q store.Querier, scope store.Scope, camera id
 	if err != nil {
 		return nil, err
 	}
-	return combine(spans, gaps, fromUs, toUs), nil
+	return combine(spans, gaps, fromUs, toUs, time.Now().UnixMicro()), nil
 }
 
 func readSpans(ctx context.Context, q store.Querier, scope store.Scope, camera id.Camera, kind id.StreamKind,
-	fromUs, toUs int64) (pieces, error) {
+	fromUs, toUs int64,
+) (pieces, error) {
 	rows, err := q.QueryContext(ctx, `SELECT start_us, end_us, origin, gone FROM span
 		WHERE ($1 = '*' OR org = $1) AND camera = $2 AND stream = $3 AND start_us < $5 AND start_us >= COALESCE(
 			(SELECT max(start_us) FROM span WHERE camera = $2 AND stream = $3 AND start_us <= $4), $4)
@@ -85,7 +88,8 @@ func readSpans(ctx context.Context, q store.Querier, scope store.Scope, camera i
 }
 
 func readGaps(ctx context.Context, q store.Querier, scope store.Scope, camera id.Camera, kind id.StreamKind,
-	fromUs, toUs int64) ([]Gap, error) {
+	fromUs, toUs int64,
+) ([]Gap, error) {
 	rows, err := q.QueryContext(ctx, `SELECT start_us, end_us, reason, detail, agent || epoch, id FROM gap
 		WHERE ($1 = '*' OR org = $1) AND camera = $2 AND stream = $3 AND end_us > $4 AND start_us < $5 AND end_us > start_us
 		LIMIT $6`, scope.Filter(), camera, kind, fromUs, toUs, maxRows+1)
@@ -99,19 +103,21 @@ func readGaps(ctx context.Context, q store.Querier, scope store.Scope, camera id
 }
 
 // combine lays removed spans, gaps (oldest first) and recorded spans over each other, in that order.
-func combine(spans pieces, gaps []Gap, fromUs, toUs int64) []Range {
+func combine(spans pieces, gaps []Gap, fromUs, toUs, nowUs int64) []Range {
 	b := board{fromUs: fromUs, toUs: toUs}
 	for _, s := range spans {
 		if s.gone != "" {
-			b.lay(Range{StartUs: s.start, EndUs: s.end,
-				Gap: &Gap{StartUs: s.start, EndUs: s.end, Reason: wire.Reason(s.gone)}})
+			b.lay(Range{
+				StartUs: s.start, EndUs: s.end,
+				Gap: &Gap{StartUs: s.start, EndUs: s.end, Reason: wire.Reason(s.gone)},
+			})
 		}
 	}
 	byAge(gaps)
 	for i := range gaps {
 		end := gaps[i].EndUs
 		if end == Lasts {
-			end = spans.nextRecorded(gaps[i].StartUs)
+			end = min(spans.nextRecorded(gaps[i].StartUs), nowUs)
 		}
 		b.lay(Range{StartUs: gaps[i].StartUs, EndUs: end, Gap: &gaps[i]})
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"holdfast/cloud/store"
 	"holdfast/cloud/store/coverage"
@@ -159,6 +160,17 @@ func testTwoLedgers(t *testing.T, d *store.DB) {
 	r.write(r.word(60, 70, "", ""))
 	r.gaps(r.gap(1, 2, 70, 80, wire.Stalled))
 	r.want(0, 100, "10-50 unreachable, 50-60 await_keyframe, 60-70 rec, 70-80 stalled")
+}
+
+func TestOpenGapEndsNow(t *testing.T) {
+	r := newRig(t, db.SQLite(t))
+	before := time.Now().UnixMicro()
+	r.gaps(r.gap(1, 1, before/s-100, 0, wire.Unreachable))
+	list, err := coverage.Coverage(t.Context(), r.d.Read(), store.Org(r.src.Org), r.cam, id.Main, before-200*s, before+1000*s)
+	after := time.Now().UnixMicro()
+	if err != nil || len(list) != 1 || list[0].EndUs < before || list[0].EndUs > after {
+		t.Fatalf("coverage %+v, %v", list, err)
+	}
 }
 
 func TestTooMany(t *testing.T) {

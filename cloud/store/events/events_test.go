@@ -183,10 +183,16 @@ type spy struct {
 }
 
 func (s *spy) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	s.explain(ctx, query, args)
+	return s.Querier.QueryContext(ctx, query, args...)
+}
+
+func (s *spy) explain(ctx context.Context, query string, args []any) {
 	rows, err := s.Querier.QueryContext(ctx, "EXPLAIN QUERY PLAN "+query, args...)
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		var a, b, c int
 		var detail string
@@ -195,10 +201,9 @@ func (s *spy) QueryContext(ctx context.Context, query string, args ...any) (*sql
 		}
 		s.plans = append(s.plans, detail)
 	}
-	if err := rows.Close(); err != nil {
+	if err := rows.Err(); err != nil {
 		s.t.Fatal(err)
 	}
-	return s.Querier.QueryContext(ctx, query, args...)
 }
 
 // TestListsUseIndexes checks that no list reads the table or sorts more than the few rows of its branches.

@@ -110,7 +110,8 @@ func PutOutages(ctx context.Context, q store.Querier, ref agents.Ref, facts []wi
 
 // Outages returns the times without a session that overlap [fromUs, toUs), newest first.
 func Outages(ctx context.Context, q store.Querier, scope store.Scope, site id.Site, fromUs, toUs int64) (
-	[]wire.OutageFact, error) {
+	[]wire.OutageFact, error,
+) {
 	rows, err := q.QueryContext(ctx, `SELECT start_us, end_us, text FROM outage
 		WHERE ($1 = '*' OR org = $1) AND site = $2 AND end_us > $3 AND start_us < $4
 		ORDER BY end_us DESC LIMIT $5`, scope.Filter(), site, fromUs, toUs, maxRows)

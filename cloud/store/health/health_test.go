@@ -191,8 +191,10 @@ func testIncidents(t *testing.T, r *rig) {
 	sites := []id.Site{r.ref.Site, r.site()}
 	var all []health.Incident
 	for n := range int64(5) {
-		i := health.Incident{ID: id.New[id.Incident](), Org: r.ref.Org, Site: sites[n%2], Kind: health.Dark, StartUs: 100 + n/2, SaidUs: 200, Silences: 1,
-			Cause: "silent", Report: []string{"a", "b"}}
+		i := health.Incident{
+			ID: id.New[id.Incident](), Org: r.ref.Org, Site: sites[n%2], Kind: health.Dark, StartUs: 100 + n/2, SaidUs: 200, Silences: 1,
+			Cause: "silent", Report: []string{"a", "b"},
+		}
 		if n < 4 {
 			i.EndUs, i.SettledUs = 1000+n, 2000+n
 		}

@@ -3,7 +3,6 @@ package health_test
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"strings"
 	"testing"
 
@@ -28,6 +27,7 @@ func (s *spy) explain(ctx context.Context, query string, args []any) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		var a, b, c int
 		var detail string
@@ -36,7 +36,7 @@ func (s *spy) explain(ctx context.Context, query string, args []any) {
 		}
 		s.plans = append(s.plans, detail)
 	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+	if err := rows.Err(); err != nil {
 		s.t.Fatal(err)
 	}
 }

@@ -16,7 +16,8 @@ import (
 // under its ID as its name until a hello names it, up to orgs.MaxCameras for a site. The answer holds those that
 // are the site's own; one of another site or tenant is not in it and stays as it is.
 func Claim(ctx context.Context, q store.Querier, ref agents.Ref, cameras []id.Camera, nowUs int64) (fresh []id.Camera,
-	own map[id.Camera]bool, err error) {
+	own map[id.Camera]bool, err error,
+) {
 	if len(cameras) == 0 {
 		return nil, map[id.Camera]bool{}, nil
 	}
