@@ -63,10 +63,12 @@ type house struct {
 	disk   *disk.Disk
 	pace   *pace.Pace
 
+	reclaimed []disk.Found // segments that went before the ledger could be opened
+
 	cameras *camera.Cameras
 	record  *record.Recorder
-	retain  *retain.Retain
-	fill    *fill.Fill
+	retain  *retain.Sweeper
+	fill    *fill.Filler
 	clips   *clip.Room
 	live    *live.Room
 	outbox  *outbox.Outbox
@@ -120,9 +122,11 @@ func (h *house) floors(ctx context.Context) error {
 	if h.disk, err = disk.Open(h.diskConfig(), h.board, log.With("floor", "disk")); err != nil {
 		return err
 	}
-	if err := retain.Relieve(ctx, h.disk, h.cfg.Data, log); err != nil {
+	reclaimed, err := retain.Reclaim(h.disk, log.With("room", "retain"))
+	if err != nil {
 		log.Error("make room on the disk before the start", "error", err)
 	}
+	h.reclaimed = reclaimed
 	if h.ledger, err = ledger.Open(ctx, filepath.Join(h.cfg.Data, "ledger.db"), log.With("floor", "ledger")); err != nil {
 		return errors.Join(err, h.disk.Close())
 	}
@@ -140,12 +144,14 @@ func (h *house) rooms() error {
 	if h.record, err = record.New(h.recordConfig(), floors); err != nil {
 		return err
 	}
-	if h.retain, err = retain.New(h.retainConfig(), h.ledger, h.disk, h.board, log.With("room", "retain")); err != nil {
+	if h.retain, err = retain.New(h.retainConfig(), retain.Floors{
+		Ledger: h.ledger, Disk: h.disk, Clock: h.clock, Board: h.board, Log: log.With("room", "retain"),
+	}); err != nil {
 		return err
 	}
-	if h.fill, err = fill.New(fill.Config{}, h.ledger, log.With("room", "fill")); err != nil {
-		return err
-	}
+	h.fill = fill.New(fill.Config{Streams: h.cameras.Recorded()}, fill.Floors{
+		Ledger: h.ledger, Disk: h.disk, Clock: h.clock, Log: log.With("room", "fill"),
+	})
 	h.clips, err = clip.New(clip.Config{Dir: filepath.Join(h.cfg.Data, "clips")}, clip.Deps{
 		Ledger: h.ledger, Sender: clipSender{h}, Now: h.clock.Now, Camera: h.knows, Log: log.With("room", "clip"),
 		Open: func(volume string, segment uint64) (clip.File, int64, error) { return h.disk.OpenRead(volume, segment) },
@@ -187,9 +193,13 @@ func (h *house) gates() error {
 // run starts what lives, and ends it in the reverse order: people first, then cameras and the recorder, which
 // closes its segments, then what carries the last facts out, and the floors at the end.
 func (h *house) run(ctx context.Context) error {
+	if err := h.retain.Forget(ctx, h.reclaimed); err != nil {
+		return err
+	}
 	if err := h.record.Begin(context.WithoutCancel(ctx)); err != nil {
 		return err
 	}
+	h.apply(h.desired())
 	base := context.WithoutCancel(ctx)
 	floors, stopFloors := stage(base)
 	out, stopOut := stage(base)

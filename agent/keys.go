@@ -13,6 +13,7 @@ import (
 	"holdfast/agent/camera"
 	"holdfast/shared/atomicfile"
 	"holdfast/shared/id"
+	"holdfast/shared/wire"
 )
 
 // cameraKey is what a key of the configuration stands for: the camera's ID, minted once, and its sources.
@@ -52,6 +53,21 @@ func loadKeys(cfg Config) (map[string]cameraKey, error) {
 		return out, writeKeys(cfg.Data, known)
 	}
 	return out, nil
+}
+
+// adopt takes over the identities that the cloud knows of the site's cameras, where this machine has none yet: a
+// machine that replaces another goes on with the same cameras.
+func adopt(data string, cameras []wire.CameraKey) error {
+	known, err := readKeys(data)
+	if err != nil || len(cameras) == 0 {
+		return err
+	}
+	for _, c := range cameras {
+		if known[c.Channel] == "" && validKey(c.Channel) {
+			known[c.Channel] = c.Camera
+		}
+	}
+	return writeKeys(data, known)
 }
 
 func readKeys(data string) (map[string]id.Camera, error) {

@@ -9,14 +9,14 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"slices"
+	"strings"
 	"time"
 
 	"holdfast/agent/camera"
 	"holdfast/agent/clip"
 	"holdfast/agent/disk"
 	"holdfast/agent/health"
-	"holdfast/agent/media"
+	"holdfast/agent/ledger"
 	"holdfast/agent/record"
 	"holdfast/agent/retain"
 	"holdfast/agent/uplink"
@@ -54,10 +54,12 @@ func (h *house) recordConfig() record.Config {
 }
 
 func (h *house) retainConfig() retain.Config {
-	c := retain.Config{Keep: map[id.Camera]time.Duration{}}
+	c := retain.Config{Keep: map[id.Stream]time.Duration{}}
 	for _, cam := range h.cfg.Cameras {
 		if cam.Keep > 0 {
-			c.Keep[h.keys[cam.Key].ID] = time.Duration(cam.Keep)
+			for _, kind := range []id.StreamKind{id.Main, id.Sub} {
+				c.Keep[id.Stream{Camera: h.keys[cam.Key].ID, Kind: kind}] = time.Duration(cam.Keep)
+			}
 		}
 	}
 	return c
@@ -132,6 +134,7 @@ func (h *house) hello() wire.Hello {
 
 // heartbeat reports everything small each time; what changed is the cloud's to find.
 func (h *house) heartbeat(bool) wire.Heartbeat {
+	h.lookAtClock()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	queue, err := h.ledger.QueueState(ctx)
@@ -144,15 +147,60 @@ func (h *house) heartbeat(bool) wire.Heartbeat {
 	}
 }
 
+// lookAtClock says whether this machine's clock agrees with the cloud's.
+func (h *house) lookAtClock() {
+	line := h.uplink.Status()
+	if !line.OffsetKnown {
+		return
+	}
+	c := health.Condition{Name: "clock", State: wire.OK}
+	if text := uplink.ClockText(line.Offset); text != "" {
+		c.State, c.Text = wire.Failing, text
+	}
+	h.board.Set(c)
+}
+
 func (h *house) diskState(ctx context.Context) wire.DiskState {
 	total, free := h.disk.Space()
-	s := wire.DiskState{TotalBytes: total, FreeBytes: free, DaysLeft: h.retain.DaysLeft()}
+	s := wire.DiskState{TotalBytes: total, FreeBytes: free}
 	bytes, err := h.ledger.Bytes(ctx)
 	if err != nil {
 		h.opt.Log.Warn("look up recorded bytes", "error", err)
 	}
 	s.VideoBytes = bytes
+	stats, err := h.ledger.StreamStats(ctx)
+	if err != nil {
+		h.opt.Log.Warn("look up what is recorded", "error", err)
+	}
+	s.DaysLeft = daysLeft(stats, bytes+h.room(), h.clock.Now())
 	return s
+}
+
+// room is how many more bytes of video fit before something must be deleted.
+func (h *house) room() int64 {
+	var n int64
+	for _, v := range h.disk.Volumes() {
+		if v.Err == nil {
+			n += max(0, v.Free-v.Reserve)
+		}
+	}
+	return n
+}
+
+// daysLeft is how many days of video fit in so many bytes at the rate since the oldest video; 0 before there are
+// ten minutes to measure it by.
+func daysLeft(stats map[id.Stream]ledger.StreamStat, bytes, nowUs int64) float64 {
+	const day = float64(24 * time.Hour / time.Microsecond)
+	rate := 0.0 // bytes a microsecond
+	for _, s := range stats {
+		if age := nowUs - s.FirstUs; s.FirstUs > 0 && age > (10*time.Minute).Microseconds() {
+			rate += float64(s.Bytes) / float64(age)
+		}
+	}
+	if rate == 0 {
+		return 0
+	}
+	return float64(bytes) / rate / day
 }
 
 func (h *house) opened(session id.Session, w wire.Welcome) {
@@ -260,13 +308,7 @@ func (h *house) desire(ctx context.Context, d wire.DesiredConfig) wire.ConfigRep
 // apply gives the rooms their part of a desired configuration.
 func (h *house) apply(d wire.DesiredConfig) {
 	h.cameras.Apply(d.Cameras)
-	keep := h.retainConfig().Keep
-	for _, c := range d.Cameras {
-		if wish := time.Duration(c.KeepUs) * time.Microsecond; wish > 0 && (keep[c.Camera] == 0 || wish < keep[c.Camera]) {
-			keep[c.Camera] = wish
-		}
-	}
-	h.retain.SetKeep(keep)
+	h.retain.Apply(d.Cameras)
 }
 
 // gapInWords says why a stream has no video at a moment.
@@ -279,7 +321,7 @@ func (h *house) gapInWords(ctx context.Context, s id.Stream, atUs int64) string 
 	if g.Detail != "" {
 		return g.Detail
 	}
-	return media.Sentence(g.Reason)
+	return "No video: " + strings.ReplaceAll(string(g.Reason), "_", " ") + "."
 }
 
 // sender is outbox.Sender over the gate, which is made after the outbox.
@@ -319,18 +361,20 @@ func gone(err error) error {
 	return err
 }
 
-// Enrol joins the cloud with a code that a person typed.
-func Enrol(ctx context.Context, cfg Config, cloud, code string) (uplink.Identity, error) {
-	return uplink.Enrol(ctx, uplink.EnrolConfig{
-		URL: cloud, Code: code, DataDir: cfg.Data, Proxy: uplink.Proxy(cfg.Cloud.Proxy), CAFile: cfg.Cloud.CAFile,
-	})
+// Enrolment is what a person says to join the cloud.
+type Enrolment struct {
+	Cloud   string // address
+	Code    string
+	Replace bool // forget the identity that this machine has
 }
 
-// sorted returns the camera keys in the order of the configuration.
-func (h *house) order() []id.Camera {
-	out := make([]id.Camera, 0, len(h.cfg.Cameras))
-	for _, c := range h.cfg.Cameras {
-		out = append(out, h.keys[c.Key].ID)
+// Enrol joins the cloud.
+func Enrol(ctx context.Context, cfg Config, e Enrolment) (uplink.Identity, error) {
+	me, err := uplink.Enrol(ctx, uplink.EnrolConfig{
+		URL: e.Cloud, Code: e.Code, DataDir: cfg.Data, Proxy: uplink.Proxy(cfg.Cloud.Proxy), CAFile: cfg.Cloud.CAFile, Replace: e.Replace,
+	})
+	if err != nil {
+		return me, err
 	}
-	return slices.Clip(out)
+	return me, adopt(cfg.Data, me.Cameras)
 }

@@ -275,15 +275,44 @@ func (h *house) hooks() gateway.Hooks {
 		ClipComplete: func(ctx context.Context, ref agents.Ref, c id.Clip, done wire.ClipComplete) error {
 			return h.clips.Complete(ctx, ref, c, done)
 		},
-		Names: h.names,
-		Enrolled: func(ctx context.Context, e gateway.Enrolment) {
-			h.log.Info("agent enrolled", "site", e.Site, "agent", e.Agent, "host", e.Host, "by", e.By, "replaced", e.Replaced)
-			h.bus.Publish(api.Changed{Org: e.Org, Site: e.Site, Kind: "site"})
-		},
-		Alarm: func(_ context.Context, a gateway.Alarm) {
-			h.log.Error("alarm: "+a.Text, "kind", a.Kind, "site", a.Ref.Site, "agent", a.Ref.Agent, "from", a.Addr, "count", a.Count)
-		},
+		Names:    h.names,
+		Cameras:  h.knownCameras,
+		Enrolled: h.enrolled,
+		Alarm:    h.alarm,
 	}
+}
+
+func (h *house) enrolled(ctx context.Context, e gateway.Enrolment) {
+	h.log.Info("agent enrolled", "site", e.Site, "agent", e.Agent, "host", e.Host, "by", e.By, "replaced", e.Replaced)
+	detail := "on " + e.Host + " (" + e.OS + ")"
+	if e.Replaced != "" {
+		detail += ", in place of " + string(e.Replaced)
+	}
+	h.audit(ctx, e.Ref, e.Addr, access.Entry{Deed: access.DeedAgentEnrolled, Target: string(e.Agent), Site: e.Site, Detail: detail})
+	h.bus.Publish(api.Changed{Org: e.Org, Site: e.Site, Kind: "site"})
+}
+
+func (h *house) alarm(ctx context.Context, a gateway.Alarm) {
+	h.log.Error("alarm: "+a.Text, "kind", a.Kind, "site", a.Ref.Site, "agent", a.Ref.Agent, "from", a.Addr, "count", a.Count)
+	if a.Ref.Org != "" {
+		h.audit(ctx, a.Ref, a.Addr, access.Entry{Deed: access.DeedAgentAlarm, Target: string(a.Ref.Agent), Site: a.Ref.Site, Detail: a.Text})
+	}
+}
+
+// audit writes a row for what an agent did, rather than a person.
+func (h *house) audit(ctx context.Context, ref agents.Ref, addr netip.Addr, e access.Entry) {
+	if err := h.access.Record(ctx, access.Actor{Org: ref.Org, IP: addr.String()}, e); err != nil {
+		h.log.Error("write audit", "deed", e.Deed, "error", err)
+	}
+}
+
+func (h *house) knownCameras(ctx context.Context, ref agents.Ref) ([]wire.CameraKey, error) {
+	list, err := orgs.Cameras(ctx, h.db.Read(), ref.Scope(), ref.Site)
+	var out []wire.CameraKey
+	for _, c := range list {
+		out = append(out, wire.CameraKey{Camera: c.ID, Channel: c.Channel})
+	}
+	return out, err
 }
 
 func (h *house) names(ctx context.Context, ref agents.Ref) (org, site string, err error) {

@@ -16,6 +16,7 @@ import (
 
 	"holdfast/shared/atomicfile"
 	"holdfast/shared/backoff"
+	"holdfast/shared/id"
 	"holdfast/shared/wire"
 )
 
@@ -179,6 +180,11 @@ func (e *enrolment) exchange(ctx context.Context) error {
 	e.me.Agent, e.me.Site, e.me.Org = grant.Agent, grant.Site, grant.Org
 	e.me.SiteName = wire.CleanText(grant.SiteName, wire.MaxNameRunes)
 	e.me.OrgName = wire.CleanText(grant.OrgName, wire.MaxNameRunes)
+	for _, c := range grant.Cameras {
+		if _, err := id.Parse[id.Camera](string(c.Camera)); err == nil {
+			e.me.Cameras = append(e.me.Cameras, c)
+		}
+	}
 	e.me.CloudURL, e.me.CloudKey, e.me.lookup = e.base.String(), offer.Key, e.code.Lookup()
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"holdfast/shared/atomicfile"
 	"holdfast/shared/id"
+	"holdfast/shared/wire"
 )
 
 // Names of the files in the data folder.
@@ -33,6 +34,8 @@ type Identity struct {
 	OrgName  string
 	CloudURL string
 	CloudKey ed25519.PublicKey // pinned
+	// Cameras are those that the site had before; they come with the grant of an enrolment and are not stored.
+	Cameras []wire.CameraKey
 
 	key      ed25519.PrivateKey
 	seal     *ecdh.PrivateKey

@@ -37,6 +37,8 @@ const (
 	DeedCameraRemoved   Deed = "camera_removed"
 	DeedCodeMade        Deed = "code_made"
 	DeedAgentRevoked    Deed = "agent_revoked"
+	DeedAgentEnrolled   Deed = "agent_enrolled"
+	DeedAgentAlarm      Deed = "agent_alarm" // forged, doubled or guessed identities
 	DeedLive            Deed = "live_viewed"
 	DeedPlayback        Deed = "playback_viewed"
 	DeedStill           Deed = "still_viewed"

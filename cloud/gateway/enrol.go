@@ -257,6 +257,12 @@ func (g *Gateway) grant(w http.ResponseWriter, r *http.Request, a attempt, code 
 			g.log.Error("cannot read the names of a site: is the database reachable?", "site", code.Site, "err", err)
 		}
 	}
+	if g.hooks.Cameras != nil {
+		if grant.Cameras, err = g.hooks.Cameras(ctx, done.Agent.Ref); err != nil {
+			g.answerPlain(w, wire.Refuse(wire.RefusedInternal, "the cloud cannot read the site's cameras now: try again later"))
+			return
+		}
+	}
 	body, err := json.Marshal(grant)
 	if err != nil {
 		g.answerPlain(w, wire.Refuse(wire.RefusedInternal, "the grant cannot be written"))

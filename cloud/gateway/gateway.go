@@ -108,6 +108,8 @@ type Hooks struct {
 	ClipComplete func(ctx context.Context, ref agents.Ref, clip id.Clip, complete wire.ClipComplete) error
 	// Names returns the names of an agent's organisation and site, for the person who enrols it.
 	Names func(ctx context.Context, ref agents.Ref) (org, site string, err error)
+	// Cameras returns the cameras that the agent's site has had, for a machine that replaces another.
+	Cameras func(ctx context.Context, ref agents.Ref) ([]wire.CameraKey, error)
 	// Enrolled tells of a new agent, and Alarm of what a person should look into; both are for the audit.
 	Enrolled func(ctx context.Context, e Enrolment)
 	Alarm    func(ctx context.Context, a Alarm)

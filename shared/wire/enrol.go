@@ -39,4 +39,12 @@ type EnrolGrant struct {
 	Org      id.Org   `json:"org"`
 	SiteName string   `json:"site_name"`
 	OrgName  string   `json:"org_name"`
+	// Cameras are those that the site had before, so that a machine that replaces another goes on with them.
+	Cameras []CameraKey `json:"cameras,omitempty"`
+}
+
+// CameraKey is a camera's identity and the site's own word for it.
+type CameraKey struct {
+	Camera  id.Camera `json:"camera"`
+	Channel string    `json:"channel"`
 }

@@ -61,7 +61,7 @@ func samples() map[string]any {
 			Version: 1, Nonce: fill(5, 32), Key: fill(6, 32), Proof: fill(7, 32), Attempt: "abc.def", WallUs: nowUs,
 		},
 		"enrol_finish": EnrolFinish{Attempt: "abc.def", Proof: fill(8, 32), Sig: fill(9, 64)},
-		"enrol_grant":  EnrolGrant{Agent: agentID, Site: siteID, Org: orgID, SiteName: "North", OrgName: "Acme"},
+		"enrol_grant":  EnrolGrant{Agent: agentID, Site: siteID, Org: orgID, SiteName: "North", OrgName: "Acme", Cameras: []CameraKey{{Camera: cameraID, Channel: "till-3"}}},
 		"refusal": Refusal{
 			Code: RefusedClock, Text: "the request's time does not fit", WallUs: nowUs, RetryUs: 5_000_000, Oldest: 1, Newest: 1,
 		},
