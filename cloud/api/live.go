@@ -134,7 +134,7 @@ func codecList(s string) ([]string, error) {
 type stillIn struct {
 	CameraPath
 	AtUs   int64  `query:"at_us" minimum:"0" doc:"The key frame at or before then; absent: the newest."`
-	Stream string `query:"stream" enum:"main,sub" default:"sub"`
+	Stream string `query:"stream" enum:"main,sub" doc:"Absent: whichever is at hand, the small one first."`
 }
 
 type stillOut struct {
