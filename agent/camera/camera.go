@@ -1,0 +1,222 @@
+// Package camera is the room that pulls video: one RTSP session per stream (RFC 2326), from the camera itself
+// or from the recorder that serves it.
+//
+// It owns connecting, authentication, keepalive, back-off, depacketising and the timeline of every track, and
+// hands access units to the stream's media.Hub. It promises that each stream's trouble stays its own, that no
+// timestamp of a camera ends a recording, that a wrong password is tried at most once a minute so that no
+// account gets locked, that sessions are torn down, and that it says in words what is wrong and what to do.
+// It dials only into the networks that the site allows. It never sees the disk and never decodes pictures.
+package camera
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"holdfast/agent/health"
+	"holdfast/agent/media"
+	"holdfast/shared/backoff"
+	"holdfast/shared/id"
+	"holdfast/shared/wire"
+)
+
+// Config lists the cameras of the site.
+type Config struct {
+	Cameras []Camera
+	// Networks are the only addresses that are dialled, checked on the address that a name resolved to.
+	// Link-local addresses, where clouds keep their metadata, are refused even when listed.
+	Networks []netip.Prefix
+	Stall    time.Duration // a session without a frame for so long has stalled; 0 means ten seconds
+	Linger   time.Duration // a stream that nobody reads any more is let go after so long; 0 means 30 seconds
+	Retry    backoff.Policy
+}
+
+// Camera is one camera, or one channel of a recorder.
+type Camera struct {
+	ID        id.Camera
+	Name      string
+	Channel   string // the recorder's own word for it; may be empty
+	Main      Source
+	Sub       Source // the zero Source when there is none
+	RecordSub bool   // pull the sub-stream always, not only while somebody watches
+	NoAudio   bool   // leave sound at the camera
+}
+
+// Validate reports every fault of the configuration.
+func (c *Config) Validate() error {
+	var errs []error
+	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if len(c.Networks) == 0 && len(c.Cameras) > 0 {
+		fault("camera_networks: is empty: list the networks that the cameras are in, such as 192.168.1.0/24")
+	}
+	seen := map[id.Camera]bool{}
+	for i, cam := range c.Cameras {
+		if _, err := id.Parse[id.Camera](string(cam.ID)); err != nil {
+			fault("cameras[%d].id: %w", i, err)
+		}
+		if seen[cam.ID] {
+			fault("cameras[%d].id: another camera has it", i)
+		}
+		seen[cam.ID] = true
+		if cam.Main.IsZero() {
+			fault("cameras[%d].main: is missing: give the RTSP address of the stream to record", i)
+		}
+		if cam.RecordSub && cam.Sub.IsZero() {
+			fault("cameras[%d].record_sub: there is no sub-stream to record", i)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Cameras runs the sessions.
+type Cameras struct {
+	cfg   Config
+	clock *media.Clock
+	board *health.Board // may be nil
+	log   *slog.Logger
+	gate  *accounts
+
+	cameras []Camera
+	streams map[id.Stream]*stream
+
+	mu       sync.Mutex
+	names    map[id.Camera]string
+	disabled map[id.Camera]bool
+	changed  chan struct{} // closed and replaced when disabled changes
+}
+
+// New prepares the cameras and a Hub for each of their streams; nothing is dialled before Run.
+func New(cfg Config, clock *media.Clock, board *health.Board, log *slog.Logger) (*Cameras, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("configure cameras: %w", err)
+	}
+	if cfg.Stall == 0 {
+		cfg.Stall = 10 * time.Second
+	}
+	if cfg.Linger == 0 {
+		cfg.Linger = 30 * time.Second
+	}
+	if cfg.Retry.Min == 0 {
+		// Cameras are near, and what they show while the agent waits is lost.
+		cfg.Retry = backoff.Policy{Min: time.Second, Cap: 10 * time.Second}
+	}
+	c := &Cameras{
+		cfg: cfg, clock: clock, board: board, log: log, gate: newAccounts(), cameras: cfg.Cameras,
+		streams: map[id.Stream]*stream{}, names: map[id.Camera]string{}, disabled: map[id.Camera]bool{},
+		changed: make(chan struct{}),
+	}
+	for _, cam := range cfg.Cameras {
+		c.names[cam.ID] = cam.Name
+		c.add(cam, id.Main, cam.Main, true)
+		if !cam.Sub.IsZero() {
+			c.add(cam, id.Sub, cam.Sub, cam.RecordSub)
+		}
+	}
+	return c, nil
+}
+
+func (c *Cameras) add(cam Camera, kind id.StreamKind, source Source, always bool) {
+	s := id.Stream{Camera: cam.ID, Kind: kind}
+	c.streams[s] = newStream(c, s, source, always, !cam.NoAudio)
+}
+
+// Hub returns the hub of a stream, nil when the site has no such stream.
+func (c *Cameras) Hub(s id.Stream) *media.Hub {
+	if st := c.streams[s]; st != nil {
+		return st.hub
+	}
+	return nil
+}
+
+// Recorded returns the streams that are pulled always, to be recorded, in the order of the configuration.
+func (c *Cameras) Recorded() []id.Stream {
+	var out []id.Stream
+	for _, cam := range c.cameras {
+		for _, kind := range []id.StreamKind{id.Main, id.Sub} {
+			s := id.Stream{Camera: cam.ID, Kind: kind}
+			if st := c.streams[s]; st != nil && st.always {
+				out = append(out, s)
+			}
+		}
+	}
+	return out
+}
+
+// Run pulls the streams until ctx ends; then it tears the sessions down.
+func (c *Cameras) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, s := range c.streams {
+		group.Go(func() error { return s.run(ctx) })
+	}
+	group.Go(func() error {
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				for _, s := range c.streams {
+					s.review()
+				}
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	})
+	if err := group.Wait(); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// Apply sets what the portal wishes: names, and which cameras are switched off. A camera that is not listed is
+// as the site's configuration says.
+func (c *Cameras) Apply(desire []wire.CameraDesire) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.disabled)
+	for _, cam := range c.cameras {
+		c.names[cam.ID] = cam.Name
+	}
+	for _, d := range desire {
+		if _, known := c.names[d.Camera]; !known {
+			continue
+		}
+		if d.Name != "" {
+			c.names[d.Camera] = d.Name
+		}
+		c.disabled[d.Camera] = d.Disable
+	}
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// off says whether a camera is switched off, with a channel that is closed when that may have changed.
+func (c *Cameras) off(cam id.Camera) (bool, <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.disabled[cam], c.changed
+}
+
+// States returns what is known of every camera, for heartbeats. What the recorder knows (DurableUs, FirstUs,
+// trouble with the disk) is not in it.
+func (c *Cameras) States() []wire.CameraState {
+	out := make([]wire.CameraState, 0, len(c.cameras))
+	for _, cam := range c.cameras {
+		c.mu.Lock()
+		state := wire.CameraState{Camera: cam.ID, Name: c.names[cam.ID], Channel: cam.Channel}
+		c.mu.Unlock()
+		for _, kind := range []id.StreamKind{id.Main, id.Sub} {
+			if s := c.streams[id.Stream{Camera: cam.ID, Kind: kind}]; s != nil {
+				state.Streams = append(state.Streams, s.snapshot())
+			}
+		}
+		out = append(out, state)
+	}
+	return out
+}

@@ -1,0 +1,187 @@
+package camera
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/bluenviron/gortsplib/v4/pkg/description"
+	"github.com/bluenviron/gortsplib/v4/pkg/format"
+	"github.com/bluenviron/gortsplib/v4/pkg/sdp"
+	"github.com/pion/rtp"
+
+	"holdfast/agent/media"
+	"holdfast/shared/mp4"
+)
+
+// choice is what of a description is received: one video and at most one sound track. All else (metadata,
+// back channels, codecs that nobody knows) is left alone.
+type choice struct {
+	codec codec
+	sets  sets
+	video *description.Media
+	vform format.Format
+
+	sound *description.Media // nil without
+	sform format.Format
+	track mp4.Track // of the sound
+}
+
+// pick chooses the first usable video and sound.
+func (p *session) pick(desc *description.Session) (choice, error) {
+	var c choice
+	for _, m := range desc.Medias {
+		if m.IsBackChannel || checkControl(desc, m) != nil {
+			continue
+		}
+		for _, f := range m.Formats {
+			if c.video == nil && c.pickVideo(f) {
+				c.video, c.vform = m, f
+			}
+			if c.sound == nil && p.stream.sound && c.pickSound(f) {
+				c.sound, c.sform = m, f
+			}
+		}
+	}
+	if c.video == nil {
+		return c, errNoVideo
+	}
+	return c, nil
+}
+
+func (c *choice) pickVideo(f format.Format) bool {
+	switch f := f.(type) {
+	case *format.H264:
+		c.codec, c.sets = codecH264(), sets{sps: f.SPS, pps: f.PPS}
+	case *format.H265:
+		c.codec, c.sets = codecH265(), sets{vps: f.VPS, sps: f.SPS, pps: f.PPS}
+	default:
+		return false
+	}
+	return true
+}
+
+func (c *choice) pickSound(f format.Format) bool {
+	rate := f.ClockRate()
+	t := mp4.Track{Timescale: uint32(max(rate, 0)), SampleRate: rate}
+	switch f := f.(type) {
+	case *format.G711:
+		t.Codec, t.Channels = mp4.PCMA, f.ChannelCount
+		if f.MULaw {
+			t.Codec = mp4.PCMU
+		}
+	case *format.Opus:
+		t.Codec, t.Channels = mp4.Opus, f.ChannelCount
+	case *format.MPEG4Audio:
+		asc, err := f.Config.Marshal()
+		if err != nil {
+			return false
+		}
+		t.Codec, t.ASC, t.SampleRate, t.Channels = mp4.AAC, asc, f.Config.SampleRate, max(int(f.Config.ChannelConfig), 1)
+		if t.Channels == 7 {
+			t.Channels = 8
+		}
+	default:
+		return false
+	}
+	if t.Validate() != nil {
+		return false
+	}
+	c.track = t
+	return true
+}
+
+// receive joins the RTP packets of the chosen tracks to an assembler.
+func (p *session) receive(c choice) error {
+	s := p.stream
+	picture, err := decodeVideo(c.vform)
+	if err != nil {
+		return errors.Join(errNoVideo, err)
+	}
+	known := c.sets
+	if known.sps == nil || known.pps == nil {
+		known = s.known // some cameras send them in the first session only
+	}
+	floor := s.floorUs
+	if s.floorOf != s.owner.clock.Run() {
+		floor = 0
+	}
+	v := newVideo(c.codec, known, s.bframes)
+	a := newAssembler(s.owner.clock, v, floor, func(f media.Frame) {
+		if f.Key && f.Track == 0 {
+			s.known, s.bframes = v.now, v.bframes
+		}
+		s.frame(f)
+	})
+	if c.sound != nil {
+		if sound, err := decodeSound(c.sform); err == nil {
+			a.addAudio(c.track)
+			p.on(c.sound, c.sform, sound, a.pushAudio)
+		}
+	}
+	p.on(c.video, c.vform, picture, func(units [][]byte, raw uint32) {
+		p.heard.Store(int64(time.Since(p.began)))
+		a.pushVideo(units, raw)
+	})
+	return nil
+}
+
+// on receives one track: decode turns packets into units, push takes them.
+func (p *session) on(m *description.Media, f format.Format, decode decoder, push func([][]byte, uint32)) {
+	p.client.OnPacketRTP(m, f, func(pkt *rtp.Packet) {
+		defer p.guard()
+		units, err := decode(pkt)
+		if err != nil {
+			p.broken.Add(1)
+			return
+		}
+		if len(units) > 0 {
+			push(units, pkt.Timestamp)
+		}
+	})
+}
+
+// permits says whether a host, given as an IP address, lies in the allowed networks.
+func (d *dialer) permits(host string) bool {
+	a, err := netip.ParseAddr(strings.Trim(host, `"`))
+	return err != nil || d.allowed(a)
+}
+
+// repairSDP takes out of a description what keeps it from being read: lines that nobody needs for receiving,
+// and tracks that can't be parsed. It returns the text as it was when it is sound.
+func repairSDP(text []byte) []byte {
+	if readable(text) == nil {
+		return text
+	}
+	var head, out strings.Builder
+	var tracks []*strings.Builder
+	for line := range strings.Lines(string(text)) {
+		switch {
+		case strings.HasPrefix(line, "m="):
+			tracks = append(tracks, &strings.Builder{})
+		case len(line) > 1 && line[1] == '=' && strings.IndexByte("cbiuepkrz", line[0]) >= 0:
+			continue
+		}
+		if len(tracks) == 0 {
+			head.WriteString(line)
+		} else {
+			tracks[len(tracks)-1].WriteString(line)
+		}
+	}
+	out.WriteString(head.String())
+	for _, t := range tracks {
+		if readable([]byte(head.String()+t.String())) == nil {
+			out.WriteString(t.String())
+		}
+	}
+	return []byte(out.String())
+}
+
+func readable(text []byte) error {
+	var s sdp.SessionDescription
+	if err := s.Unmarshal(text); err != nil {
+		return errors.Join(errNoVideo, err)
+	}
+	return (&description.Session{}).Unmarshal(&s)
+}

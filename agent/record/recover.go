@@ -1,0 +1,150 @@
+package record
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"holdfast/agent/disk"
+	"holdfast/agent/ledger"
+	"holdfast/shared/evidence"
+	"holdfast/shared/mp4"
+	"holdfast/shared/wire"
+)
+
+// limit bounds what is kept of a segment that was given up.
+type limit struct {
+	bytes int64 // whole parts within so many bytes
+	endUs int64 // that end at or before this wall time
+}
+
+// recoverAll recovers segments, a few at once, since their payload is read and hashed.
+func (r *Recorder) recoverAll(ctx context.Context, open []ledger.OpenSegment, to func(ledger.OpenSegment) limit) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(4)
+	for _, s := range open {
+		group.Go(func() error { return r.recover(ctx, s, to(s)) })
+	}
+	return group.Wait()
+}
+
+// mend recovers segments that were given up while running, and those whose volume has come back: they keep
+// what the ledger says is safe.
+func (r *Recorder) mend(ctx context.Context) error {
+	givenUp := r.givenUp()
+	open, err := r.Ledger.OpenSegments(ctx)
+	if err != nil {
+		return err
+	}
+	open = slices.DeleteFunc(open, func(s ledger.OpenSegment) bool { return !givenUp(s.ID) })
+	return r.recoverAll(ctx, open, func(s ledger.OpenSegment) limit {
+		return limit{bytes: s.Bytes, endUs: s.DurableUs}
+	})
+}
+
+// recover cuts a segment's file to the last whole part whose sums hold, seals it and commits it. A disk that
+// can't be read or written leaves it open for later: the error is the ledger's only.
+func (r *Recorder) recover(ctx context.Context, s ledger.OpenSegment, to limit) error {
+	found, err := r.examine(s, to)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, mp4.ErrFormat):
+		r.Log.Warn("an open segment holds no video", "segment", s.ID, "stream", s.Stream, "error", err)
+		return r.Ledger.Condemn(ctx, []ledger.Segment{{ID: s.ID, Volume: s.Volume}}, wire.Lost)
+	case err != nil:
+		r.Log.Error("an open segment can't be read now", "segment", s.ID, "stream", s.Stream, "volume", s.Volume, "error", err)
+		return nil
+	}
+	last := found.Parts[len(found.Parts)-1]
+	row := ledger.Segment{
+		ID: s.ID, Volume: s.Volume, Stream: s.Stream, Run: s.Run, MonoUs: s.MonoUs, StartUs: s.StartUs,
+		EndUs: max(last.EndUs, s.StartUs+1), Bytes: found.Whole, Parts: len(found.Parts),
+		Root: root(found.Header, found.Parts), Recovered: true, Origin: found.Header.Origin,
+	}
+	if !found.Sealed {
+		if row.Bytes, err = r.reseal(ctx, s, found); err != nil {
+			r.Log.Error("an open segment can't be cut to what holds", "segment", s.ID, "stream", s.Stream, "error", err)
+			return nil
+		}
+	}
+	r.Log.Info("segment recovered", "segment", s.ID, "stream", s.Stream, "parts", row.Parts, "seconds", float64(row.EndUs-row.StartUs)/1e6)
+	_, err = r.Ledger.CloseSegment(ctx, row, nil)
+	return err
+}
+
+// examine reads a segment's file and returns what is to be kept of it; the error wraps mp4.ErrFormat when that
+// is nothing.
+func (r *Recorder) examine(s ledger.OpenSegment, to limit) (mp4.Recovery, error) {
+	file, size, err := r.Disk.OpenRead(s.Volume, s.ID)
+	if err != nil {
+		return mp4.Recovery{}, err
+	}
+	found, err := mp4.Recover(file, min(size, max(to.bytes, 0)))
+	if err := errors.Join(err, file.Close()); err != nil {
+		return found, err
+	}
+	for n := len(found.Parts); n > 0 && found.Parts[n-1].EndUs > to.endUs; n-- {
+		found.Whole, found.Sealed = found.InitSize, false
+		found.Parts = found.Parts[:n-1]
+		for _, p := range found.Parts {
+			found.Whole += p.Bytes
+		}
+	}
+	if len(found.Parts) == 0 {
+		return found, fmt.Errorf("no whole part: %w", mp4.ErrFormat)
+	}
+	return found, nil
+}
+
+// reseal cuts a file and seals it as recovered; it returns the file's size then. A disk without room for the
+// seal leaves the segment without one.
+func (r *Recorder) reseal(ctx context.Context, s ledger.OpenSegment, found mp4.Recovery) (size int64, err error) {
+	file, err := r.Disk.Reopen(s.Volume, s.ID, found.Whole)
+	if err != nil {
+		return 0, err
+	}
+	seal, err := r.sealOf(ctx, s, found, file)
+	if err == nil {
+		_, err = file.Write(seal)
+	}
+	if err != nil {
+		r.Log.Warn("a recovered segment stays without a seal", "segment", s.ID, "error", err)
+		if err := file.Close(); err != nil {
+			return 0, err
+		}
+		if file, err = r.Disk.Reopen(s.Volume, s.ID, found.Whole); err != nil {
+			return 0, err
+		}
+	}
+	err = errors.Join(file.Flush(), file.Close())
+	return file.Size(), err
+}
+
+func (r *Recorder) sealOf(ctx context.Context, s ledger.OpenSegment, found mp4.Recovery, file *disk.File) ([]byte, error) {
+	init := make([]byte, found.InitSize)
+	if _, err := file.ReadAt(init, 0); err != nil {
+		return nil, fmt.Errorf("read segment's opening: %w", err)
+	}
+	st := mp4.NewStatement(found.Header, init, found.Parts)
+	st.Recovered = true
+	st.Previous = r.lastDigest(ctx, s.Stream, s.StartUs)
+	signed, err := evidence.Sign(st, r.cfg.Key)
+	if err != nil {
+		return nil, err
+	}
+	return mp4.AppendSeal(nil, mp4.Seal{
+		Signed: signed, InitSize: found.InitSize, Video: found.Header.VideoTrack(), Parts: found.Parts,
+	}), nil
+}
+
+// BootID names the host's present start, so that a run can tell a crash of the agent from a host that was off.
+func BootID() string {
+	if text, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {
+		return string(text[:max(len(text)-1, 0)])
+	}
+	return bootByUptime()
+}
