@@ -1,0 +1,115 @@
+package clip
+
+import (
+	"math"
+	"testing"
+
+	"github.com/thesyncim/gopus"
+
+	"holdfast/shared/wire"
+)
+
+// encode is the reverse of a decoder by search: slow, and right by construction.
+func encode(value int16, decode func(byte) int16) byte {
+	best, distance := byte(0), 1<<20
+	for b := range 256 {
+		if d := int(math.Abs(float64(value) - float64(decode(byte(b))))); d < distance {
+			best, distance = byte(b), d
+		}
+	}
+	return best
+}
+
+func TestG711Tables(t *testing.T) {
+	// Known values of ITU-T G.711: the largest amplitudes, and what stands for silence.
+	for _, c := range []struct {
+		name string
+		got  int16
+		want int16
+	}{
+		{"µ-law 0x00", decodeMuLaw(0x00), -32124}, {"µ-law 0x80", decodeMuLaw(0x80), 32124},
+		{"µ-law 0xff", decodeMuLaw(0xff), 0}, {"µ-law 0x7f", decodeMuLaw(0x7f), 0},
+		{"A-law 0xd5", decodeALaw(0xd5), 8}, {"A-law 0x55", decodeALaw(0x55), -8},
+		{"A-law 0xaa", decodeALaw(0xaa), 32256}, {"A-law 0x2a", decodeALaw(0x2a), -32256},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s decodes to %d, want %d", c.name, c.got, c.want)
+		}
+	}
+}
+
+// TestToneSurvives sends a 440 Hz tone through G.711 and Opus and looks for it on the other side.
+func TestToneSurvives(t *testing.T) {
+	const rate, seconds, hz = 8000, 2, 440
+	for name, decode := range map[string]func(byte) int16{"mu-law": decodeMuLaw, "A-law": decodeALaw} {
+		s := newSound(wire.ClipOrder{StartUs: 1_000_000, EndUs: 4_000_000})
+		s.rate = rate
+		for frame := range seconds * 50 {
+			coded := make([]byte, rate/50)
+			for i := range coded {
+				x := float64(frame*len(coded)+i) / rate
+				coded[i] = encode(int16(8000*math.Sin(2*math.Pi*hz*x)), decode)
+			}
+			s.append(1_000_000+int64(frame)*20_000, coded, name == "mu-law")
+		}
+		track, samples, err := s.finish()
+		if err != nil || len(s.runs) != 1 || len(samples) != seconds*50 || track.Timescale != 48000 {
+			t.Fatalf("%s: %d samples in %d runs, %v", name, len(samples), len(s.runs), err)
+		}
+		dec, err := gopus.NewDecoder(gopus.DefaultDecoderConfig(48000, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var pcm []int16
+		buf := make([]int16, 5760)
+		for _, sample := range samples {
+			n, err := dec.DecodeInt16(sample.Units[0], buf)
+			if err != nil || n != 960 {
+				t.Fatalf("%s: decoded %d samples, %v; want 960", name, n, err)
+			}
+			pcm = append(pcm, buf[:n]...)
+		}
+		if p, other := power(pcm[48000:], 440), power(pcm[48000:], 1000); p < 100*other || p < 1e6 {
+			t.Fatalf("%s: power %.0f at 440 Hz, %.0f at 1000 Hz", name, p, other)
+		}
+	}
+}
+
+// power is the signal's power at one frequency (Goertzel's algorithm).
+func power(pcm []int16, hz float64) float64 {
+	k := 2 * math.Cos(2*math.Pi*hz/48000)
+	var a, b float64
+	for _, x := range pcm {
+		a, b = float64(x)+k*a-b, a
+	}
+	return (a*a + b*b - k*a*b) / float64(len(pcm))
+}
+
+func TestGapsInSoundStayGaps(t *testing.T) {
+	s := newSound(wire.ClipOrder{StartUs: 0, EndUs: 10_000_000})
+	s.rate = 8000
+	s.append(0, make([]byte, 8000), true)
+	s.append(1_000_000, make([]byte, 8000), true)
+	s.append(5_000_000, make([]byte, 8000), true)
+	_, samples, err := s.finish()
+	if err != nil || len(s.runs) != 2 {
+		t.Fatalf("%d runs, %v; want 2", len(s.runs), err)
+	}
+	last := samples[0]
+	jumps := 0
+	for _, sample := range samples[1:] {
+		if sample.DTS <= last.DTS {
+			t.Fatalf("time runs backwards: %d after %d", sample.DTS, last.DTS)
+		}
+		if sample.DTS != last.DTS+int64(last.Duration) {
+			jumps++
+			if gap := sample.DTS - last.DTS; gap < 3*48000 || gap > 3*48000+2*960 {
+				t.Fatalf("the gap is %d units, want about 3 s", gap)
+			}
+		}
+		last = sample
+	}
+	if jumps != 1 {
+		t.Fatalf("%d jumps, want 1", jumps)
+	}
+}

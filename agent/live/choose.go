@@ -1,0 +1,168 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"holdfast/agent/media"
+	"holdfast/shared/id"
+	"holdfast/shared/mp4"
+	"holdfast/shared/wire"
+)
+
+// subWidth is the widest tile, in device pixels, that gets the sub-stream when the viewer leaves the choice.
+const subWidth = 800
+
+// patience is how long a viewer waits for a stream that is being fetched from the camera.
+const patience = 5 * time.Second
+
+// choice is the stream that a session shows, and how.
+type choice struct {
+	stream id.Stream
+	params *media.Params
+	codec  string // RFC 6381
+	audio  string // likewise; empty without audio
+	note   string // for the viewer, when it is not what was asked for
+}
+
+// choose finds the stream that the tile wants and the browser can show. The error is a *wire.Failure.
+func (r *Room) choose(ctx context.Context, offer wire.LiveOffer) (choice, error) {
+	kinds := []id.StreamKind{id.Main, id.Sub}
+	left := offer.Stream == "" // the choice is the agent's
+	if offer.Stream == id.Sub || (left && offer.Width > 0 && offer.Width <= subWidth) {
+		slices.Reverse(kinds)
+	}
+	failed := errUnknownCamera()
+	var reasons, told []string
+	for _, kind := range kinds {
+		stream := id.Stream{Camera: offer.Camera, Kind: kind}
+		hub := r.footage.Hub(stream)
+		if hub == nil {
+			continue
+		}
+		params, why := r.params(ctx, hub, offer.FromUs)
+		if why == nil {
+			why = unfit(kind, params, offer.Codecs)
+		}
+		if why == nil {
+			return chosen(stream, params, told), nil
+		}
+		if len(reasons) == 0 || why.Code == wire.FailedCodec {
+			failed.Code = why.Code
+		}
+		if !slices.Contains(reasons, why.Text) {
+			reasons = append(reasons, why.Text)
+			// That the small stream is not kept is no news to one who did not ask for it.
+			if !left || offer.FromUs == 0 || why.Code != wire.FailedNoVideo {
+				told = append(told, why.Text)
+			}
+		}
+	}
+	if len(reasons) > 0 {
+		failed.Text = strings.Join(reasons, " ")
+	}
+	return choice{}, failed
+}
+
+func errUnknownCamera() *wire.Failure {
+	return wire.Fail(wire.FailedUnknownCamera, "The site's agent knows no such camera. It may have been removed from its configuration.")
+}
+
+func chosen(stream id.Stream, p *media.Params, told []string) choice {
+	v := p.Video()
+	c := choice{stream: stream, params: p, codec: v.MIME()}
+	if len(told) > 0 {
+		told = append(told, "Showing the "+string(stream.Kind)+" stream ("+codecName(v.Codec)+").")
+	}
+	if a := p.Audio(); a != nil {
+		if _, ok := capability(a); ok {
+			c.audio = a.MIME()
+		} else {
+			told = append(told, "No sound: the camera's "+a.Codec.String()+" audio can't travel over WebRTC.")
+		}
+	}
+	c.note = strings.Join(told, " ")
+	return c
+}
+
+// params returns the parameters of a stream, live or at a moment, or why there are none. A stream that nobody
+// pulls is given time to start.
+func (r *Room) params(ctx context.Context, hub *media.Hub, fromUs int64) (*media.Params, *wire.Failure) {
+	if fromUs > 0 {
+		return r.recordedParams(ctx, hub.Stream(), fromUs)
+	}
+	if p, brk := hub.State(); brk == nil && p.Video() != nil {
+		return p, nil
+	}
+	reader := hub.Reader(media.Limit{Frames: 64, Bytes: 4 << 20})
+	defer reader.Close()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		it, err := reader.Next(ctx)
+		switch {
+		case err != nil:
+			return nil, wire.Fail(wire.FailedNoVideo, "The camera has sent no video yet. Try again in a moment.")
+		case it.Break == nil && it.Frame.Params.Video() != nil:
+			return it.Frame.Params, nil
+		case it.Break != nil && it.Break.Reason != wire.Connecting:
+			return nil, &wire.Failure{Code: wire.FailedNoVideo, Text: breakInWords(it.Break)}
+		}
+	}
+}
+
+// breakInWords says a Break as a sentence.
+func breakInWords(b *media.Break) string {
+	if b.Text != "" {
+		return strings.ToUpper(b.Text[:1]) + strings.TrimRight(b.Text[1:], ".") + "."
+	}
+	return "The camera sends no video now (" + strings.ReplaceAll(string(b.Reason), "_", " ") + ")."
+}
+
+func (r *Room) recordedParams(ctx context.Context, stream id.Stream, fromUs int64) (*media.Params, *wire.Failure) {
+	p := newPlayer(r.footage, stream, r.log)
+	defer p.close()
+	err := p.seek(ctx, fromUs)
+	if err == nil && p.params.Video() == nil {
+		err = wire.Fail(wire.FailedNoVideo, "What is recorded from this moment on has no pictures.")
+	}
+	if err != nil {
+		return nil, r.inWords(err)
+	}
+	return p.params, nil
+}
+
+// inWords turns an error of reading recorded video into words for a viewer.
+func (r *Room) inWords(err error) *wire.Failure {
+	if f := (*wire.Failure)(nil); errors.As(err, &f) {
+		return f
+	}
+	r.log.Warn("read recording", "error", err)
+	return &wire.Failure{Code: wire.FailedOtherwise, Text: unreadable}
+}
+
+// unfit says why a browser with these codecs can't show a stream; nil when it can.
+func unfit(kind id.StreamKind, p *media.Params, codecs []string) *wire.Failure {
+	c := p.Video().Codec
+	switch {
+	case len(codecs) > 0 && !slices.Contains(codecs, strings.ToLower(c.String())):
+		return wire.Fail(wire.FailedCodec, "The %s stream is %s, which this browser can't show.", kind, codecName(c))
+	case p.BFrames:
+		return wire.Fail(wire.FailedCodec, "The %s stream has B-frames, which no browser shows here: switch them off in the camera to see it.", kind)
+	}
+	return nil
+}
+
+func codecName(c mp4.Codec) string {
+	switch c {
+	case mp4.H264:
+		return "H.264"
+	case mp4.H265:
+		return "H.265"
+	default:
+		return c.String()
+	}
+}

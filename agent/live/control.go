@@ -1,0 +1,147 @@
+package live
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+)
+
+// op is a viewer's word over the control channel.
+type op struct {
+	Type string  `json:"type"`  // "seek", "play", "pause", "live", "rate"
+	AtUs int64   `json:"at_us"` // of "seek": wall time, microseconds since 1970
+	Rate float64 `json:"rate"`  // of "rate": 0.25 to 4; without sound where it is not 1
+}
+
+// note is the agent's word over the control channel.
+type note struct {
+	Type   string  `json:"type"` // "position", "gap", "state", "end"
+	AtUs   int64   `json:"at_us,omitempty"`
+	FromUs int64   `json:"from_us,omitempty"` // of "gap"
+	ToUs   int64   `json:"to_us,omitempty"`   // of "gap"
+	Live   bool    `json:"live,omitempty"`    // of "position"
+	Rate   float64 `json:"rate,omitempty"`    // of "position"
+	Text   string  `json:"text,omitempty"`    // why there is no video; empty in a "state" when there is again
+}
+
+// control is the data channel "control", which the viewer opens.
+type control struct {
+	log *slog.Logger
+	ops chan op
+
+	mu      sync.Mutex
+	channel *webrtc.DataChannel // nil until the viewer has opened it
+	early   []note              // said before
+}
+
+// maxEarly bounds the notes that wait for the channel to open.
+const maxEarly = 16
+
+// open takes a data channel of the viewer into use.
+func (c *control) open(dc *webrtc.DataChannel) {
+	if dc.Label() != "control" {
+		return
+	}
+	dc.OnOpen(func() {
+		c.mu.Lock()
+		if c.channel != nil && c.channel.ReadyState() == webrtc.DataChannelStateOpen {
+			c.mu.Unlock()
+			return // one is enough
+		}
+		early := c.early
+		c.channel, c.early = dc, nil
+		c.mu.Unlock()
+		for _, n := range early {
+			c.say(dc, n)
+		}
+	})
+	dc.OnMessage(func(m webrtc.DataChannelMessage) {
+		var o op
+		if m.IsString && len(m.Data) <= 1024 && json.Unmarshal(m.Data, &o) == nil && o.tidy() {
+			c.put(o)
+		}
+	})
+}
+
+// tidy says whether an op is one; a wish for a moment that has just been becomes one for live.
+func (o *op) tidy() bool {
+	switch o.Type {
+	case "seek":
+		if o.AtUs > 0 && !recorded(o.AtUs) {
+			*o = op{Type: "live"}
+		}
+		return o.Type == "live" || o.AtUs > 0
+	case "rate":
+		return o.Rate >= 0.25 && o.Rate <= 4
+	case "play", "pause", "live":
+		return true
+	default:
+		return false
+	}
+}
+
+// put hands an op to the session. Of a viewer that floods the newest words count.
+func (c *control) put(o op) {
+	for {
+		select {
+		case c.ops <- o:
+			return
+		default:
+		}
+		select {
+		case <-c.ops:
+		default:
+		}
+	}
+}
+
+// tell says something to the viewer. It never blocks: to a viewer that does not listen less is said.
+func (c *control) tell(n note) {
+	c.mu.Lock()
+	dc := c.channel
+	if dc == nil && n.Type != "position" && len(c.early) < maxEarly {
+		c.early = append(c.early, n)
+	}
+	c.mu.Unlock()
+	if dc != nil {
+		c.say(dc, n)
+	}
+}
+
+func (c *control) say(dc *webrtc.DataChannel, n note) {
+	text, err := json.Marshal(n)
+	if err == nil && dc.BufferedAmount() < 64<<10 {
+		err = dc.SendText(string(text))
+	}
+	if err != nil {
+		c.log.Debug("tell viewer", "error", err)
+	}
+}
+
+// part says the last word before the session ends and gives it time to arrive.
+func (c *control) part(ctx context.Context, n note) {
+	c.tell(n)
+	c.mu.Lock()
+	dc := c.channel
+	c.mu.Unlock()
+	if dc == nil {
+		return
+	}
+	arrived := make(chan struct{})
+	var once sync.Once
+	dc.OnBufferedAmountLow(func() { once.Do(func() { close(arrived) }) })
+	if dc.BufferedAmount() == 0 {
+		return
+	}
+	limit := time.NewTimer(500 * time.Millisecond)
+	defer limit.Stop()
+	select {
+	case <-arrived:
+	case <-limit.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,210 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"math"
+	"time"
+
+	"holdfast/agent/media"
+	"holdfast/shared/wire"
+)
+
+// A burst brings a new viewer to the live edge. Sent at once it would overrun the socket buffers on the way, so it
+// pauses after so many bytes: about 85 Mbit/s.
+const (
+	burstBytes = 32 << 10
+	burstPause = 3 * time.Millisecond
+)
+
+// follow is the state of one stay at the live edge.
+type follow struct {
+	s      *session
+	params *media.Params
+	edgeUs int64 // media time at which the stream goes on at its own pace
+	outUs  int64 // where that is on the session's timeline
+	burst  bool  // still catching up
+	bytes  int   // of the burst since its last pause
+	wait   bool  // for a key frame
+	lastNo time.Time
+}
+
+// follow shows the live edge until the viewer asks for something else.
+func (s *session) follow(ctx context.Context) (op, error) {
+	hub := s.room.footage.Hub(s.pick.stream)
+	if hub == nil {
+		return op{}, errors.New("the camera was removed")
+	}
+	reader := hub.Reader(media.Limit{Frames: 600, Bytes: 8 << 20})
+	defer reader.Close()
+	s.mended = time.Now()
+	f := &follow{s: s}
+	if err := f.catchUp(ctx, reader); err != nil {
+		return op{}, err
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return op{}, ctx.Err()
+		case o := <-s.viewer.ops:
+			if o.Type == "seek" {
+				return o, nil
+			}
+		case <-s.lost:
+			if s.mend() {
+				return op{Type: "live"}, nil
+			}
+		case <-reader.Ready():
+			if err := f.drain(ctx, reader); err != nil {
+				return op{}, err
+			}
+		}
+	}
+}
+
+// catchUp sends the newest group of pictures in a burst, up to this moment.
+func (f *follow) catchUp(ctx context.Context, reader *media.Reader) error {
+	frames, brk := f.backlog(reader)
+	if brk != nil {
+		f.s.viewer.tell(note{Type: "state", Text: breakInWords(brk)})
+	}
+	f.wait, f.burst = len(frames) == 0, true
+	for _, fr := range frames {
+		if err := f.item(ctx, media.Item{Frame: fr}); err != nil {
+			return err
+		}
+	}
+	err := f.drain(ctx, reader) // what came meanwhile
+	f.burst, f.outUs = false, f.s.nowUs()
+	return err
+}
+
+func (f *follow) drain(ctx context.Context, reader *media.Reader) error {
+	for {
+		it, ok := reader.Try()
+		if !ok {
+			return nil
+		}
+		if err := f.item(ctx, it); err != nil {
+			return err
+		}
+	}
+}
+
+// backlog returns the frames from the newest key frame on: from memory, and from disk where the key frame is
+// there already.
+func (f *follow) backlog(reader *media.Reader) ([]media.Frame, *media.Break) {
+	var frames []media.Frame
+	var brk *media.Break
+	for {
+		it, ok := reader.Try()
+		if !ok {
+			break
+		}
+		if brk = it.Break; brk != nil {
+			frames = nil
+			continue
+		}
+		frames = append(frames, it.Frame)
+	}
+	if brk != nil {
+		return nil, brk
+	}
+	for i := len(frames) - 1; i >= 0; i-- {
+		if frames[i].Key && frames[i].Track == 0 {
+			return frames[i:], nil
+		}
+	}
+	before := uint64(math.MaxUint64)
+	if len(frames) > 0 {
+		before = frames[0].Seq
+	}
+	recent, err := f.s.room.footage.Recent(f.s.pick.stream, before)
+	if err != nil || len(recent) == 0 {
+		f.s.log.Debug("no start from disk: the next key frame begins the picture", "error", err)
+		return nil, nil
+	}
+	return append(recent, frames...), nil
+}
+
+// item sends a frame, or says that there is none.
+func (f *follow) item(ctx context.Context, it media.Item) error {
+	if it.Break != nil {
+		f.wait = true
+		if it.Break.Reason != wire.SlowDisk { // that one is this reader's own
+			f.s.viewer.tell(note{Type: "state", Text: breakInWords(it.Break)})
+		}
+		return nil
+	}
+	fr := &it.Frame
+	if fr.Track >= len(fr.Params.Tracks) {
+		return nil
+	}
+	t := &fr.Params.Tracks[fr.Track]
+	// The run's timeline, not the track's: it goes on over a change of parameters, and audio shares it.
+	sh := shot{track: t, key: fr.Key && t.Codec.IsVideo(), units: fr.Units, mediaUs: fr.MonoUs}
+	if f.wait && !sh.key {
+		return nil
+	}
+	if f.params != fr.Params {
+		if err := f.change(ctx, fr.Params, sh.mediaUs); err != nil {
+			return err
+		}
+	}
+	switch {
+	case f.wait:
+		f.wait = false
+		f.s.viewer.tell(note{Type: "state"})
+		f.anchor(sh.mediaUs)
+	case f.burst && !t.Codec.IsVideo():
+		return nil // nobody can hear a second's sound in a moment
+	}
+	if f.burst {
+		return f.hurry(ctx, sh)
+	}
+	if now := time.Now(); now.Sub(f.lastNo) >= time.Second {
+		f.lastNo = now
+		f.s.viewer.tell(note{Type: "position", Live: true, AtUs: f.s.room.footage.Wall(fr.Params.Run, fr.MonoUs)})
+	}
+	f.s.send(sh, f.outUs+sh.mediaUs-f.edgeUs)
+	return nil
+}
+
+// hurry sends a frame of a burst.
+func (f *follow) hurry(ctx context.Context, sh shot) error {
+	f.s.send(sh, f.s.burstUs())
+	f.edgeUs = sh.mediaUs
+	if f.bytes += sh.bytes(); f.bytes < burstBytes {
+		return nil
+	}
+	f.bytes = 0
+	return sleep(ctx, burstPause)
+}
+
+// anchor makes media time mediaUs due now.
+func (f *follow) anchor(mediaUs int64) { f.edgeUs, f.outUs = mediaUs, f.s.nowUs() }
+
+// change takes new parameters over, if the negotiated tracks can carry them.
+func (f *follow) change(ctx context.Context, p *media.Params, mediaUs int64) error {
+	if !f.s.carries(p) {
+		f.s.viewer.part(ctx, note{Type: "end", Text: "The camera changed its way of coding. Open the view again."})
+		return errChanged
+	}
+	if f.params != nil && f.params.Run != p.Run {
+		f.anchor(mediaUs) // on the timeline of another run
+	}
+	f.params = p
+	return nil
+}
+
+// sleep waits for d or the end of ctx.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,198 @@
+// Package live is the room of WebRTC sessions: live view from the Hub, playback from the disk, and stills.
+//
+// It owns one peer connection per live session (RFC 8829), the choice of the stream that a tile and a browser
+// can show, and the words that say why when it is not the one that was asked for. It promises that a viewer
+// starts at the newest key frame, that any number of viewers cost one pull of the camera, and that a session
+// leaves nothing behind when it ends. It never slows recording: it reads the Hub through bounded readers and
+// the disk through files of its own. It never re-encodes.
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+
+	"holdfast/agent/ledger"
+	"holdfast/agent/media"
+	"holdfast/shared/id"
+	"holdfast/shared/wire"
+)
+
+// Config bounds the room.
+type Config struct {
+	Port        int           // UDP port for all sessions; 0 takes any
+	Loopback    bool          // offer loopback addresses, for a browser on the same machine
+	MaxSessions int           // more are refused in words; 0 means 64
+	Connect     time.Duration // a session that is not connected by then ends; 0 means 20 s
+}
+
+// Validate reports every fault of the configuration.
+func (c *Config) Validate() error {
+	var errs []error
+	if c.Port < 0 || c.Port > 65535 {
+		errs = append(errs, fmt.Errorf("live.port: want 0 to 65535, not %d", c.Port))
+	}
+	if c.MaxSessions < 0 {
+		errs = append(errs, fmt.Errorf("live.max_sessions: want 0 or more, not %d", c.MaxSessions))
+	}
+	return errors.Join(errs...)
+}
+
+// Footage is what the room reads from the floors and from the recorder; the hall fills it.
+type Footage struct {
+	// Hub returns the hub of a stream, nil when the site has no such stream.
+	Hub func(id.Stream) *media.Hub
+	// Recent returns the frames from the newest key frame up to, not including, seq, read back from disk.
+	Recent func(stream id.Stream, before uint64) ([]media.Frame, error)
+	// Segments returns the segments that overlap [fromUs, toUs), by time, open ones up to what is durable.
+	Segments func(ctx context.Context, stream id.Stream, fromUs, toUs int64) ([]ledger.Segment, error)
+	// Open opens a segment for reading and returns its present size in bytes.
+	Open func(volume string, segment uint64) (File, int64, error)
+	// Wall turns a moment on a run's timeline into wall time, microseconds since 1970.
+	Wall func(run, monoUs int64) int64
+	// Pin keeps retention away from a range of a stream until release is called, at most for ttl.
+	Pin func(stream id.Stream, fromUs, toUs int64, ttl time.Duration) (release func())
+	// Gap says why a stream has no video at a moment; the empty string when nothing is known.
+	Gap func(ctx context.Context, stream id.Stream, atUs int64) string
+}
+
+// File is an open segment.
+type File interface {
+	io.ReaderAt
+	io.Closer
+}
+
+// Room holds the sessions.
+type Room struct {
+	cfg     Config
+	footage Footage
+	log     *slog.Logger
+	api     *webrtc.API
+	port    *port
+
+	mu       sync.Mutex
+	taking   bool // new sessions: while Run runs
+	sessions map[id.Session]*session
+	running  sync.WaitGroup
+}
+
+// New opens the UDP port and returns the Room; Run must follow, and releases the port when it ends.
+func New(cfg Config, footage Footage, log *slog.Logger) (*Room, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.MaxSessions == 0 {
+		cfg.MaxSessions = 64
+	}
+	if cfg.Connect == 0 {
+		cfg.Connect = 20 * time.Second
+	}
+	loggers := chatter{log}
+	p, err := openPort(cfg, loggers.NewLogger("port"))
+	if err != nil {
+		return nil, err
+	}
+	r := &Room{cfg: cfg, footage: footage, log: log, port: p, sessions: map[id.Session]*session{}}
+	if r.api, err = newAPI(cfg, p, loggers); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return r, nil
+}
+
+// Run blocks until ctx ends, then ends every session and frees the port.
+func (r *Room) Run(ctx context.Context) error {
+	r.mu.Lock()
+	r.taking = true
+	r.mu.Unlock()
+	<-ctx.Done()
+	r.mu.Lock()
+	r.taking = false
+	for _, s := range r.sessions {
+		s.end()
+	}
+	r.mu.Unlock()
+	r.running.Wait()
+	return r.port.Close()
+}
+
+// Offer answers a viewer's offer and starts the session. The error is a *wire.Failure when the viewer should read
+// it.
+func (r *Room) Offer(ctx context.Context, offer wire.LiveOffer) (wire.LiveAnswer, error) {
+	if !recorded(offer.FromUs) {
+		offer.FromUs = 0
+	}
+	pick, err := r.choose(ctx, offer)
+	if err != nil {
+		return wire.LiveAnswer{}, err
+	}
+	s, err := r.open(offer, pick)
+	if err != nil {
+		return wire.LiveAnswer{}, err
+	}
+	sdp, err := s.answer(ctx, offer.SDP)
+	if err != nil {
+		s.end()
+		return wire.LiveAnswer{}, err
+	}
+	answer := wire.LiveAnswer{SDP: sdp, Stream: pick.stream.Kind, Codec: pick.codec, Audio: pick.audio, Note: pick.note}
+	return answer, nil
+}
+
+// recorded says whether a moment is far enough back to be shown from the disk; what is later is shown live.
+func recorded(atUs int64) bool {
+	const edge = 5 * time.Second // more than a part and a flush round take
+	return atUs > 0 && atUs < time.Now().Add(-edge).UnixMicro()
+}
+
+// open registers a session and starts it.
+func (r *Room) open(offer wire.LiveOffer, pick choice) (*session, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case !r.taking:
+		return nil, wire.Fail(wire.FailedBusy, "The site's agent is starting or stopping. Try again in a moment.")
+	case len(r.sessions) >= r.cfg.MaxSessions:
+		return nil, wire.Fail(wire.FailedBusy, "%d people are watching this site already, which is its limit. Close a view and try again.", len(r.sessions))
+	case r.sessions[offer.Session] != nil:
+		return nil, wire.Fail(wire.FailedRefused, "This session exists already.")
+	}
+	ctx, cancel := context.WithCancel(context.Background()) // Run ends it
+	s, err := newSession(r, offer, pick, cancel)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	r.sessions[offer.Session] = s
+	r.running.Go(func() {
+		s.run(ctx)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.sessions, offer.Session)
+	})
+	return s, nil
+}
+
+// Close ends a session; an unknown one is no error, since it may have ended by itself.
+func (r *Room) Close(session id.Session) {
+	r.mu.Lock()
+	s := r.sessions[session]
+	r.mu.Unlock()
+	if s != nil {
+		s.end()
+	}
+}
+
+// Open returns the sessions that are open, for heartbeats.
+func (r *Room) Open() []id.Session {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Sorted(maps.Keys(r.sessions))
+}

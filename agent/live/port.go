@@ -1,0 +1,149 @@
+package live
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/pion/ice/v4"
+	"github.com/pion/interceptor"
+	"github.com/pion/interceptor/pkg/nack"
+	"github.com/pion/logging"
+	"github.com/pion/webrtc/v4"
+)
+
+// port is the one UDP port of all sessions. It offers the addresses that the machine has at the moment of asking:
+// networks come and go while the agent runs, and at boot it may be earlier than they are.
+type port struct {
+	ice.UDPMux
+	conn     net.PacketConn
+	loopback bool
+}
+
+func openPort(cfg Config, log logging.LeveledLogger) (*port, error) {
+	conn, err := (&net.ListenConfig{}).ListenPacket(context.Background(), "udp", fmt.Sprintf(":%d", cfg.Port))
+	if err != nil {
+		return nil, fmt.Errorf("open UDP port for live view: %w (is another program using live.port?)", err)
+	}
+	return &port{UDPMux: webrtc.NewICEUDPMux(log, conn), conn: conn, loopback: cfg.Loopback}, nil
+}
+
+// GetListenAddresses implements ice.UDPMux.
+func (p *port) GetListenAddresses() []net.Addr {
+	local, ok := p.conn.LocalAddr().(*net.UDPAddr)
+	if !ok {
+		return nil
+	}
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		return nil // the viewer is told that there is no path
+	}
+	var real, virtual []net.Addr
+	for _, i := range interfaces {
+		loop := i.Flags&net.FlagLoopback != 0
+		addrs, err := i.Addrs()
+		if err != nil || i.Flags&net.FlagUp == 0 || (loop && !p.loopback) {
+			continue
+		}
+		for _, a := range addrs {
+			ip := addressOf(a)
+			switch {
+			case !loop && !ip.IsGlobalUnicast(), local.IP.To4() != nil && ip.To4() == nil:
+			case madeUp(i.Name):
+				virtual = append(virtual, &net.UDPAddr{IP: ip, Port: local.Port})
+			default:
+				real = append(real, &net.UDPAddr{IP: ip, Port: local.Port})
+			}
+		}
+	}
+	if len(real) == 0 {
+		return virtual
+	}
+	return real
+}
+
+func addressOf(a net.Addr) net.IP {
+	if n, ok := a.(*net.IPNet); ok {
+		return n.IP
+	}
+	return nil
+}
+
+// madeUp says whether an interface leads only to containers and virtual machines on this host, going by its name.
+func madeUp(name string) bool {
+	if id, ok := strings.CutPrefix(name, "br-"); ok { // Docker's; others call real bridges br-lan
+		_, err := hex.DecodeString(id)
+		return err == nil && len(id) == 12
+	}
+	for _, prefix := range []string{
+		"docker", "veth", "virbr", "vmnet", "vboxnet", "cni", "flannel", "cali", "vEthernet (Default Switch", "vEthernet (WSL",
+	} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// resendPackets is how many packets of a stream are kept to be sent again: a burst of some megabytes fits.
+const resendPackets = 4096
+
+func newAPI(cfg Config, p *port, loggers logging.LoggerFactory) (*webrtc.API, error) {
+	engine := &webrtc.MediaEngine{}
+	if err := registerCodecs(engine); err != nil {
+		return nil, fmt.Errorf("register codecs: %w", err)
+	}
+	registry := &interceptor.Registry{}
+	resend, err := nack.NewResponderInterceptor(nack.ResponderSize(resendPackets))
+	if err == nil {
+		registry.Add(resend)
+		err = webrtc.ConfigureRTCPReports(registry)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("register interceptors: %w", err)
+	}
+	settings := webrtc.SettingEngine{LoggerFactory: loggers}
+	settings.SetICEUDPMux(p)
+	settings.SetIncludeLoopbackCandidate(cfg.Loopback)
+	// Browsers hide their address behind a name that only multicast DNS knows. It is not needed: their own checks
+	// show where they are.
+	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	// An offer must not make the agent open TCP connections inside the site.
+	settings.DisableActiveTCP(true)
+	settings.SetICETimeouts(7*time.Second, 25*time.Second, 2*time.Second)
+	settings.SetSTUNGatherTimeout(time.Second)
+	return webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithInterceptorRegistry(registry),
+		webrtc.WithSettingEngine(settings)), nil
+}
+
+// chatter passes what the WebRTC library says on to the log, for those who look for a fault: to a person it is
+// never news by itself.
+type chatter struct{ log *slog.Logger }
+
+// NewLogger implements logging.LoggerFactory.
+func (c chatter) NewLogger(scope string) logging.LeveledLogger {
+	return scoped{c.log.With("scope", scope)}
+}
+
+type scoped struct{ log *slog.Logger }
+
+func (s scoped) sayf(format string, args ...any) {
+	if s.log.Enabled(context.Background(), slog.LevelDebug) {
+		s.log.Debug(fmt.Sprintf(format, args...))
+	}
+}
+
+func (scoped) Trace(string)                        {}
+func (scoped) Tracef(string, ...any)               {}
+func (scoped) Debug(string)                        {}
+func (scoped) Debugf(string, ...any)               {}
+func (scoped) Info(string)                         {}
+func (scoped) Infof(string, ...any)                {}
+func (s scoped) Warn(text string)                  { s.sayf("%s", text) }
+func (s scoped) Warnf(format string, args ...any)  { s.sayf(format, args...) }
+func (s scoped) Error(text string)                 { s.sayf("%s", text) }
+func (s scoped) Errorf(format string, args ...any) { s.sayf(format, args...) }

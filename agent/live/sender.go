@@ -1,0 +1,184 @@
+package live
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/bluenviron/gortsplib/v4/pkg/format/rtph264"
+	"github.com/bluenviron/gortsplib/v4/pkg/format/rtph265"
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+
+	"holdfast/shared/mp4"
+)
+
+// mtu is the RTP payload that fits through every path with room for SRTP, UDP and IPv6 headers (RFC 8834).
+const mtu = 1180
+
+// shot is one frame on its way to a viewer.
+type shot struct {
+	track   *mp4.Track
+	key     bool
+	late    bool // before the moment asked for: needed for decoding, shown in a burst
+	units   [][]byte
+	mediaUs int64 // its decoding time on the source's timeline, microseconds
+	atUs    int64 // wall time of capture
+}
+
+func (f *shot) bytes() (n int) {
+	for _, u := range f.units {
+		n += len(u)
+	}
+	return n
+}
+
+// sortShots brings the tracks' frames into one order without touching that of each track.
+func sortShots(shots []shot) {
+	slices.SortStableFunc(shots, func(a, b shot) int { return cmp.Compare(a.mediaUs, b.mediaUs) })
+}
+
+// track is a local track that says when it may be written to.
+type track struct {
+	*webrtc.TrackLocalStaticRTP
+	bound chan struct{} // closed when the negotiated connection has taken it up
+	once  sync.Once
+
+	// Set before bound is closed.
+	out  webrtc.TrackLocalWriter
+	ssrc webrtc.SSRC
+	kind webrtc.PayloadType
+
+	works bool // a packet has got through
+}
+
+// Bind implements webrtc.TrackLocal.
+func (t *track) Bind(to webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
+	p, err := t.TrackLocalStaticRTP.Bind(to)
+	if err == nil {
+		t.once.Do(func() {
+			t.out, t.ssrc, t.kind = to.WriteStream(), to.SSRC(), p.PayloadType
+			close(t.bound)
+		})
+	}
+	return p, err
+}
+
+// write sends a packet. The connection swallows what comes in the moment between Bind and the end of its own
+// preparations: the first packet is sent until it gets through, since a viewer without its first key frame sees
+// nothing for long.
+func (t *track) write(p *rtp.Packet) error {
+	p.SSRC, p.PayloadType = uint32(t.ssrc), uint8(t.kind)
+	for range 100 {
+		n, err := t.out.WriteRTP(&p.Header, p.Payload)
+		if n > 0 || err != nil || t.works {
+			t.works = t.works || n > 0
+			return err
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return errDeaf
+}
+
+// errDeaf says that a track is negotiated but takes no packets.
+var errDeaf = errors.New("the connection takes no packets")
+
+// sender packs frames of one track into RTP (RFC 6184, RFC 7798, RFC 3551, RFC 7587) on the session's own
+// timeline.
+type sender struct {
+	codec mp4.Codec
+	track *track
+	clock int64 // RTP units per second
+	pack  func(units [][]byte) ([]*rtp.Packet, error)
+	seq   uint16
+	after int64 // the next frame's time on the session's timeline is this at least, microseconds
+}
+
+func newSender(t *mp4.Track, kind, streamID string) (*sender, error) {
+	spec, ok := capability(t)
+	if !ok {
+		return nil, fmt.Errorf("%s can't travel over WebRTC", t.Codec)
+	}
+	out, err := webrtc.NewTrackLocalStaticRTP(spec, kind, streamID)
+	if err != nil {
+		return nil, fmt.Errorf("make %s track: %w", kind, err)
+	}
+	s := &sender{
+		codec: t.Codec, clock: int64(spec.ClockRate), track: &track{TrackLocalStaticRTP: out, bound: make(chan struct{})},
+	}
+	switch t.Codec {
+	case mp4.H264:
+		e := &rtph264.Encoder{PayloadMaxSize: mtu, PacketizationMode: 1}
+		s.pack, err = e.Encode, e.Init()
+	case mp4.H265:
+		e := &rtph265.Encoder{PayloadMaxSize: mtu}
+		s.pack, err = e.Encode, e.Init()
+	default:
+		s.pack = s.packAudio
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make %s packer: %w", t.Codec, err)
+	}
+	return s, nil
+}
+
+// packAudio puts one audio frame into one packet; the marker bit is for the begin of a talk spurt only.
+func (s *sender) packAudio(units [][]byte) ([]*rtp.Packet, error) {
+	out := make([]*rtp.Packet, 0, len(units))
+	for _, u := range units {
+		s.seq++
+		out = append(out, &rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: s.seq}, Payload: u})
+	}
+	return out, nil
+}
+
+// send writes one frame at outUs, microseconds on the session's timeline, or right after the one before if that
+// is later. A track that the viewer did not ask for takes nothing.
+func (s *sender) send(f shot, outUs int64) error {
+	select {
+	case <-s.track.bound:
+	default:
+		return nil
+	}
+	units := f.units
+	if f.key {
+		units = withParams(f.track, units)
+	}
+	packets, err := s.pack(units)
+	if err != nil {
+		return fmt.Errorf("pack frame: %w", err)
+	}
+	outUs = max(outUs, s.after)
+	s.after = outUs + 1000
+	ts := uint32(outUs * s.clock / 1_000_000) // RTP time wraps
+	for _, p := range packets {
+		p.Timestamp = ts
+		if err := s.track.write(p); err != nil {
+			return fmt.Errorf("send packet: %w", err)
+		}
+	}
+	return nil
+}
+
+// withParams puts the parameter sets in front of a key frame that comes without them.
+func withParams(t *mp4.Track, units [][]byte) [][]byte {
+	var sets [][]byte
+	switch t.Codec {
+	case mp4.H264:
+		if slices.ContainsFunc(units, func(u []byte) bool { return len(u) > 0 && u[0]&0x1f == 7 }) {
+			return units
+		}
+		sets = [][]byte{t.SPS, t.PPS}
+	case mp4.H265:
+		if slices.ContainsFunc(units, func(u []byte) bool { return len(u) > 0 && u[0]>>1&0x3f == 33 }) {
+			return units
+		}
+		sets = [][]byte{t.VPS, t.SPS, t.PPS}
+	default:
+		return units
+	}
+	return append(sets, units...)
+}
