@@ -1,0 +1,75 @@
+package fakecam
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Knobs are a camera's faults. The zero value is a healthy camera.
+type Knobs struct {
+	Offline bool `json:"offline"` // no power: connections are reset; with a port of its own they are refused
+	Silent  bool `json:"silent"`  // accepts connections and never says a word, on old connections neither
+	Stall   bool `json:"stall"`   // sessions stay, frames stop
+	Freeze  bool `json:"freeze"`  // the same key frame over and over, stamp included, on a clock that goes on
+
+	NoKey       bool    `json:"no_key"`         // key frames are left out; frames sent after the next one are useless
+	LossPercent float64 `json:"loss_percent"`   // share of RTP packets of pictures left out, 0..100
+	Garble      float64 `json:"garble_percent"` // share of them whose payload is turned into nonsense
+	SlowStartMs int64   `json:"slow_start_ms"`  // wait before DESCRIBE and PLAY are answered
+
+	RejectLogin bool   `json:"reject_login"` // 401 whatever the password
+	Password    string `json:"password"`     // instead of the configured one, when not empty
+
+	Refuse   int    `json:"refuse"`    // status that new clients get: 404, 453, 500 ...; 0 serves them
+	RefuseAt string `json:"refuse_at"` // DESCRIBE, SETUP or PLAY; empty: SETUP for 453, else DESCRIBE
+
+	MaxSessions int   `json:"max_sessions"`  // 453 at SETUP above that; 0 means no limit
+	HoldSlotMs  int64 `json:"hold_slot_ms"`  // how long a session that ended without TEARDOWN still counts
+	StrictAlive bool  `json:"strict_alive"`  // only RTSP requests keep a session, RTCP does not
+	AliveStatus int   `json:"alive_status"`  // answer to GET_PARAMETER, 401 say; 0 means 200
+	NTPOffsetMs int64 `json:"ntp_offset_ms"` // how far the camera's wall clock is ahead, as its RTCP reports say
+}
+
+// Validate reports every fault of k.
+func (k Knobs) Validate() error {
+	var errs []error
+	for name, v := range map[string]float64{"loss_percent": k.LossPercent, "garble_percent": k.Garble} {
+		if v < 0 || v > 100 {
+			errs = append(errs, fmt.Errorf("%s: %v is not within 0 and 100", name, v))
+		}
+	}
+	for name, v := range map[string]int64{
+		"slow_start_ms": k.SlowStartMs, "hold_slot_ms": k.HoldSlotMs, "max_sessions": int64(k.MaxSessions),
+	} {
+		if v < 0 {
+			errs = append(errs, fmt.Errorf("%s: %d is negative", name, v))
+		}
+	}
+	for name, v := range map[string]int{"refuse": k.Refuse, "alive_status": k.AliveStatus} {
+		if v != 0 && (v < 300 || v > 599) {
+			errs = append(errs, fmt.Errorf("%s: %d is no RTSP error status; use 300 to 599, or 0 for none", name, v))
+		}
+	}
+	if !slices.Contains([]string{"", "DESCRIBE", "SETUP", "PLAY"}, k.RefuseAt) {
+		errs = append(errs, fmt.Errorf("refuse_at: %q; use DESCRIBE, SETUP or PLAY", k.RefuseAt))
+	}
+	return errors.Join(errs...)
+}
+
+// refusesAt is the method that Refuse answers.
+func (k Knobs) refusesAt() string {
+	switch {
+	case k.RefuseAt != "":
+		return k.RefuseAt
+	case k.Refuse == 453:
+		return "SETUP"
+	}
+	return "DESCRIBE"
+}
+
+// mute says that no frames go out at all.
+func (k Knobs) mute() bool { return k.Offline || k.Silent || k.Stall }
+
+func (k Knobs) slowStart() time.Duration { return time.Duration(k.SlowStartMs) * time.Millisecond }
