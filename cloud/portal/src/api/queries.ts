@@ -1,0 +1,144 @@
+// What the pages read, and how long it stays fresh. Changes pushed by the cloud (changes.ts) renew it earlier.
+import { infiniteQueryOptions, QueryClient, queryOptions } from "@tanstack/react-query";
+
+import { client, data } from "./client";
+import { ApiError, mayPass } from "./errors";
+import type { StreamKind } from "./types";
+
+export const queryClient = new QueryClient({
+  defaultOptions: {
+    queries: {
+      staleTime: 10_000,
+      retry: (count, error) => count < 2 && mayPass(error),
+      retryDelay: (count) => Math.min(1000 * 2 ** count, 8000) * (0.5 + Math.random() / 2),
+    },
+    mutations: { retry: false },
+  },
+});
+
+/** True when nobody is signed in. */
+export const signedOut = (error: unknown): boolean => error instanceof ApiError && error.status === 401;
+
+export const me = () => queryOptions({ queryKey: ["me"], queryFn: () => data(client.GET("/me")), staleTime: 60_000, retry: (count, error) => count < 2 && mayPass(error) });
+
+export const setupNeeded = () => queryOptions({ queryKey: ["setup"], queryFn: async () => {
+  try {
+    return (await data(client.GET("/setup"))).needed;
+  } catch (error) {
+    if (error instanceof ApiError && (error.status === 404 || error.status === 410)) return false;
+    throw error;
+  }
+}, staleTime: 60_000 });
+
+export const version = () => queryOptions({ queryKey: ["version"], queryFn: () => data(client.GET("/version")), staleTime: Infinity });
+
+/** Follows `next` to the last page: for lists that are short by nature, such as sites and people. */
+async function everyPage<T>(page: (after: string | undefined) => Promise<{ items: T[]; next?: string | undefined }>): Promise<T[]> {
+  const all: T[] = [];
+  let after: string | undefined;
+  do {
+    const got = await page(after);
+    all.push(...got.items);
+    after = got.next;
+  } while (after);
+  return all;
+}
+
+export const sites = () => queryOptions({
+  queryKey: ["sites"],
+  queryFn: () => everyPage(async (after) => {
+    const got = await data(client.GET("/sites", { params: { query: after ? { after } : {} } }));
+    return { items: got.sites, next: got.next };
+  }),
+  refetchInterval: 20_000,
+});
+
+export const site = (id: string) => queryOptions({
+  queryKey: ["site", id],
+  queryFn: () => data(client.GET("/sites/{site}", { params: { path: { site: id } } })),
+  refetchInterval: 15_000,
+});
+
+export const cameras = (site: string) => queryOptions({
+  queryKey: ["cameras", site],
+  queryFn: async () => (await data(client.GET("/sites/{site}/cameras", { params: { path: { site } } }))).cameras,
+  refetchInterval: 20_000,
+});
+
+export const camera = (id: string) => queryOptions({
+  queryKey: ["camera", id],
+  queryFn: () => data(client.GET("/cameras/{camera}", { params: { path: { camera: id } } })),
+  refetchInterval: 20_000,
+});
+
+export const story = (site: string, fromUs: number) => queryOptions({
+  queryKey: ["story", site, fromUs],
+  queryFn: async () => (await data(client.GET("/sites/{site}/story", { params: { path: { site }, query: { from_us: fromUs } } }))).story,
+});
+
+export const coverage = (camera: string, stream: StreamKind, fromUs: number, toUs: number) => queryOptions({
+  queryKey: ["coverage", camera, stream, fromUs, toUs],
+  queryFn: ({ signal }) => data(client.GET("/cameras/{camera}/coverage", {
+    params: { path: { camera }, query: { from_us: fromUs, to_us: toUs, stream } }, signal,
+  })),
+  staleTime: 20_000,
+  refetchInterval: 30_000,
+  gcTime: 120_000,
+});
+
+export interface EventFilter {
+  site?: string;
+  camera?: string;
+  kind?: string;
+  from_us?: number;
+  to_us?: number;
+}
+
+export const events = (filter: EventFilter, limit = 50) => infiniteQueryOptions({
+  queryKey: ["events", filter, limit],
+  queryFn: async ({ pageParam, signal }) => await data(client.GET("/events", {
+    params: { query: { ...filter, limit, ...(pageParam ? { before: pageParam } : {}) } }, signal,
+  })),
+  initialPageParam: "",
+  getNextPageParam: (last) => last.next || undefined,
+});
+
+export const clips = () => infiniteQueryOptions({
+  queryKey: ["clips"],
+  queryFn: async ({ pageParam }) => await data(client.GET("/clips", { params: { query: { limit: 50, ...(pageParam ? { before: pageParam } : {}) } } })),
+  initialPageParam: "",
+  getNextPageParam: (last) => last.next || undefined,
+  refetchInterval: 15_000,
+});
+
+export const clip = (id: string) => queryOptions({
+  queryKey: ["clip", id],
+  queryFn: () => data(client.GET("/clips/{clip}", { params: { path: { clip: id } } })),
+  refetchInterval: 4_000,
+});
+
+export const rules = () => queryOptions({ queryKey: ["rules"], queryFn: async () => (await data(client.GET("/rules"))).rules });
+export const people = () => queryOptions({
+  queryKey: ["people"],
+  queryFn: () => everyPage(async (after) => {
+    const got = await data(client.GET("/people", { params: { query: after ? { after } : {} } }));
+    return { items: got.people, next: got.next };
+  }),
+});
+
+export const regions = () => queryOptions({ queryKey: ["regions"], queryFn: async () => (await data(client.GET("/regions"))).regions });
+export const alerts = () => queryOptions({ queryKey: ["alerts"], queryFn: () => data(client.GET("/alerts")) });
+
+export const incidents = (site: string) => queryOptions({
+  queryKey: ["incidents", site],
+  queryFn: async () => (await data(client.GET("/incidents", { params: { query: { site } } }))).incidents,
+});
+
+export const audit = (person: string | undefined) => infiniteQueryOptions({
+  queryKey: ["audit", person ?? ""],
+  queryFn: async ({ pageParam }) => await data(client.GET("/audit", {
+    params: { query: { limit: 50, ...(pageParam ? { before: Number(pageParam) } : {}), ...(person ? { person } : {}) } },
+  })),
+  initialPageParam: "",
+  getNextPageParam: (last) => last.next || undefined,
+});

@@ -1,0 +1,29 @@
+// Short names for the shapes that the door speaks; schema.d.ts is generated from its OpenAPI document.
+import type { components } from "./schema";
+
+type Schemas = components["schemas"];
+
+export type Me = Schemas["Me"];
+export type Person = Schemas["Person"];
+export type Role = Person["role"];
+export type Region = Schemas["Region"];
+export type Site = Schemas["Site"];
+export type SiteStatus = Site["status"];
+export type Camera = Schemas["Camera"];
+export type Stream = Schemas["Stream"];
+export type StreamKind = Stream["kind"];
+export type Coverage = Schemas["Coverage"];
+export type Range = Schemas["Range"];
+export type CoverageState = Range["state"];
+export type StoryEntry = Schemas["StoryEntry"];
+export type Event = Schemas["Event"];
+export type Clip = Schemas["Clip"];
+export type ClipState = Clip["state"];
+export type Rule = Schemas["Rule"];
+export type RuleRequest = Schemas["RuleRequest"];
+export type AlertResult = Schemas["AlertResult"];
+export type Alerts = Schemas["Alerts"];
+export type Incident = Schemas["Incident"];
+export type AuditRow = Schemas["AuditRow"];
+export type Invited = Schemas["Invited"];
+export type Code = Schemas["Code"];

@@ -1,0 +1,30 @@
+import { QueryClientProvider } from "@tanstack/react-query";
+import { RouterProvider } from "@tanstack/react-router";
+import { StrictMode } from "react";
+import { createRoot } from "react-dom/client";
+
+import "./design/portal.css";
+import { queryClient, signedOut } from "./api/queries";
+import { router } from "./router";
+
+// A session that ended while the portal was open: to the sign-in, and from there back to the same page.
+let leaving = false;
+queryClient.getQueryCache().subscribe((event) => {
+  if (leaving || event.type !== "updated" || event.action.type !== "error" || !signedOut(event.action.error)) return;
+  if (!router.state.matches.some((match) => match.routeId === "/inside")) return;
+  leaving = true;
+  void router.navigate({ to: "/sign-in", search: { next: router.state.location.href } }).finally(() => {
+    queryClient.clear();
+    leaving = false;
+  });
+});
+
+const element = document.getElementById("root");
+if (!element) throw new Error("the page has no #root");
+createRoot(element).render(
+  <StrictMode>
+    <QueryClientProvider client={queryClient}>
+      <RouterProvider router={router} />
+    </QueryClientProvider>
+  </StrictMode>,
+);

@@ -1,0 +1,134 @@
+import { useQuery } from "@tanstack/react-query";
+import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
+import { Pencil } from "lucide-react";
+import { useCallback, useEffect, useRef, useState } from "react";
+
+import { useCan } from "../api/can";
+import { camera as cameraQuery, site as siteQuery } from "../api/queries";
+import type { Camera, Site } from "../api/types";
+import { nowUs } from "../lib/time";
+import { text } from "../text";
+import { rangeAt } from "../timeline/coverage";
+import { KeepDialog } from "../timeline/KeepDialog";
+import { Timeline } from "../timeline/Timeline";
+import { useTimeline } from "../timeline/useTimeline";
+import { CameraBadge } from "../ui/badge";
+import { Button } from "../ui/button";
+import { Failure, Notice, Skeleton } from "../ui/notice";
+import { Page } from "../ui/page";
+import { say } from "../ui/toast";
+import { Player } from "../video/Player";
+import { toggleFullScreen, toggleMute } from "../video/stage";
+import { useVideo } from "../video/useVideo";
+import { CameraAside } from "./camera/CameraAside";
+import { CameraDialog } from "./camera/CameraDialog";
+import { Instead } from "./camera/Instead";
+import { why } from "./site/CameraGrid";
+
+/** One camera: live or from any moment, and its timeline. */
+export default function CameraPage() {
+  const { camera: id } = useParams({ from: "/inside/cameras/$camera" });
+  const camera = useQuery(cameraQuery(id));
+  const site = useQuery({ ...siteQuery(camera.data?.site ?? ""), enabled: camera.data !== undefined });
+  if (camera.isError && !camera.data) {
+    return <Page title={text.cameraPage.about} up={{ to: "/", label: text.site.up }}><Failure what={text.cameraPage.failed} error={camera.error} onRetry={() => void camera.refetch()} /></Page>;
+  }
+  if (site.isError && !site.data) {
+    return <Page title={camera.data?.name ?? text.cameraPage.about} up={{ to: "/", label: text.site.up }}><Failure what={text.site.failed} error={site.error} onRetry={() => void site.refetch()} /></Page>;
+  }
+  if (!camera.data || !site.data) return <Page title="…" name={text.cameraPage.about} up={{ to: "/", label: text.site.up }} wide><Skeleton lines={1} height={480} /><Skeleton lines={1} height={150} /></Page>;
+  return <Watch key={id} camera={camera.data} site={site.data} stale={camera.error} />;
+}
+
+function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unknown }) {
+  const search = useSearch({ from: "/inside/cameras/$camera" });
+  const navigate = useNavigate({ from: "/cameras/$camera" });
+  const can = useCan();
+  const [editing, setEditing] = useState(false);
+  const [keeping, setKeeping] = useState(false);
+  const zone = site.timezone;
+  const stream = search.stream ?? "main";
+  const timeline = useTimeline(camera.id, stream, search.at ?? search.in, can("playback"), can("playback") && can("events"));
+
+  const asked = search.at;
+  const range = asked === undefined ? undefined : rangeAt(timeline.ranges, asked);
+  const hole = range?.state === "gap" ? range : undefined;
+  const watchable = can(asked === undefined ? "live" : "playback") && site.status !== "dark" && site.status !== "never" && !hole;
+  const { video, session, snapshot } = useVideo(watchable ? { camera: camera.id, stream: search.stream, fromUs: asked } : undefined);
+
+  const playheadUs = useCallback(() => (session ? session.positionUs() : (asked ?? nowUs())), [session, asked]);
+  const selection = search.in !== undefined && search.out !== undefined ? { inUs: search.in, outUs: search.out } : undefined;
+  const set = useCallback((change: Partial<typeof search>, replace = true) => void navigate({ search: (old) => ({ ...old, ...change }) as typeof old, replace }), [navigate]);
+
+  const play = useCallback((us: number) => {
+    // The newest seconds are not on the disk yet: that near to now is live.
+    if (us > nowUs() - 3_000_000) set({ at: undefined });
+    else if (asked !== undefined && Math.round(us) === asked) session?.seek(us);
+    else set({ at: Math.round(us) });
+  }, [set, asked, session]);
+  const live = useCallback(() => set({ at: undefined }), [set]);
+  const keep = can("export") ? () => setKeeping(true) : undefined;
+  const page = usePageKeys({
+    " ": () => (snapshot.paused ? session?.resume() : session?.pause()),
+    l: () => { timeline.follow(); live(); },
+    m: () => { if (video.current) toggleMute(video.current); },
+    f: () => { if (video.current) toggleFullScreen(video.current); },
+    k: () => { if (selection) keep?.(); },
+    i: () => set({ in: Math.round(playheadUs()), out: Math.max(search.out ?? 0, Math.round(playheadUs()) + 1_000_000) }),
+    o: () => set({ in: Math.min(search.in ?? Infinity, Math.round(playheadUs()) - 1_000_000), out: Math.round(playheadUs()) }),
+  });
+
+  const sub = camera.streams.some((known) => known.kind === "sub");
+  return (
+    <Page title={camera.name} badge={<CameraBadge camera={camera} />} up={{ to: "/sites/$site", params: { site: site.id }, label: site.name }} wide stale={stale}
+      actions={can("cameras.edit") && <Button small icon={<Pencil size={15} aria-hidden />} onPress={() => setEditing(true)} data-testid="edit-camera">{text.actions.edit}</Button>}>
+      <div className="camera-page" ref={page}>
+        <div className="camera-stage">
+          <Player camera={camera} zone={zone} video={video} session={session} snapshot={snapshot} bare={!can("live")} onLive={live}
+            instead={watchable ? undefined : <Instead site={site} allowed={can("live")} asked={asked} hole={hole} ranges={timeline.ranges} zone={zone} onPlay={play} onLive={live} />} />
+        </div>
+        <CameraAside camera={camera} zone={zone} stream={search.stream} onStream={(next) => set({ stream: next })} events={timeline.events.filter((event) => event.at_us >= timeline.view.fromUs && event.at_us <= timeline.view.toUs)} mayPlay={can("playback")} onPlay={play} hasSub={sub} />
+        <div className="camera-timeline">
+          {camera.status === "failing" && snapshot.phase !== "failed" && <Notice tone="warn" title={text.cameraStatus.failing}>{why(camera)}</Notice>}
+          {can("playback") && (
+            <Timeline name={camera.name} zone={zone} timeline={timeline} playheadUs={playheadUs} live={asked === undefined} selection={selection}
+                onSelection={(next) => set({ in: next && Math.round(next.inUs), out: next && Math.round(next.outUs) })} onPlay={play} onLive={live} onKeep={keep} />
+          )}
+        </div>
+      </div>
+      {keeping && selection && (
+        <KeepDialog open camera={camera} zone={zone} selection={selection} stream={stream} hasSub={sub} ranges={timeline.ranges} onClose={() => setKeeping(false)}
+          onKept={(clip) => {
+            say(text.keep.done);
+            set({ in: undefined, out: undefined });
+            void navigate({ to: "/clips", search: { clip: clip.id } });
+          }} />
+      )}
+      {editing && <CameraDialog camera={camera} onClose={() => setEditing(false)} />}
+    </Page>
+  );
+}
+
+/** Keys that work anywhere on the page, except where text is typed or another control takes them. */
+function usePageKeys(actions: Record<string, () => void>) {
+  const page = useRef<HTMLDivElement>(null);
+  const latest = useRef(actions);
+  useEffect(() => {
+    latest.current = actions;
+  });
+  useEffect(() => {
+    const press = (event: KeyboardEvent) => {
+      const target = event.target as HTMLElement;
+      if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (target.closest("input, textarea, select, [role=dialog], [role=alertdialog], [role=menu]")) return;
+      if (event.key === " " && target.closest("button, a, [role=button]")) return;
+      const act = latest.current[event.key.toLowerCase()];
+      if (!act) return;
+      event.preventDefault();
+      act();
+    };
+    addEventListener("keydown", press);
+    return () => removeEventListener("keydown", press);
+  }, []);
+  return page;
+}

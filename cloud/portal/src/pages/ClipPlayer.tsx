@@ -1,0 +1,55 @@
+import { Clock, Download } from "lucide-react";
+import { useState } from "react";
+
+import { useCan } from "../api/can";
+import type { Clip } from "../api/types";
+import { bytes, codecName, duration, isH265, percent } from "../lib/format";
+import { clockSeconds, dayWord, moment } from "../lib/time";
+import { text } from "../text";
+import { reasonWords } from "../text/health";
+import { ClipBadge } from "../ui/badge";
+import { FileButton, LinkButton } from "../ui/button";
+import { Dialog } from "../ui/dialog";
+import { Notice } from "../ui/notice";
+import { Facts } from "../ui/page";
+import { clipTitle, mediaUrl } from "./Clips";
+
+/** One clip: played, or what became of it. */
+export function ClipPlayer({ clip, site, zone, onClose }: { clip: Clip; site: string; zone: string; onClose: () => void }) {
+  const can = useCan();
+  const [broken, setBroken] = useState(false);
+  const missing = clip.gaps.reduce((total, gap) => total + gap.end_us - gap.start_us, 0);
+  const less = clip.cut_start_us !== undefined && clip.cut_end_us !== undefined && (clip.cut_start_us > clip.start_us + 1e6 || clip.cut_end_us < clip.end_us - 1e6);
+  return (
+    <Dialog title={clipTitle(clip)} open onClose={onClose} wide data-testid="clip-player">
+      <div className="dialog-body clip-player">
+        {clip.playable
+          ? <video className="clip-video" src={mediaUrl(clip)} controls playsInline autoPlay muted data-testid="clip-video" onError={() => setBroken(true)} />
+          : (
+            <div className="clip-state">
+              <ClipBadge state={clip.state} />
+              <p>{clip.reason || text.clipSentence[clip.state]}</p>
+              {clip.state === "uploading" && <progress max={1} value={clip.progress} aria-label={percent(clip.progress)} />}
+            </div>
+          )}
+        {broken && <Notice tone="warn">{isH265(clip.codec?.split(",")[0]) ? text.clips.h265 : text.clips.cannotPlay}</Notice>}
+        {less && <Notice tone="warn">{text.clips.less}</Notice>}
+        <Facts facts={[
+          { label: text.cameraPage.about, value: clip.camera_name, note: site },
+          { label: text.keep.from, value: `${dayWord(clip.start_us, zone)} ${clockSeconds(clip.start_us, zone)}` },
+          { label: text.keep.length, value: duration(clip.end_us - clip.start_us) },
+          clip.gaps.length > 0 && {
+            label: text.clips.gapsIn, value: text.clips.gaps(clip.gaps.length, duration(missing)), tone: "warn" as const,
+            note: clip.gaps.slice(0, 5).map((gap) => `${clockSeconds(gap.start_us, zone)} – ${clockSeconds(gap.end_us, zone)} ${reasonWords(gap.reason)}`).join("; "),
+          },
+          clip.playable && { label: text.live.codec, value: [clip.codec ? clip.codec.split(",").map((codec) => codecName(codec.trim())).join(" + ") : "", bytes(clip.bytes ?? 0)].filter(Boolean).join(", ") },
+          { label: text.clips.kept, value: clip.by ? text.clips.byPerson(clip.by) : clip.rule ? text.nav.rules : "–", note: moment(clip.created_us, zone) },
+        ]} />
+      </div>
+      <footer className="dialog-foot">
+        {can("playback") && <LinkButton look="quiet" icon={<Clock size={16} aria-hidden />} to="/cameras/$camera" params={{ camera: clip.camera }} search={{ at: clip.start_us }}>{text.clips.onTimeline}</LinkButton>}
+        {clip.playable && <FileButton look="primary" href={mediaUrl(clip, true)} download icon={<Download size={16} aria-hidden />}>{text.clips.download}</FileButton>}
+      </footer>
+    </Dialog>
+  );
+}

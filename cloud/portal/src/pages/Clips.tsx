@@ -1,0 +1,144 @@
+import { useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useNavigate, useSearch } from "@tanstack/react-router";
+import { Clock, Download, Ellipsis, Film, Pencil, Play, Trash2 } from "lucide-react";
+import { useState } from "react";
+
+import { useCan } from "../api/can";
+import { base, client } from "../api/client";
+import { clip as clipQuery, clips as clipsQuery, rules as rulesQuery, sites as sitesQuery } from "../api/queries";
+import type { Clip } from "../api/types";
+import { bytes, duration, percent } from "../lib/format";
+import { hereZone, moment } from "../lib/time";
+import { text } from "../text";
+import { ClipBadge } from "../ui/badge";
+import { FileButton, IconButton } from "../ui/button";
+import { Segments } from "../ui/choice";
+import { Confirm, FormDialog } from "../ui/dialog";
+import { TextField } from "../ui/field";
+import { Menu } from "../ui/menu";
+import { Empty, Failure, Skeleton } from "../ui/notice";
+import { Page } from "../ui/page";
+import { say } from "../ui/toast";
+import { Button } from "../ui/button";
+import { ClipPlayer } from "./ClipPlayer";
+
+const groups = {
+  stored: ["stored"], waiting: ["wanted", "cutting", "queued", "uploading"], failed: ["unavailable", "lost"],
+} as const satisfies Record<string, readonly Clip["state"][]>;
+
+/** Every clip: on its way, in the cloud, or why it can't be. */
+export default function ClipsPage() {
+  const search = useSearch({ from: "/inside/clips" });
+  const navigate = useNavigate({ from: "/clips" });
+  const query = useInfiniteQuery(clipsQuery());
+  const sites = useQuery(sitesQuery());
+  const listed = query.data?.pages.flatMap((page) => page.clips) ?? [];
+  const chosen = listed.find((clip) => clip.id === search.clip);
+  const single = useQuery({ ...clipQuery(search.clip ?? ""), enabled: search.clip !== undefined && !chosen && !query.isPending });
+  const open = chosen ?? single.data;
+  const shown = listed.filter((clip) => !search.state || (groups[search.state] as readonly string[]).includes(clip.state));
+  const zoneOf = (clip: Clip) => sites.data?.find((site) => site.id === clip.site)?.timezone ?? hereZone;
+  const siteName = (clip: Clip) => sites.data?.find((site) => site.id === clip.site)?.name ?? "";
+  const show = (clip: string | undefined) => void navigate({ search: (old) => ({ ...old, clip }) as typeof old });
+
+  return (
+    <Page title={text.clips.title} lead={text.clips.lead} stale={query.data ? query.error : undefined}>
+      {(listed.length > 0 || search.state) && <div className="filters">
+        <Segments label={text.clips.filter} value={search.state ?? "all"} onChange={(state) => void navigate({ search: (old) => ({ ...old, state: state === "all" ? undefined : state }) as typeof old, replace: true })}
+          options={(["all", "stored", "waiting", "failed"] as const).map((value) => ({ value, label: text.clips.filters[value] }))} />
+      </div>}
+      {query.isPending ? <Skeleton lines={5} height={68} gap={8} />
+        : !query.data ? <Failure what={text.clips.failed} error={query.error} onRetry={() => void query.refetch()} />
+        : shown.length === 0 ? <Empty icon={Film} title={text.clips.emptyTitle}><p>{search.state ? text.clips.emptyFiltered : text.clips.empty}</p></Empty>
+        : (
+          <ul className="rows panel panel-flush">
+            {shown.map((clip) => <li key={clip.id}><ClipRow clip={clip} site={siteName(clip)} zone={zoneOf(clip)} onOpen={() => show(clip.id)} /></li>)}
+          </ul>
+        )}
+      {query.hasNextPage && <Button busy={query.isFetchingNextPage} onPress={() => void query.fetchNextPage()}>{text.actions.moreRows}</Button>}
+      {open && <ClipPlayer clip={open} site={siteName(open)} zone={zoneOf(open)} onClose={() => show(undefined)} />}
+    </Page>
+  );
+}
+
+/** The title, or a name made of the camera's. */
+export const clipTitle = (clip: Clip): string => clip.title || text.clips.untitled(clip.camera_name);
+
+/** Where a clip's file is. */
+export const mediaUrl = (clip: Clip, download = false): string => `${base}/clips/${encodeURIComponent(clip.id)}/media${download ? "?download=1" : ""}`;
+
+function ClipRow({ clip, site, zone, onOpen }: { clip: Clip; site: string; zone: string; onOpen: () => void }) {
+  const can = useCan();
+  const navigate = useNavigate();
+  const [asking, setAsking] = useState<"rename" | "delete">();
+  const rules = useQuery({ ...rulesQuery(), enabled: !!clip.rule && can("rules.edit"), staleTime: 300_000 });
+  const rule = clip.rule ? (rules.data?.find((known) => known.id === clip.rule)?.name ?? "") : "";
+  const moving = clip.state === "uploading" || clip.state === "cutting" || clip.state === "queued";
+  const origin = clip.rule ? text.clips.byRule(rule) : clip.by ? text.clips.byPerson(clip.by) : "";
+  return (
+    <div className="row clip-row" data-testid="clip-row" data-clip={clip.id} data-state={clip.state}>
+      <button type="button" className="clip-thumb" data-state={clip.state} onClick={onOpen} aria-label={clip.playable ? text.clips.playOf(clipTitle(clip)) : clipTitle(clip)}>
+        {clip.playable ? <Play size={18} fill="currentColor" aria-hidden /> : <Film size={18} strokeWidth={1.7} aria-hidden />}
+        <span className="num">{duration(clip.end_us - clip.start_us)}</span>
+      </button>
+      <div className="row-main">
+        <p className="clip-head"><span className="row-title clip-text">{clipTitle(clip)}</span><ClipBadge state={clip.state} /></p>
+        <p className="soft small num clip-where">{[clip.camera_name, site, moment(clip.start_us, zone), origin].filter(Boolean).join(" · ")}</p>
+        {moving && <Progress clip={clip} />}
+        {(clip.state === "unavailable" || clip.state === "lost" || (clip.reason && clip.state !== "stored")) && <p className="small soft">{clip.reason || text.clipSentence[clip.state]}</p>}
+      </div>
+      <div className="row-side">
+        {clip.playable && <span className="muted small num nowrap clip-size">{bytes(clip.bytes ?? 0)}</span>}
+        {clip.playable && <FileButton small look="quiet" href={mediaUrl(clip, true)} download icon={<Download size={15} aria-hidden />} data-testid="clip-download">{text.clips.download}</FileButton>}
+        <Menu label={text.actions.more} groups={[
+          [
+            clip.playable && { id: "play", label: text.clips.play, icon: <Play size={15} />, onAction: onOpen },
+            can("playback") && { id: "timeline", label: text.clips.onTimeline, icon: <Clock size={15} />, onAction: () => void navigate({ to: "/cameras/$camera", params: { camera: clip.camera }, search: { at: clip.start_us } }) },
+            can("clips.edit") && { id: "rename", label: text.clips.rename, icon: <Pencil size={15} />, onAction: () => setAsking("rename") },
+          ],
+          [can("clips.edit") && { id: "delete", label: text.clips.remove, icon: <Trash2 size={15} />, danger: true, onAction: () => setAsking("delete") }],
+        ]}>
+          <IconButton small label={text.actions.more}><Ellipsis size={18} aria-hidden /></IconButton>
+        </Menu>
+      </div>
+      {asking === "rename" && <Rename clip={clip} onClose={() => setAsking(undefined)} />}
+      {asking === "delete" && <Remove clip={clip} onClose={() => setAsking(undefined)} />}
+    </div>
+  );
+}
+
+function Progress({ clip }: { clip: Clip }) {
+  return (
+    <div className="clip-progress">
+      <progress max={1} value={clip.state === "uploading" ? clip.progress : undefined} aria-label={text.clipState[clip.state]} data-testid="clip-progress" />
+      <span className="small muted num">{clip.state === "uploading" ? text.clips.progress(percent(clip.progress)) : text.clipSentence[clip.state]}</span>
+    </div>
+  );
+}
+
+function Rename({ clip, onClose }: { clip: Clip; onClose: () => void }) {
+  const queries = useQueryClient();
+  const [title, setTitle] = useState(clip.title);
+  return (
+    <FormDialog title={text.clips.renameTitle} open onClose={onClose} submit={text.actions.save} onSubmit={async () => {
+      await client.PATCH("/clips/{clip}", { params: { path: { clip: clip.id } }, body: { title: title.trim() } });
+      await queries.invalidateQueries({ queryKey: ["clips"] });
+    }}>
+      <TextField label={text.keep.name} value={title} onChange={setTitle} maxLength={128} autoFocus />
+    </FormDialog>
+  );
+}
+
+function Remove({ clip, onClose }: { clip: Clip; onClose: () => void }) {
+  const queries = useQueryClient();
+  return (
+    <Confirm title={text.clips.removeTitle} open onClose={onClose} submit={text.clips.remove} onSubmit={async () => {
+      await client.DELETE("/clips/{clip}", { params: { path: { clip: clip.id } } });
+      await queries.invalidateQueries({ queryKey: ["clips"] });
+      say(text.clips.removed);
+    }}>
+      <p className="strong">{clipTitle(clip)}</p>
+      <p>{text.clips.removeText}</p>
+    </Confirm>
+  );
+}

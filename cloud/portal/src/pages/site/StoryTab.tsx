@@ -1,0 +1,49 @@
+import { useQuery } from "@tanstack/react-query";
+import { Activity, BookOpenText, Link2, type LucideIcon, Power, Unplug } from "lucide-react";
+import { useMemo, useState } from "react";
+
+import { story as storyQuery } from "../../api/queries";
+import type { Site, StoryEntry } from "../../api/types";
+import { duration } from "../../lib/format";
+import { clock, DAY, dayWord, MINUTE, nowUs } from "../../lib/time";
+import { text } from "../../text";
+import { Segments } from "../../ui/choice";
+import { Empty, Failure, Skeleton } from "../../ui/notice";
+import { Panel } from "../../ui/page";
+
+const icons: Record<StoryEntry["kind"], LucideIcon> = { outage: Unplug, run: Power, condition: Activity, session: Link2 };
+
+/** What happened at a site, newest first: outages, restarts, conditions. */
+export function StoryTab({ site }: { site: Site }) {
+  const [days, setDays] = useState("7");
+  // Whole minutes, so that the same question is asked again and its answer found again.
+  const fromUs = useMemo(() => Math.floor((nowUs() - Number(days) * DAY) / MINUTE) * MINUTE, [days]);
+  const { data, error, isPending, refetch } = useQuery(storyQuery(site.id, fromUs));
+  return (
+    <Panel title={text.site.tabs.story} data-testid="story" aside={(
+      <Segments label={text.site.storySpan} value={days} onChange={setDays} options={Object.entries(text.site.storySpans).map(([value, label]) => ({ value, label }))} />
+    )}>
+      {isPending ? <Skeleton lines={5} height={44} /> : !data ? <Failure what={text.site.storyFailed} error={error} onRetry={() => void refetch()} />
+        : data.length === 0 ? <Empty icon={BookOpenText} title={text.site.storyEmptyTitle}><p>{text.site.storyEmpty}</p></Empty>
+        : <ol className="story">{data.map((entry) => <Item key={`${entry.kind}${entry.start_us}${entry.title}`} entry={entry} zone={site.timezone} />)}</ol>}
+    </Panel>
+  );
+}
+
+function Item({ entry, zone }: { entry: StoryEntry; zone: string }) {
+  const Icon = icons[entry.kind];
+  const lasts = entry.end_us ? text.site.storyOpen(duration(entry.end_us - entry.start_us)) : entry.state === "failing" ? text.site.storyLasts : "";
+  return (
+    <li className="story-item" data-state={entry.state}>
+      <div className="story-when num">
+        <span className="strong">{clock(entry.start_us, zone)}</span> {dayWord(entry.start_us, zone)}
+        {lasts && <span className="muted small story-lasts">{lasts}</span>}
+      </div>
+      <span className="story-icon"><Icon size={13} aria-hidden /><span className="unseen">{text.site.storyKinds[entry.kind]}</span></span>
+      <div className="story-body">
+        <p className="story-title">{entry.title}</p>
+        {entry.text && <p className="soft">{entry.text}</p>}
+      </div>
+    </li>
+  );
+}

@@ -1,0 +1,126 @@
+import {
+  Camera as CameraIcon, CircleAlert, Gauge, LoaderCircle, Maximize, Minimize, Pause, Play, Radio, RotateCw, Volume2, VolumeX,
+} from "lucide-react";
+import { type ReactNode, type RefObject, useEffect, useState } from "react";
+
+import { clockSeconds, dayWord } from "../lib/time";
+import { useNow } from "../lib/hooks";
+import { text } from "../text";
+import { Button, IconButton } from "../ui/button";
+import type { Snapshot, VideoSession } from "./session";
+import { saveSnapshot, toggleFullScreen, toggleMute } from "./stage";
+import { Still } from "./Still";
+import { StatsTable } from "./StatsTable";
+
+interface PlayerProps {
+  camera: { id: string; name: string };
+  zone: string;
+  video: RefObject<HTMLVideoElement | null>;
+  session: VideoSession | undefined;
+  snapshot: Snapshot;
+  /** Set: nothing is played, and this says why, with what to do. */
+  instead?: ReactNode;
+  /** Never shows a still, because the role or the site does not allow it. */
+  bare?: boolean;
+  onLive: () => void;
+}
+
+/** The stage: the video, what it is, why it is not there, and its controls. */
+export function Player({ camera, zone, video, session, snapshot, instead, bare, onLive }: PlayerProps) {
+  const [muted, setMuted] = useState(true);
+  const [stats, setStats] = useState(false);
+  const [full, setFull] = useState(false);
+  const { phase, paused } = snapshot;
+  const playing = phase === "playing" || phase === "stalled";
+
+  useEffect(() => {
+    const changed = () => setFull(document.fullscreenElement !== null);
+    document.addEventListener("fullscreenchange", changed);
+    return () => document.removeEventListener("fullscreenchange", changed);
+  }, []);
+
+  useEffect(() => {
+    const element = video.current;
+    if (!element) return;
+    const changed = () => setMuted(element.muted);
+    element.addEventListener("volumechange", changed);
+    return () => element.removeEventListener("volumechange", changed);
+  }, [video]);
+  const withVideo = (act: (element: HTMLVideoElement) => unknown) => () => { if (video.current) act(video.current); };
+
+  return (
+    <div className="player" data-testid="player" data-phase={instead ? "instead" : phase} data-playing={(playing && !paused) || undefined}>
+      {!bare && (phase === "connecting" || phase === "waiting") && snapshot.fromUs === undefined && !instead && <Still plain camera={camera.id} name={camera.name} />}
+      <video ref={video} className="player-video" data-testid="live-video" data-frames="0" muted playsInline autoPlay
+        aria-label={text.live.player(camera.name)} data-shown={(snapshot.firstFrameMs !== undefined && !instead) || undefined} />
+      {instead ? <div className="player-message">{instead}</div> : <Message snapshot={snapshot} session={session} onLive={onLive} />}
+      {!instead && <Mode snapshot={snapshot} session={session} zone={zone} />}
+      {!instead && snapshot.note && <p className="player-note" data-testid="live-note">{snapshot.note}</p>}
+      {stats && !instead && <StatsTable snapshot={snapshot} />}
+      {!instead && (
+        <div className="player-bar" role="toolbar" aria-label={text.live.controls}>
+          <IconButton look="stage" label={paused ? text.live.play : text.live.pause} keys="Space" isDisabled={!session} onPress={() => (paused ? session?.resume() : session?.pause())}>
+            {paused ? <Play size={18} aria-hidden /> : <Pause size={18} aria-hidden />}
+          </IconButton>
+          <IconButton look="stage" label={!snapshot.hasAudio ? text.live.noAudio : muted ? text.live.unmute : text.live.mute} keys="M" isDisabled={!snapshot.hasAudio} onPress={withVideo(toggleMute)} data-testid="mute">
+            {muted || !snapshot.hasAudio ? <VolumeX size={18} aria-hidden /> : <Volume2 size={18} aria-hidden />}
+          </IconButton>
+          <span className="player-space" />
+          {(snapshot.fromUs !== undefined || paused) && (
+            <Button small look="stage" icon={<Radio size={16} aria-hidden />} onPress={() => { if (snapshot.fromUs === undefined) session?.resume(); onLive(); }} data-testid="back-to-live">{text.live.backToLive}</Button>
+          )}
+          <IconButton look="stage" label={stats ? text.live.statsHide : text.live.statsShow} onPress={() => setStats(!stats)} data-testid="stats-toggle">
+            <Gauge size={18} aria-hidden />
+          </IconButton>
+          <IconButton look="stage" label={text.live.snapshot} isDisabled={!playing} onPress={withVideo((element) => saveSnapshot(element, camera.name, session?.positionUs() ?? 0, zone))}>
+            <CameraIcon size={18} aria-hidden />
+          </IconButton>
+          <IconButton look="stage" label={full ? text.live.leaveFullScreen : text.live.fullScreen} keys="F" onPress={withVideo(toggleFullScreen)} data-testid="full-screen">
+            {full ? <Minimize size={18} aria-hidden /> : <Maximize size={18} aria-hidden />}
+          </IconButton>
+        </div>
+      )}
+    </div>
+  );
+}
+
+/** What is on the stage: live, or which moment. */
+function Mode({ snapshot, session, zone }: { snapshot: Snapshot; session: VideoSession | undefined; zone: string }) {
+  useNow(250);
+  if (snapshot.fromUs === undefined) {
+    const on = snapshot.phase === "playing" && !snapshot.paused;
+    return <span className="player-mode" data-live={on || undefined} data-testid="live-mode">{snapshot.paused ? text.live.paused : text.live.live}</span>;
+  }
+  const at = session?.positionUs() ?? snapshot.fromUs;
+  return (
+    <span className="player-mode num" data-testid="live-mode">
+      {snapshot.paused ? text.live.paused : text.live.playback} · {dayWord(at, zone)} {clockSeconds(at, zone)}
+    </span>
+  );
+}
+
+/** Why there is no moving picture, while there is none. */
+function Message({ snapshot, session, onLive }: { snapshot: Snapshot; session: VideoSession | undefined; onLive: () => void }) {
+  const { phase, reason } = snapshot;
+  if (phase === "playing" || phase === "closed" || snapshot.paused) return null;
+  if (phase === "failed") {
+    return (
+      <div className="player-message" role="alert" data-testid="live-failure">
+        <CircleAlert size={26} strokeWidth={1.6} aria-hidden />
+        <h2>{snapshot.fromUs === undefined ? text.live.failTitle : text.live.failPlayback}</h2>
+        <p>{reason}</p>
+        <div className="player-choices">
+          <Button small icon={<RotateCw size={15} aria-hidden />} onPress={() => session?.start()}>{text.live.tryAgain}</Button>
+          {snapshot.fromUs !== undefined && <Button small look="stage" onPress={onLive}>{text.live.backToLive}</Button>}
+        </div>
+      </div>
+    );
+  }
+  const words = phase === "connecting" ? text.live.connecting : phase === "waiting" ? text.live.waiting : phase === "reconnecting" ? text.live.reconnecting : "";
+  return (
+    <div className="player-wait" role="status">
+      <LoaderCircle size={18} className="btn-spin" aria-hidden />
+      <span>{words}{reason && (words ? `. ${reason}` : reason)}</span>
+    </div>
+  );
+}

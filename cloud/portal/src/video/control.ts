@@ -1,0 +1,58 @@
+// The control channel of a playback session: the site says where it is, the viewer says where to go.
+
+export type Order = { type: "seek"; at_us: number } | { type: "pause" } | { type: "play" };
+
+/** The name of the data channel, whichever side opens it. */
+export const channelName = "control";
+
+/** The moment that a position message of the site names; undefined for every other message. */
+export function readPosition(message: unknown): number | undefined {
+  if (typeof message !== "string") return undefined;
+  let body: unknown;
+  try {
+    body = JSON.parse(message);
+  } catch {
+    return undefined;
+  }
+  if (typeof body !== "object" || body === null) return undefined;
+  const { type, at_us: atUs } = body as Record<string, unknown>;
+  if (type !== "position" || typeof atUs !== "number" || !Number.isFinite(atUs)) return undefined;
+  return atUs;
+}
+
+/** Where a playback is: the last known moment plus what the video's own clock has moved since. */
+export class Playhead {
+  private atUs: number;
+  private mediaS: number | undefined;
+
+  constructor(fromUs: number) {
+    this.atUs = fromUs;
+  }
+
+  /** The moment that is shown at `mediaS` of the video's clock, in seconds. */
+  set(atUs: number, mediaS: number): void {
+    this.atUs = atUs;
+    this.mediaS = mediaS;
+  }
+
+  /** The picture is somewhere else from now on and has not arrived yet. */
+  jump(atUs: number): void {
+    this.atUs = atUs;
+    this.mediaS = undefined;
+  }
+
+  /** Whether the first picture since the last jump has not arrived yet. */
+  waiting(): boolean {
+    return this.mediaS === undefined;
+  }
+
+  /** The first picture of the current stretch was shown at `mediaS`. */
+  firstFrame(mediaS: number): void {
+    this.mediaS ??= mediaS;
+  }
+
+  at(mediaS: number): number {
+    if (this.mediaS === undefined) return this.atUs;
+    return this.atUs + Math.max(0, mediaS - this.mediaS) * 1_000_000;
+  }
+}

@@ -1,0 +1,313 @@
+// One video on the screen: it connects, counts frames, notices when they stop, connects again, and says in words
+// what is wrong. It lives outside React: components subscribe to its snapshot.
+import { ApiError, words } from "../api/errors";
+import type { StreamKind } from "../api/types";
+import { text } from "../text";
+import { nowUs } from "../lib/time";
+import { channelName, type Order, Playhead, readPosition } from "./control";
+import { type Stats, StatsReader } from "./stats";
+import { type Answer, end, iceServers, post } from "./whep";
+
+export type Phase = "connecting" | "waiting" | "playing" | "stalled" | "reconnecting" | "failed" | "closed";
+
+/** What components show. Replaced as a whole whenever something changes. */
+export interface Snapshot {
+  phase: Phase;
+  /** Undefined: live. */
+  fromUs: number | undefined;
+  paused: boolean;
+  /** Why it is not playing, for a person. */
+  reason: string;
+  /** Why it is another stream than asked for, for a person. */
+  note: string;
+  stream: string;
+  codec: string;
+  hasAudio: boolean;
+  /** From asking to the first picture, milliseconds. */
+  firstFrameMs: number | undefined;
+  stats: Stats | undefined;
+}
+
+export interface Wish {
+  camera: string;
+  stream?: StreamKind | undefined;
+  fromUs?: number | undefined;
+}
+
+const gatherMs = 200;
+const gatherWithServersMs = 600;
+const firstPictureMs = 12_000;
+const stallMs = 4_000;
+const giveUpMs = 9_000;
+const retries = 6;
+
+const blank: Snapshot = {
+  phase: "connecting", fromUs: undefined, paused: false, reason: "", note: "", stream: "", codec: "", hasAudio: false,
+  firstFrameMs: undefined, stats: undefined,
+};
+
+export class VideoSession {
+  private readonly video: HTMLVideoElement;
+  private readonly listeners = new Set<() => void>();
+  private wish: Wish;
+  private current: Snapshot = blank;
+  private attempt: AbortController | undefined;
+  private connection: RTCPeerConnection | undefined;
+  private location: string | undefined;
+  private control: RTCDataChannel | undefined;
+  private controlled = false;
+  private playhead: Playhead;
+  private reader = new StatsReader();
+  private ticking: ReturnType<typeof setInterval> | undefined;
+  private retryTimer: ReturnType<typeof setTimeout> | undefined;
+  private failures = 0;
+  private frames = 0;
+  private askedMs = 0;
+  private decoded = 0;
+  private movedMs = 0;
+
+  constructor(video: HTMLVideoElement, wish: Wish) {
+    this.video = video;
+    this.wish = wish;
+    this.playhead = new Playhead(wish.fromUs ?? 0);
+    this.countFrames();
+    addEventListener("pagehide", this.leave);
+    addEventListener("pageshow", this.comeBack);
+  }
+
+  readonly subscribe = (tell: () => void): (() => void) => {
+    this.listeners.add(tell);
+    return () => this.listeners.delete(tell);
+  };
+
+  readonly snapshot = (): Snapshot => this.current;
+
+  /** Starts, or starts again with another wish. */
+  start(wish: Wish = this.wish): void {
+    this.wish = wish;
+    this.playhead = new Playhead(wish.fromUs ?? 0);
+    this.failures = 0;
+    this.askedMs = performance.now();
+    this.set({ ...blank, fromUs: wish.fromUs });
+    void this.connect();
+  }
+
+  /** The tab is closed or put away: the site need not send on until the connection times out. */
+  private readonly leave = (): void => this.drop();
+
+  private readonly comeBack = (event: PageTransitionEvent): void => {
+    if (event.persisted && this.current.phase !== "failed") this.start({ ...this.wish, ...(this.wish.fromUs === undefined ? {} : { fromUs: this.positionUs() }) });
+  };
+
+  /** Ends for good: after this the object is of no more use. */
+  close(): void {
+    removeEventListener("pagehide", this.leave);
+    removeEventListener("pageshow", this.comeBack);
+    this.drop();
+    this.video.srcObject = null;
+    this.set({ phase: "closed" });
+    this.listeners.clear();
+  }
+
+  /** The moment that is on the screen. */
+  positionUs(): number {
+    return this.wish.fromUs === undefined ? nowUs() : this.playhead.at(this.video.currentTime);
+  }
+
+  /** Goes to another moment of the recording: inside the session when the site can, else with a new one. */
+  seek(atUs: number): void {
+    if (this.wish.fromUs === undefined || !this.order({ type: "seek", at_us: Math.round(atUs) })) {
+      this.start({ ...this.wish, fromUs: atUs });
+      return;
+    }
+    this.wish = { ...this.wish, fromUs: atUs };
+    this.playhead.jump(atUs);
+    this.movedMs = performance.now();
+    this.set({ fromUs: atUs, phase: "waiting" });
+    if (this.current.paused) this.resume();
+  }
+
+  pause(): void {
+    this.video.pause();
+    if (this.wish.fromUs !== undefined && !this.order({ type: "pause" })) {
+      // The site cannot hold the recording still: remember where we are and ask again on play.
+      this.wish = { ...this.wish, fromUs: this.positionUs() };
+      this.playhead.jump(this.wish.fromUs ?? 0);
+      this.drop();
+    }
+    this.set({ paused: true });
+  }
+
+  resume(): void {
+    this.set({ paused: false });
+    this.movedMs = performance.now();
+    if (this.connection && (this.wish.fromUs === undefined || this.order({ type: "play" }))) {
+      void this.video.play().catch(() => undefined);
+      return;
+    }
+    this.start(this.wish);
+  }
+
+  private order(order: Order): boolean {
+    if (!this.controlled || this.control?.readyState !== "open") return false;
+    this.control.send(JSON.stringify(order));
+    return true;
+  }
+
+  private async connect(): Promise<void> {
+    this.drop();
+    const attempt = new AbortController();
+    this.attempt = attempt;
+    try {
+      if (typeof RTCPeerConnection === "undefined") throw new ApiError(501, text.live.unsupported);
+      const servers = await iceServers(attempt.signal);
+      if (attempt.signal.aborted) return;
+      const connection = new RTCPeerConnection({ iceServers: servers, bundlePolicy: "max-bundle" });
+      this.adopt(connection, attempt);
+      await connection.setLocalDescription(await connection.createOffer());
+      await gathered(connection, servers.length > 0 ? gatherWithServersMs : gatherMs);
+      const answer = await post(connection.localDescription?.sdp ?? "", this.offer(), attempt.signal);
+      if (attempt.signal.aborted) {
+        if (answer.session) end(answer.session);
+        return;
+      }
+      await this.accept(connection, answer);
+    } catch (error) {
+      if (!attempt.signal.aborted) this.fail(words(error), error);
+    }
+  }
+
+  private offer() {
+    const width = Math.max(this.video.clientWidth, 160) * devicePixelRatio;
+    const fromUs = this.wish.fromUs === undefined ? undefined : this.playhead.at(this.video.currentTime);
+    return { camera: this.wish.camera, stream: this.wish.stream, width, fromUs };
+  }
+
+  private adopt(connection: RTCPeerConnection, attempt: AbortController): void {
+    this.connection = connection;
+    const stream = new MediaStream();
+    connection.addTransceiver("video", { direction: "recvonly" });
+    connection.addTransceiver("audio", { direction: "recvonly" });
+    this.hold(connection.createDataChannel(channelName));
+    connection.ondatachannel = (event) => {
+      if (event.channel.label === channelName) this.hold(event.channel);
+    };
+    connection.ontrack = (event) => {
+      stream.addTrack(event.track);
+      if (event.track.kind === "audio") event.track.onunmute = () => this.set({ hasAudio: true });
+    };
+    connection.onconnectionstatechange = () => {
+      if (attempt.signal.aborted) return;
+      if (connection.connectionState === "failed") this.fail(text.live.noPath);
+      if (connection.connectionState === "closed") this.fail(text.live.ended);
+    };
+    this.video.srcObject = stream;
+  }
+
+  private async accept(connection: RTCPeerConnection, answer: Answer): Promise<void> {
+    this.location = answer.session;
+    this.set({ phase: "waiting", reason: "", note: answer.note, stream: answer.stream, codec: answer.codec });
+    await connection.setRemoteDescription({ type: "answer", sdp: answer.sdp });
+    this.decoded = 0;
+    this.movedMs = performance.now();
+    this.ticking = setInterval(() => void this.tick(connection), 1000);
+    // Refused autoplay with sound is tried again without.
+    await this.video.play().catch(async () => {
+      this.video.muted = true;
+      await this.video.play().catch(() => undefined);
+    });
+  }
+
+  private hold(channel: RTCDataChannel): void {
+    this.control = channel;
+    channel.onmessage = (event) => {
+      const atUs = readPosition(event.data);
+      if (atUs === undefined || this.control !== channel) return;
+      this.controlled = true;
+      this.playhead.set(atUs, this.video.currentTime);
+    };
+  }
+
+  private countFrames(): void {
+    const count = (_: number, frame: VideoFrameCallbackMetadata) => {
+      if (this.current.phase === "closed") return;
+      this.video.dataset.frames = String(++this.frames);
+      this.playhead.firstFrame(frame.mediaTime);
+      if (this.current.firstFrameMs === undefined) {
+        this.set({ firstFrameMs: performance.now() - this.askedMs });
+      }
+      this.moving();
+      this.video.requestVideoFrameCallback(count);
+    };
+    if ("requestVideoFrameCallback" in this.video) this.video.requestVideoFrameCallback(count);
+  }
+
+  private moving(): void {
+    this.movedMs = performance.now();
+    this.failures = 0;
+    if (this.current.phase === "waiting" || this.current.phase === "stalled") this.set({ phase: "playing", reason: "" });
+  }
+
+  private async tick(connection: RTCPeerConnection): Promise<void> {
+    const stats = await this.reader.read(connection).catch(() => undefined);
+    if (connection !== this.connection || !stats) return;
+    // Decoded frames count even where the browser does not paint them, as in a hidden tab.
+    if (stats.framesDecoded > this.decoded) this.moving();
+    this.decoded = stats.framesDecoded;
+    this.set({ stats });
+    if (this.current.paused) return;
+    const still = performance.now() - this.movedMs;
+    if (this.current.phase === "waiting" && still > firstPictureMs) this.fail(text.live.noPicture);
+    else if (this.current.phase === "playing" && still > stallMs) this.set({ phase: "stalled", reason: text.live.stalled });
+    else if (this.current.phase === "stalled" && still > giveUpMs) this.fail(text.live.stalled);
+  }
+
+  private fail(reason: string, error?: unknown): void {
+    this.drop();
+    const final = error instanceof ApiError && error.status >= 400 && error.status < 500 && error.status !== 429;
+    if (final || this.current.paused || this.failures >= retries) {
+      this.set({ phase: "failed", reason });
+      return;
+    }
+    const wait = Math.min(1000 * 2 ** this.failures, 15_000) * (0.5 + Math.random() / 2);
+    this.failures++;
+    this.set({ phase: "reconnecting", reason });
+    if (this.wish.fromUs !== undefined) this.playhead.jump(this.playhead.at(this.video.currentTime));
+    this.retryTimer = setTimeout(() => void this.connect(), wait);
+  }
+
+  /** Lets go of the connection, on both sides. */
+  private drop(): void {
+    this.attempt?.abort();
+    clearInterval(this.ticking);
+    clearTimeout(this.retryTimer);
+    if (this.connection) {
+      this.connection.onconnectionstatechange = null;
+      this.connection.close();
+    }
+    if (this.location) end(this.location);
+    this.connection = undefined;
+    this.location = undefined;
+    this.control = undefined;
+    this.controlled = false;
+    this.reader = new StatsReader();
+  }
+
+  private set(change: Partial<Snapshot>): void {
+    this.current = { ...this.current, ...change };
+    for (const tell of this.listeners) tell();
+  }
+}
+
+/** Waits until the browser has gathered its candidates, but not for long: the rest shows itself on the way. */
+function gathered(connection: RTCPeerConnection, longestMs: number): Promise<void> {
+  if (connection.iceGatheringState === "complete") return Promise.resolve();
+  return new Promise((done) => {
+    const timer = setTimeout(done, longestMs);
+    connection.addEventListener("icegatheringstatechange", () => {
+      if (connection.iceGatheringState !== "complete") return;
+      clearTimeout(timer);
+      done();
+    });
+  });
+}

@@ -1,0 +1,52 @@
+import { describe, expect, test } from "vitest";
+
+import { SECOND } from "../src/lib/time";
+import { Playhead, readPosition } from "../src/video/control";
+
+describe("messages of the site", () => {
+  test("a position is read", () => {
+    expect(readPosition('{"type":"position","at_us":1700000000000000}')).toBe(1_700_000_000_000_000);
+  });
+
+  test("everything else is ignored", () => {
+    for (const message of ["", "null", "17", '{"type":"position"}', '{"type":"position","at_us":"now"}', '{"type":"seek","at_us":1}', "{", new ArrayBuffer(4), undefined]) {
+      expect(readPosition(message)).toBeUndefined();
+    }
+  });
+});
+
+describe("the playhead", () => {
+  const start = 1_700_000_000 * SECOND;
+  test("waits at its start for the first picture, then follows the video's clock", () => {
+    const head = new Playhead(start);
+    expect(head.at(3)).toBe(start);
+    expect(head.waiting()).toBe(true);
+    head.firstFrame(3);
+    expect(head.at(5)).toBe(start + 2 * SECOND);
+    head.firstFrame(4);
+    expect(head.at(5)).toBe(start + 2 * SECOND);
+  });
+
+  test("stands still while the video's clock does, and never runs backwards", () => {
+    const head = new Playhead(start);
+    head.firstFrame(10);
+    expect(head.at(10)).toBe(start);
+    expect(head.at(9)).toBe(start);
+  });
+
+  test("believes the site's word over its own sum", () => {
+    const head = new Playhead(start);
+    head.firstFrame(0);
+    head.set(start + 60 * SECOND, 10);
+    expect(head.at(11)).toBe(start + 61 * SECOND);
+  });
+
+  test("after a jump it stands at the target until the picture is there", () => {
+    const head = new Playhead(start);
+    head.firstFrame(0);
+    head.jump(start + 600 * SECOND);
+    expect(head.at(30)).toBe(start + 600 * SECOND);
+    head.firstFrame(30);
+    expect(head.at(32)).toBe(start + 602 * SECOND);
+  });
+});
