@@ -150,7 +150,7 @@ func (e *enrolment) exchange(ctx context.Context) error {
 		Host: wire.CleanText(e.cfg.Host, wire.MaxNameRunes), OS: runtime.GOOS + "/" + runtime.GOARCH,
 	}
 	var offer wire.EnrolOffer
-	if _, _, err := e.post(ctx, wire.PathEnrolStart, start, &offer); err != nil {
+	if _, err := e.post(ctx, wire.PathEnrolStart, start, &offer); err != nil {
 		return err
 	}
 	if err := offer.Check(); err != nil {
@@ -167,11 +167,11 @@ func (e *enrolment) exchange(ctx context.Context) error {
 		Attempt: offer.Attempt, Proof: transcript.Prove(e.code.Key(), wire.AsAgent), Sig: transcript.Sign(e.me.key),
 	}
 	var grant wire.EnrolGrant
-	resp, body, err := e.post(ctx, wire.PathEnrolFinish, finish, &grant)
+	granted, err := e.post(ctx, wire.PathEnrolFinish, finish, &grant)
 	if err != nil {
 		return err
 	}
-	if !transcript.GrantSigned(offer.Key, body, resp.Header.Get(wire.HeaderSignature)) {
+	if !transcript.GrantSigned(offer.Key, granted.body, granted.signature) {
 		return &Problem{Code: ProblemForeign, Text: "the identity came without the cloud's signature: something on the way changes the traffic"}
 	}
 	if grant.Agent == "" || grant.Site == "" || grant.Org == "" {
@@ -189,36 +189,42 @@ func (e *enrolment) exchange(ctx context.Context) error {
 	return nil
 }
 
+// answer is what the cloud said to one step, with its signature if there is one.
+type answer struct {
+	body      []byte
+	signature string
+}
+
 // post sends one step and reads its answer into v. Nothing in an answer is believed before its proof is checked,
 // so that a refusal's code is used and its words are not.
-func (e *enrolment) post(ctx context.Context, path string, message, v any) (*http.Response, []byte, error) {
+func (e *enrolment) post(ctx context.Context, path string, message, v any) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	raw, err := json.Marshal(message)
 	if err != nil {
-		return nil, nil, fmt.Errorf("encode enrolment: %w", err)
+		return answer{}, fmt.Errorf("encode enrolment: %w", err)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.base.JoinPath(path).String(), bytes.NewReader(raw))
 	if err != nil {
-		return nil, nil, fmt.Errorf("make enrolment request: %w", err)
+		return answer{}, fmt.Errorf("make enrolment request: %w", err)
 	}
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := e.http.Do(req)
 	if err != nil {
-		return nil, nil, err
+		return answer{}, err
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, wire.MaxEnrolBytes))
 	err = errors.Join(err, resp.Body.Close())
 	if err != nil {
-		return nil, nil, err
+		return answer{}, err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, nil, e.refused(resp, body)
+		return answer{}, e.refused(resp, body)
 	}
 	if err := wire.Decode(body, v); err != nil {
-		return nil, nil, unsigned(resp, body, e.base.Host)
+		return answer{}, unsigned(resp, body, e.base.Host)
 	}
-	return resp, body, nil
+	return answer{body: body, signature: resp.Header.Get(wire.HeaderSignature)}, nil
 }
 
 // refused explains an answer that is not a success.

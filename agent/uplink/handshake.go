@@ -67,6 +67,7 @@ func (u *Uplink) notUpgraded(resp *http.Response, signature string, err error) e
 		return err
 	}
 	body := readBody(resp)
+	_ = resp.Body.Close()
 	refusal, err := u.verifyRefusal(resp, body, signature)
 	if err != nil {
 		return err

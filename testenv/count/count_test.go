@@ -29,7 +29,7 @@ func plan() house.BranchPlan {
 	return house.BranchPlan{Name: "Count", Cameras: []house.CameraPlan{
 		{Key: "car-park", Name: "Car park", Place: "carpark"}, {Key: "shop", Name: "Shop", Place: "shop"},
 		{Key: "dock", Name: "Dock", Place: "dock"}, {Key: "corridor", Name: "Corridor", Place: "corridor"},
-		{Key: "yard", Name: "Yard", Place: "carpark-night"}, {Key: "checkout", Name: "Checkout", Place: "shop"},
+		{Key: "yard", Name: "Yard", Place: "carpark-night"}, {Key: "checkout", Name: "Checkout", Place: "checkout"},
 	}}
 }
 
@@ -75,6 +75,9 @@ func TestCount(t *testing.T) {
 	sent := logs(s)
 	checkFrames(t, s, books, sent, end)
 	checkFiles(t, s)
+	if out, err := s.Run(t.Context(), "check", "--level", "full"); err != nil {
+		t.Errorf("holdfast-agent check: %v\n%s", err, out)
+	}
 
 	// Started once more, the agent sends what it wrote while it ended.
 	if err := s.StartAgent(t.Context()); err != nil {
