@@ -7,7 +7,7 @@ TOOL  := $(GO) tool -modfile=testenv/tools/go.mod
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 PORTAL_SOURCES := $(shell find cloud/portal -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.go' 2>/dev/null)
 
-.PHONY: help demo test lint bench e2e dist screenshots portal unit cross setup
+.PHONY: help demo test lint bench e2e dist screenshots portal browser unit cross setup
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -16,6 +16,11 @@ setup:
 	@testenv/scripts/setup.sh
 
 portal: cloud/portal/dist/index.html
+
+browser: testenv/e2e/node_modules/.package-lock.json
+
+testenv/e2e/node_modules/.package-lock.json: testenv/e2e/package.json testenv/e2e/package-lock.json
+	cd testenv/e2e && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.package-lock.json
 
 cloud/portal/node_modules/.package-lock.json: cloud/portal/package.json cloud/portal/package-lock.json
 	cd cloud/portal && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.package-lock.json
@@ -28,7 +33,7 @@ demo: setup portal ## three sites with fake cameras, a cloud and the portal (FOR
 
 test: setup portal lint unit cross ## everything that CI runs
 
-unit: setup portal
+unit: setup portal browser
 	$(GO) run ./testenv/cmd/withpg $(GO) test -timeout 15m ./...
 	cd cloud/portal && npm run --silent test
 
@@ -36,10 +41,10 @@ lint: ## golangci-lint and the portal's type check; known vulnerabilities where 
 	$(TOOL) golangci-lint run
 	testenv/scripts/vuln.sh "$(TOOL) govulncheck"
 
-e2e: setup portal ## the browser tests alone
+e2e: setup portal browser ## the browser tests alone
 	$(GO) run ./testenv/cmd/withpg $(GO) test -count=1 -timeout 10m -v ./testenv/e2e/...
 
-bench: setup portal ## figures as "name: value unit"
+bench: setup portal browser ## figures as "name: value unit"
 	$(GO) run ./testenv/bench
 
 cross: ## builds for every system that is supported
@@ -53,5 +58,5 @@ cross: ## builds for every system that is supported
 dist: portal ## binaries for linux amd64/arm64 and windows amd64, and the deb, in dist/
 	VERSION=$(VERSION) installer/dist.sh
 
-screenshots: setup portal ## the README's pictures, taken from the running demo
-	$(GO) run ./testenv/cmd/screenshots
+screenshots: setup portal browser ## the README's pictures, taken from the running demo
+	testenv/scripts/screenshots.sh

@@ -74,7 +74,9 @@ func run(ctx context.Context, f flags) error {
 		ctx, cancel = context.WithTimeout(ctx, f.For)
 		defer cancel()
 	}
-	h, err := house.Start(ctx, house.Setup{Dir: f.Dir, Listen: f.Listen, Branches: branches()})
+	h, err := house.Start(ctx, house.Setup{
+		Dir: f.Dir, Listen: f.Listen, Branches: branches(), Cloud: []string{"--grace", "20s"}, // a demo must not wait for a verdict
+	})
 	if h != nil {
 		defer func() {
 			fmt.Println("Ending.")
