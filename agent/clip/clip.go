@@ -15,9 +15,11 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"holdfast/agent/ledger"
+	"holdfast/shared/backoff"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
 )
@@ -25,8 +27,28 @@ import (
 // Config says where cut clips wait.
 type Config struct {
 	Dir  string        // folder for cut clips, made if missing
-	Late time.Duration // how long after its end a clip is cut, so that its last part is durable; 0 means 4 s
+	Late time.Duration // how long after its end a clip is cut at the earliest, so that its last part is durable; 0 means 4 s
+	// Seal is how long after its end a clip waits for the segments that it is cut from to be closed and signed.
+	// A clip of an open segment shows the same, but nobody can verify it. 0 means not at all.
+	Seal  time.Duration
+	Free  int64          // bytes that a cut leaves free on the disk of Dir; 0 means 512 MiB
+	Retry backoff.Policy // waits after a cut or an upload that failed; Min 0 means 2 s to 5 min and 1 s to 30 s
 }
+
+// Validate reports every fault of the configuration.
+func (c *Config) Validate() error {
+	var errs []error
+	if c.Dir == "" {
+		errs = append(errs, errors.New("clip.dir: is missing"))
+	}
+	if c.Late < 0 || c.Seal < 0 || c.Free < 0 {
+		errs = append(errs, errors.New("clip: times and sizes want 0 or more"))
+	}
+	return errors.Join(errs...)
+}
+
+// maxClip is the longest clip that is cut.
+const maxClip = 6 * time.Hour
 
 // ErrGone is what a Sender returns for a clip that the cloud does not want any more.
 var ErrGone = errors.New("the cloud does not want the clip any more")
@@ -64,41 +86,93 @@ type Deps struct {
 type Room struct {
 	Deps
 	cfg    Config
+	part   int64 // bytes of each part but the last
 	toCut  chan struct{}
 	toSend chan struct{}
+	again  map[id.Clip]*retry // cuts that failed; the cutting goroutine's alone
+	failed map[id.Clip]int    // uploads that failed, and how often; the sending goroutine's alone
+
+	mu   sync.Mutex
+	sums map[id.Clip]wire.ClipBegin // of cut clips whose parts have been summed
 }
 
 // New makes the folder for cut clips and returns the room.
 func New(cfg Config, deps Deps) (*Room, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("configure clips: %w", err)
+	}
 	if cfg.Late == 0 {
 		cfg.Late = 4 * time.Second
+	}
+	if cfg.Free == 0 {
+		cfg.Free = 512 << 20
 	}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make folder for clips: %w", err)
 	}
-	return &Room{Deps: deps, cfg: cfg, toCut: make(chan struct{}, 1), toSend: make(chan struct{}, 1)}, nil
+	return &Room{
+		Deps: deps, cfg: cfg, part: partBytes, toCut: make(chan struct{}, 1), toSend: make(chan struct{}, 1),
+		again: map[id.Clip]*retry{}, failed: map[id.Clip]int{}, sums: map[id.Clip]wire.ClipBegin{},
+	}, nil
 }
 
-// Order takes a wish of the cloud; a known one changes nothing.
+// Order takes a wish of the cloud; a known one changes nothing, but one that has come to nothing is said again. The
+// error is a *wire.Failure when the wish is at fault.
 func (r *Room) Order(ctx context.Context, o wire.ClipOrder) error {
-	if _, err := id.Parse[id.Clip](string(o.Clip)); err != nil {
+	if err := r.check(o); err != nil {
 		return err
 	}
-	if o.EndUs-o.StartUs > (6 * time.Hour).Microseconds() {
-		return errors.New("a clip may be 6 hours long at most")
-	}
-	if _, err := r.Ledger.PutClip(ctx, o); err != nil {
+	fresh, err := r.Ledger.PutClip(ctx, o)
+	if err != nil {
 		return err
+	}
+	if !fresh {
+		return r.repeat(ctx, o.Clip)
 	}
 	nudge(r.toCut)
+	return nil
+}
+
+func (r *Room) check(o wire.ClipOrder) error {
+	const day = int64(24 * time.Hour / time.Microsecond)
+	_, err := id.Parse[id.Clip](string(o.Clip))
+	switch {
+	case err != nil:
+		return wire.Fail(wire.FailedRefused, "The order names no clip: %v.", err)
+	case o.Stream != id.Main && o.Stream != id.Sub:
+		return wire.Fail(wire.FailedRefused, "A camera has no stream %q.", o.Stream)
+	case o.StartUs <= 0 || o.EndUs <= o.StartUs:
+		return wire.Fail(wire.FailedRefused, "A clip ends after it begins.")
+	case o.EndUs-o.StartUs > maxClip.Microseconds():
+		return wire.Fail(wire.FailedRefused, "A clip may be %d hours long at most. Ask for several.", int(maxClip.Hours()))
+	case o.EndUs > r.Now()+day:
+		return wire.Fail(wire.FailedRefused, "The clip ends more than a day in the future, by the site's clock.")
+	}
+	return nil
+}
+
+// repeat tells the cloud again what became of a clip that has come to nothing: it would not ask if it knew.
+func (r *Room) repeat(ctx context.Context, clip id.Clip) error {
+	ended, err := r.Ledger.Clips(ctx, wire.ClipUnavailable, wire.ClipLost)
+	if err != nil {
+		return err
+	}
+	for _, c := range ended {
+		if c.Order.Clip == clip {
+			return r.settle(ctx, c, true)
+		}
+	}
 	return nil
 }
 
 // Drop forgets a clip that is no longer wanted.
 func (r *Room) Drop(ctx context.Context, clip id.Clip) error {
 	if _, err := id.Parse[id.Clip](string(clip)); err != nil {
-		return err
+		return wire.Fail(wire.FailedRefused, "The order names no clip: %v.", err)
 	}
+	r.mu.Lock()
+	delete(r.sums, clip)
+	r.mu.Unlock()
 	return errors.Join(r.Ledger.DropClip(ctx, clip), remove(r.path(clip)))
 }
 
@@ -112,7 +186,9 @@ func nudge(c chan struct{}) {
 	}
 }
 
-func (r *Room) path(clip id.Clip) string { return filepath.Join(r.cfg.Dir, string(clip)+".mp4") }
+func fileOf(clip id.Clip) string { return string(clip) + ".mp4" }
+
+func (r *Room) path(clip id.Clip) string { return filepath.Join(r.cfg.Dir, fileOf(clip)) }
 
 func remove(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -121,80 +197,46 @@ func remove(path string) error {
 	return nil
 }
 
+// settle writes a clip's state, and tells the cloud when announce is set. The error wraps ledger.ErrNotFound when the
+// clip was dropped meanwhile.
+func (r *Room) settle(ctx context.Context, c ledger.Clip, announce bool) error {
+	c.Fact.AtUs = r.Now()
+	return r.Ledger.SetClip(ctx, c, announce)
+}
+
 // Run cuts and uploads until ctx ends.
 func (r *Room) Run(ctx context.Context) error {
 	if err := r.tidy(ctx); err != nil {
 		return err
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		r.sendAll(ctx)
-	}()
+	var sending sync.WaitGroup
+	sending.Go(func() { r.sendAll(ctx) })
 	r.cutAll(ctx)
-	<-done
+	sending.Wait()
 	return nil
 }
 
 // tidy removes files that no clip in the ledger owns: what a crash left behind.
 func (r *Room) tidy(ctx context.Context) error {
-	known, err := r.Ledger.Clips(ctx)
+	known, err := r.Ledger.Clips(ctx, wire.ClipQueued, wire.ClipUploading)
 	if err != nil {
 		return err
 	}
 	keep := map[string]bool{}
 	for _, c := range known {
-		if c.State == wire.ClipQueued || c.State == wire.ClipUploading {
-			keep[filepath.Base(r.path(c.Order.Clip))] = true
-		}
+		keep[fileOf(c.Order.Clip)] = true
 	}
 	entries, err := os.ReadDir(r.cfg.Dir)
 	if err != nil {
-		return fmt.Errorf("read folder of clips: %w", err)
+		r.Log.Warn("look through the folder of clips", "error", err)
 	}
-	var errs []error
 	for _, e := range entries {
-		if !keep[e.Name()] {
-			errs = append(errs, remove(filepath.Join(r.cfg.Dir, e.Name())))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// cutAll cuts what is wanted, each when its end is durable.
-func (r *Room) cutAll(ctx context.Context) {
-	for ctx.Err() == nil {
-		wait := r.cutDue(ctx)
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-		case <-r.toCut:
-		case <-timer.C:
-		}
-		timer.Stop()
-	}
-}
-
-// cutDue cuts every clip whose time has come and returns how long to wait for the next.
-func (r *Room) cutDue(ctx context.Context) time.Duration {
-	wanted, err := r.Ledger.Clips(ctx, wire.ClipWanted, wire.ClipCutting)
-	if err != nil {
-		if ctx.Err() == nil {
-			r.Log.Error("read wanted clips", "error", err)
-		}
-		return 10 * time.Second
-	}
-	wait := time.Minute
-	for _, c := range wanted {
-		ready := time.Duration(c.Order.EndUs-r.Now())*time.Microsecond + r.cfg.Late
-		if ready > 0 {
-			wait = min(wait, ready)
+		if keep[e.Name()] {
 			continue
 		}
-		if err := r.cut(ctx, c); err != nil && ctx.Err() == nil {
-			r.Log.Error("cut clip; it is tried again", "clip", c.Order.Clip, "error", err)
-			wait = min(wait, 10*time.Second)
+		if err := remove(filepath.Join(r.cfg.Dir, e.Name())); err != nil {
+			r.Log.Warn("tidy the folder of clips", "error", err)
 		}
 	}
-	return wait
+	return nil
 }

@@ -1,223 +1,279 @@
 package clip
 
 import (
-	"bufio"
 	"context"
-	"crypto/sha256"
 	"errors"
-	"fmt"
-	"io"
-	"os"
+	"slices"
 	"time"
 
+	"holdfast/agent/disk"
 	"holdfast/agent/ledger"
-	"holdfast/shared/atomicfile"
+	"holdfast/shared/backoff"
 	"holdfast/shared/id"
 	"holdfast/shared/mp4"
 	"holdfast/shared/wire"
 )
 
-// settle writes a clip's state; a clip that was dropped meanwhile is no error.
-func (r *Room) settle(ctx context.Context, c ledger.Clip) error {
-	c.Fact.AtUs = r.Now()
-	if err := r.Ledger.SetClip(ctx, c, true); err != nil && !errors.Is(err, ledger.ErrNotFound) {
-		return err
+const (
+	lookAgain = time.Second     // at a clip whose end is not on the disk yet
+	slowest   = time.Minute     // a part that is not on the disk by then will not come
+	reviewed  = 1 * time.Minute // how often wanted clips are looked through anyway
+)
+
+// retry says when a clip whose cut failed is cut again.
+type retry struct {
+	wait *backoff.Timer
+	at   time.Time
+}
+
+// cutAll cuts what is wanted, each when its end is durable.
+func (r *Room) cutAll(ctx context.Context) {
+	for ctx.Err() == nil {
+		wait, err := r.cutDue(ctx)
+		if err != nil && ctx.Err() == nil {
+			r.Log.Error("look through wanted clips", "error", err)
+			wait = 10 * time.Second
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+		case <-r.toCut:
+		case <-timer.C:
+		}
+		timer.Stop()
 	}
-	return nil
+}
+
+// cutDue cuts every clip whose time has come, the oldest video first, and returns how long to wait for the next.
+func (r *Room) cutDue(ctx context.Context) (time.Duration, error) {
+	wanted, err := r.Ledger.Clips(ctx, wire.ClipWanted, wire.ClipCutting)
+	if err != nil {
+		return 0, err
+	}
+	slices.SortStableFunc(wanted, func(a, b ledger.Clip) int { return int(min(max(a.Order.StartUs-b.Order.StartUs, -1), 1)) })
+	wait := reviewed
+	for _, c := range wanted {
+		ready, err := r.ready(ctx, c)
+		switch {
+		case err != nil:
+			return 0, err
+		case ready > 0:
+			wait = min(wait, ready)
+			continue
+		}
+		err = r.cut(ctx, c)
+		switch {
+		case ctx.Err() != nil:
+			return 0, ctx.Err()
+		case errors.Is(err, ledger.ErrNotFound): // dropped meanwhile
+			delete(r.again, c.Order.Clip)
+			if err := remove(r.path(c.Order.Clip)); err != nil {
+				r.Log.Warn("remove a clip that was dropped", "error", err)
+			}
+		case err != nil:
+			wait = min(wait, r.later(ctx, c, err))
+		default:
+			delete(r.again, c.Order.Clip)
+		}
+	}
+	return wait, nil
+}
+
+// ready returns how long to wait before a clip can be cut.
+func (r *Room) ready(ctx context.Context, c ledger.Clip) (time.Duration, error) {
+	now := r.Now()
+	if wait := time.Duration(c.Order.EndUs-now)*time.Microsecond + r.cfg.Late; wait > 0 {
+		return wait, nil
+	}
+	if again := r.again[c.Order.Clip]; again != nil {
+		if wait := time.Until(again.at); wait > 0 {
+			return wait, nil
+		}
+	}
+	age := time.Duration(now-c.Order.EndUs) * time.Microsecond
+	if age < slowest {
+		stored, err := r.stored(ctx, c.Order)
+		if err != nil || !stored {
+			return lookAgain, err
+		}
+	}
+	if age < r.cfg.Seal {
+		segments, err := r.Ledger.Segments(ctx, streamOf(c.Order), c.Order.StartUs, c.Order.EndUs)
+		if err != nil || slices.ContainsFunc(segments, func(s ledger.Segment) bool { return s.Parts == 0 }) {
+			return lookAgain, err
+		}
+	}
+	return 0, nil
+}
+
+func streamOf(o wire.ClipOrder) id.Stream { return id.Stream{Camera: o.Camera, Kind: o.Stream} }
+
+// stored says whether the end of a range is on the disk, or in a declared gap, or surely never comes.
+func (r *Room) stored(ctx context.Context, o wire.ClipOrder) (bool, error) {
+	stats, err := r.Ledger.StreamStats(ctx)
+	if err != nil {
+		return false, err
+	}
+	durable := stats[streamOf(o)].DurableUs
+	if durable >= o.EndUs || durable < o.EndUs-slowest.Microseconds() {
+		return true, nil
+	}
+	ranges, err := r.Ledger.Coverage(ctx, streamOf(o), o.EndUs-1, o.EndUs)
+	return len(ranges) > 0, err
+}
+
+// later notes that a cut failed, says so to the cloud when that is news, and returns when it is tried again.
+func (r *Room) later(ctx context.Context, c ledger.Clip, cause error) time.Duration {
+	again := r.again[c.Order.Clip]
+	if again == nil {
+		policy := r.cfg.Retry
+		if policy.Min == 0 {
+			policy = backoff.Policy{Min: 2 * time.Second, Cap: 5 * time.Minute}
+		}
+		again = &retry{wait: backoff.New(policy)}
+		r.again[c.Order.Clip] = again
+	}
+	wait := again.wait.Next(0)
+	again.at = time.Now().Add(wait)
+	r.Log.Warn("cut clip; it is tried again", "clip", c.Order.Clip, "error", cause, "in", wait.Round(time.Millisecond))
+	if text := inWords(cause); text != c.Fact.Reason {
+		c.State, c.Fact.Reason = wire.ClipWanted, text
+		if err := r.settle(ctx, c, true); err != nil && !errors.Is(err, ledger.ErrNotFound) {
+			r.Log.Error("note that a clip could not be cut", "clip", c.Order.Clip, "error", err)
+		}
+	}
+	return wait
+}
+
+// inWords says why a clip can't be cut now.
+func inWords(err error) string {
+	switch {
+	case errors.Is(err, errFull), full(err):
+		return "The site's disk has no room for the clip. Free some space there; it is tried again."
+	case errors.Is(err, disk.ErrAbsent):
+		return "The disk with the video is not at the site now. Connect it again; the clip is cut then."
+	default:
+		return "The clip could not be cut: the site's disk fails to read or to write. It is tried again."
+	}
 }
 
 // cut turns the range into a file and queues it, or says why there is none.
 func (r *Room) cut(ctx context.Context, c ledger.Clip) error {
-	if !r.Camera(c.Order.Camera) {
-		return r.unavailable(ctx, c, "The site's agent knows no such camera.")
+	if c.State != wire.ClipCutting && c.Fact.Reason == "" {
+		c.State = wire.ClipCutting
+		if err := r.settle(ctx, c, true); err != nil {
+			return err
+		}
 	}
-	c.State = wire.ClipCutting
-	if err := r.settle(ctx, c); err != nil {
-		return err
-	}
-	stream := id.Stream{Camera: c.Order.Camera, Kind: c.Order.Stream}
-	segments, err := r.Ledger.Segments(ctx, stream, c.Order.StartUs, c.Order.EndUs)
+	segments, err := r.Ledger.Segments(ctx, streamOf(c.Order), c.Order.StartUs, c.Order.EndUs)
 	if err != nil {
 		return err
 	}
-	made, err := r.assemble(ctx, c, segments)
-	defer made.close(r)
+	made, err := r.assemble(ctx, c.Order, segments)
+	defer made.close(r.Log)
 	switch {
 	case errors.Is(err, mp4.ErrNoVideo):
-		return r.unavailable(ctx, c, "Nothing is recorded in this range.")
+		return r.unavailable(ctx, c)
 	case err != nil:
 		return err
 	}
-	c.Bytes, c.SHA256, err = r.store(c.Order.Clip, made.clip)
+	sums, err := r.store(ctx, c.Order.Clip, made.clip)
 	if err != nil {
 		return err
 	}
-	c.State, c.File = wire.ClipQueued, r.path(c.Order.Clip)
+	c.State, c.File, c.Bytes, c.SHA256 = wire.ClipQueued, fileOf(c.Order.Clip), sums.Bytes, sums.SHA256
 	c.Fact.Bytes, c.Fact.Sent, c.Fact.Codec = c.Bytes, 0, made.codec
 	c.Fact.StartUs, c.Fact.EndUs = made.clip.FromUs, made.clip.ToUs
-	c.Fact.Reason = made.note
-	if c.Fact.Gaps, err = r.gaps(ctx, stream, c.Order); err != nil {
+	c.Fact.Reason = made.note()
+	if c.Fact.Gaps, err = r.gaps(ctx, c.Order); err != nil {
 		return err
 	}
-	if err := r.settle(ctx, c); err != nil {
+	if err := r.settle(ctx, c, true); err != nil {
 		return err
 	}
-	r.Log.Info("clip cut", "clip", c.Order.Clip, "camera", c.Order.Camera, "bytes", c.Bytes)
+	r.remember(c.Order.Clip, sums)
+	r.Log.Info("clip cut", "clip", c.Order.Clip, "camera", c.Order.Camera, "bytes", c.Bytes, "sealed", made.clip.Sealed)
 	nudge(r.toSend)
 	return nil
 }
 
-// assembly is a clip whose source segments are open.
-type assembly struct {
-	clip  *mp4.Clip
-	files []File
-	codec string
-	note  string
-}
-
-func (a *assembly) close(r *Room) {
-	for _, f := range a.files {
-		if err := f.Close(); err != nil {
-			r.Log.Warn("close segment", "error", err)
-		}
-	}
-}
-
-// assemble lays the clip out over the open segments.
-func (r *Room) assemble(ctx context.Context, c ledger.Clip, segments []ledger.Segment) (*assembly, error) {
-	a := &assembly{}
-	sound := newSound(c.Order)
-	w, err := mp4.NewClipWriter(mp4.ClipConfig{FromUs: c.Order.StartUs, ToUs: c.Order.EndUs, DropAudio: !c.Order.Audio})
-	if err != nil {
-		return a, fmt.Errorf("begin clip: %w", err)
-	}
-	for _, s := range segments {
-		if err := ctx.Err(); err != nil {
-			return a, err
-		}
-		if err := r.addSegment(a, w, sound, s); err != nil {
-			if errors.Is(err, mp4.ErrCodec) && a.codec != "" {
-				a.note = "The camera changed its codec at " + time.UnixMicro(s.StartUs).UTC().Format(time.DateTime) +
-					" UTC; the clip ends there. Ask for the rest as a clip of its own."
-				break
-			}
-			return a, err
-		}
-	}
-	if c.Order.Audio && sound.any() {
-		track, samples, err := sound.finish()
-		if err == nil {
-			err = w.SetAudio(track, samples)
-		}
-		if err != nil {
-			// Sound never costs the picture.
-			a.note = "The sound could not be converted and is left out."
-			r.Log.Warn("convert sound of clip", "clip", c.Order.Clip, "error", err)
-		}
-	}
-	a.clip, err = w.Finish()
-	return a, err
-}
-
-func (r *Room) addSegment(a *assembly, w *mp4.ClipWriter, sound *sound, s ledger.Segment) error {
-	f, size, err := r.Open(s.Volume, s.ID)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil // retention was faster: what is missing is reported as a gap
-	}
-	if err != nil {
-		return fmt.Errorf("open segment %d: %w", s.ID, err)
-	}
-	a.files = append(a.files, f)
-	if s.Bytes > 0 && s.Bytes < size {
-		size = s.Bytes // what is behind is not durable yet
-	}
-	if err := w.AddSegment(f, size); err != nil {
-		return fmt.Errorf("add segment %d: %w", s.ID, err)
-	}
-	header, _, err := mp4.ReadHeader(f, size)
-	if err != nil {
-		return fmt.Errorf("read segment %d: %w", s.ID, err)
-	}
-	if a.codec == "" {
-		for i := range header.Tracks {
-			if header.Tracks[i].Codec.IsVideo() {
-				a.codec = header.Tracks[i].MIME()
-			}
-		}
-	}
-	return sound.add(f, size, header)
-}
-
-// store writes the clip into its file and makes it durable.
-func (r *Room) store(clip id.Clip, made *mp4.Clip) (int64, []byte, error) {
-	tmp := r.path(clip) + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return 0, nil, fmt.Errorf("store cut clip: %w", err)
-	}
-	sum := sha256.New()
-	buffered := bufio.NewWriterSize(f, 1<<20)
-	n, err := made.WriteTo(io.MultiWriter(buffered, sum))
-	if err == nil {
-		err = buffered.Flush()
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(tmp, r.path(clip))
-	}
-	if err == nil {
-		err = atomicfile.SyncDir(r.cfg.Dir)
-	}
-	if err != nil {
-		return 0, nil, errors.Join(fmt.Errorf("store cut clip (is the disk full?): %w", err), remove(tmp))
-	}
-	return n, sum.Sum(nil), nil
-}
-
-// gaps returns the ranges inside the clip that have no video.
-func (r *Room) gaps(ctx context.Context, stream id.Stream, o wire.ClipOrder) ([]wire.GapFact, error) {
+// gaps returns the ranges inside the clip that have no video, those that nothing is known of included.
+func (r *Room) gaps(ctx context.Context, o wire.ClipOrder) ([]wire.GapFact, error) {
+	stream := streamOf(o)
 	ranges, err := r.Ledger.Coverage(ctx, stream, o.StartUs, o.EndUs)
 	if err != nil {
 		return nil, err
 	}
 	var out []wire.GapFact
-	for _, g := range ranges {
-		if g.Recorded {
-			continue
+	at := o.StartUs
+	unknown := func(until int64) {
+		if until-at > mp4.JoinToleranceUs {
+			out = append(out, wire.GapFact{Stream: stream, StartUs: at, EndUs: until, Reason: wire.Unknown})
 		}
-		fact := wire.GapFact{Stream: stream, StartUs: g.StartUs, EndUs: g.EndUs, Reason: wire.Unknown}
-		if g.Gap != nil {
-			fact.ID, fact.Run, fact.Reason, fact.Detail = g.Gap.ID, g.Gap.Run, g.Gap.Reason, g.Gap.Detail
-		}
-		out = append(out, fact)
 	}
+	for _, g := range ranges {
+		unknown(g.StartUs)
+		at = g.EndUs
+		if !g.Recorded {
+			out = append(out, wire.GapFact{
+				ID: g.Gap.ID, Run: g.Gap.Run, Stream: stream, StartUs: g.StartUs, EndUs: g.EndUs, Reason: g.Gap.Reason, Detail: g.Gap.Detail,
+			})
+		}
+	}
+	unknown(o.EndUs)
 	return out, nil
 }
 
 // unavailable ends a clip without video, and names the nearest video there is.
-func (r *Room) unavailable(ctx context.Context, c ledger.Clip, reason string) error {
-	stream := id.Stream{Camera: c.Order.Camera, Kind: c.Order.Stream}
-	const day = int64(24 * time.Hour / time.Microsecond)
-	before, err := r.Ledger.Segments(ctx, stream, c.Order.StartUs-day, c.Order.StartUs)
-	if err != nil {
+func (r *Room) unavailable(ctx context.Context, c ledger.Clip) error {
+	var err error
+	c.State, c.Fact.Reason = wire.ClipUnavailable, "Nothing is recorded in this range."
+	switch {
+	case len(c.SHA256) > 0:
+		c.State, c.Fact.Reason = wire.ClipLost, "The cut clip was damaged on the site's disk, and the recording it was cut from is deleted."
+	case !r.Camera(c.Order.Camera):
+		c.Fact.Reason = "The site's agent knows no such camera."
+	}
+	if c.Fact.NearestUs, err = r.nearest(ctx, c.Order); err != nil {
 		return err
 	}
-	after, err := r.Ledger.Segments(ctx, stream, c.Order.EndUs, c.Order.EndUs+day)
-	if err != nil {
+	if c.Fact.Gaps, err = r.gaps(ctx, c.Order); err != nil {
 		return err
+	}
+	c.File, c.Bytes, c.SHA256, c.Fact.Bytes, c.Fact.Sent = "", 0, nil, 0, 0
+	return r.settle(ctx, c, true)
+}
+
+// nearest returns a moment of the video nearest to a range without any, 0 when there is none.
+func (r *Room) nearest(ctx context.Context, o wire.ClipOrder) (int64, error) {
+	const day = int64(24 * time.Hour / time.Microsecond)
+	stats, err := r.Ledger.StreamStats(ctx)
+	if err != nil {
+		return 0, err
+	}
+	before, err := r.Ledger.Segments(ctx, streamOf(o), o.StartUs-day, o.StartUs)
+	if err != nil {
+		return 0, err
+	}
+	after, err := r.Ledger.Segments(ctx, streamOf(o), o.EndUs, o.EndUs+day)
+	if err != nil {
+		return 0, err
+	}
+	var moments []int64
+	if s := stats[streamOf(o)]; s.FirstUs > 0 {
+		moments = append(moments, s.FirstUs, s.DurableUs-1)
 	}
 	if n := len(before); n > 0 {
-		c.Fact.NearestUs = before[n-1].EndUs
+		moments = append(moments, before[n-1].EndUs-1)
 	}
-	if len(after) > 0 && (c.Fact.NearestUs == 0 || after[0].StartUs-c.Order.EndUs < c.Order.StartUs-c.Fact.NearestUs) {
-		c.Fact.NearestUs = after[0].StartUs
+	if len(after) > 0 {
+		moments = append(moments, after[0].StartUs)
 	}
-	gaps, err := r.gaps(ctx, stream, c.Order)
-	if err != nil {
-		return err
+	var found, best int64
+	for _, at := range moments {
+		if far := max(o.StartUs-at, at-o.EndUs, 0); found == 0 || far < best {
+			found, best = at, far
+		}
 	}
-	c.State, c.Fact.Reason, c.Fact.Gaps = wire.ClipUnavailable, reason, gaps
-	return r.settle(ctx, c)
+	return found, nil
 }

@@ -1,25 +1,38 @@
 package clip
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"holdfast/agent/ledger"
 	"holdfast/shared/backoff"
+	"holdfast/shared/id"
 	"holdfast/shared/wire"
 )
 
-// partBytes is the smallest part that S3 takes; on a narrow line a small part is little to send again.
-const partBytes = 5 << 20
+// errSpoilt says that the file of a cut clip is gone or is not what was cut.
+var errSpoilt = errors.New("the cut clip was damaged on the disk")
 
-// sendAll uploads what is queued, oldest order first, and tries again after a failure.
+const (
+	maxFailures  = 3               // uploads that may fail in one round: then it is the line, not the clip
+	progressStep = 2 * time.Second // between two words about an upload's progress
+)
+
+// sendAll uploads what is queued and tries again after a failure.
 func (r *Room) sendAll(ctx context.Context) {
-	wait := backoff.New(backoff.Policy{Min: time.Second, Cap: 30 * time.Second})
+	policy := r.cfg.Retry
+	if policy.Min == 0 {
+		policy = backoff.Policy{Min: time.Second, Cap: 30 * time.Second}
+	}
+	wait := backoff.New(policy)
 	for ctx.Err() == nil {
 		pause := time.Minute
 		if err := r.sendQueued(ctx); err != nil && ctx.Err() == nil {
@@ -38,37 +51,60 @@ func (r *Room) sendAll(ctx context.Context) {
 	}
 }
 
+// sendQueued uploads clips, oldest video first, but those that have failed last: one that can't be sent does not hold
+// up the others.
 func (r *Room) sendQueued(ctx context.Context) error {
 	queued, err := r.Ledger.Clips(ctx, wire.ClipQueued, wire.ClipUploading)
 	if err != nil {
 		return err
 	}
+	slices.SortStableFunc(queued, func(a, b ledger.Clip) int {
+		return cmp.Or(cmp.Compare(r.failed[a.Order.Clip], r.failed[b.Order.Clip]), cmp.Compare(a.Order.StartUs, b.Order.StartUs))
+	})
+	var errs []error
 	for _, c := range queued {
+		clip := c.Order.Clip
 		err := r.send(ctx, c)
 		switch {
-		case errors.Is(err, ErrGone):
-			err = r.Drop(ctx, c.Order.Clip)
-		case errors.Is(err, os.ErrNotExist):
-			// The cut file is gone, the order is not: cut it again.
-			c.State = wire.ClipWanted
-			err = r.settle(ctx, c)
-			nudge(r.toCut)
+		case err == nil, errors.Is(err, ErrGone), errors.Is(err, ledger.ErrNotFound):
+			delete(r.failed, clip)
+			err = r.Drop(ctx, clip)
+		case errors.Is(err, errSpoilt):
+			r.Log.Warn("a cut clip can't be used: it is cut again", "clip", clip, "error", err)
+			err = r.recut(ctx, c)
 		}
-		if err != nil {
-			return err
+		if err == nil {
+			continue
+		}
+		r.failed[clip]++
+		errs = append(errs, fmt.Errorf("clip %s: %w", clip, err))
+		if len(errs) >= maxFailures || ctx.Err() != nil {
+			break
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
-// send uploads one clip and forgets it when the cloud has stored it.
+// recut has a clip cut again whose file is gone or damaged.
+func (r *Room) recut(ctx context.Context, c ledger.Clip) error {
+	r.mu.Lock()
+	delete(r.sums, c.Order.Clip)
+	r.mu.Unlock()
+	c.State, c.Fact.Sent, c.Fact.Reason = wire.ClipWanted, 0, ""
+	err := r.settle(ctx, c, true)
+	nudge(r.toCut)
+	return err
+}
+
+// send uploads one clip; nil means that the cloud has stored it.
 func (r *Room) send(ctx context.Context, c ledger.Clip) error {
-	f, err := os.Open(r.path(c.Order.Clip))
+	// In this way Windows too lets the file be removed while it is open.
+	f, err := os.OpenInRoot(r.cfg.Dir, fileOf(c.Order.Clip))
 	if err != nil {
-		return fmt.Errorf("open cut clip: %w", err)
+		return fmt.Errorf("open cut clip: %w: %w", err, errSpoilt)
 	}
 	defer func() { _ = f.Close() }() // read only
-	begin, err := announce(f, c)
+	begin, err := r.announced(f, c)
 	if err != nil {
 		return err
 	}
@@ -85,7 +121,7 @@ func (r *Room) send(ctx context.Context, c ledger.Clip) error {
 		}
 	}
 	r.Log.Info("clip is in the cloud", "clip", c.Order.Clip, "bytes", c.Bytes)
-	return r.Drop(ctx, c.Order.Clip)
+	return nil
 }
 
 func (r *Room) sendParts(ctx context.Context, c ledger.Clip, f *os.File, begin wire.ClipBegin, plan wire.ClipPlan) error {
@@ -98,18 +134,40 @@ func (r *Room) sendParts(ctx context.Context, c ledger.Clip, f *os.File, begin w
 		missing += size
 	}
 	c.State = wire.ClipUploading
+	var said time.Time
 	for _, p := range plan.Parts {
-		c.Fact.Sent = c.Bytes - missing
-		if err := r.settle(ctx, c); err != nil {
+		c.Fact.Sent = max(c.Bytes-missing, 0)
+		news := time.Since(said) > progressStep
+		if err := r.settle(ctx, c, news); err != nil {
 			return err
 		}
+		if news {
+			said = time.Now()
+		}
 		at, size := span(begin, p.Number)
-		if err := r.Sender.Put(ctx, p, io.NewSectionReader(f, at, size), size, begin.Parts[p.Number-1]); err != nil {
+		body, sum := io.NewSectionReader(f, at, size), begin.Parts[p.Number-1]
+		if err := check(body, sum); err != nil {
+			return fmt.Errorf("read part %d: %w", p.Number, err)
+		}
+		if err := r.Sender.Put(ctx, p, body, size, sum); err != nil {
 			return fmt.Errorf("send part %d: %w", p.Number, err)
 		}
 		missing -= size
 	}
 	return nil
+}
+
+// check compares a part with its sum and rewinds it.
+func check(body io.ReadSeeker, sum []byte) error {
+	h := sha256.New()
+	if _, err := io.Copy(h, body); err != nil {
+		return fmt.Errorf("%w: %w", err, errSpoilt)
+	}
+	if !bytes.Equal(h.Sum(nil), sum) {
+		return errSpoilt
+	}
+	_, err := body.Seek(0, io.SeekStart)
+	return err
 }
 
 // span returns where a part lies in the file.
@@ -118,19 +176,30 @@ func span(b wire.ClipBegin, number int) (at, size int64) {
 	return at, min(b.PartBytes, b.Bytes-at)
 }
 
-// announce sums the parts of a cut clip and checks that the file is still what was cut.
-func announce(f *os.File, c ledger.Clip) (wire.ClipBegin, error) {
-	b := wire.ClipBegin{Bytes: c.Bytes, SHA256: c.SHA256, PartBytes: partBytes}
-	whole := sha256.New()
-	for at := int64(0); at < c.Bytes; at += partBytes {
-		part := sha256.New()
-		if _, err := io.CopyN(io.MultiWriter(part, whole), f, min(partBytes, c.Bytes-at)); err != nil {
-			return b, fmt.Errorf("read cut clip (%w): %w", os.ErrNotExist, err)
-		}
-		b.Parts = append(b.Parts, part.Sum(nil))
+// remember keeps the sums of a cut clip, so that the file is not read for them at every try.
+func (r *Room) remember(clip id.Clip, b wire.ClipBegin) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sums[clip] = b
+}
+
+// announced returns what is announced of a cut clip. The first time it reads the file for it and checks that it is
+// still what was cut.
+func (r *Room) announced(f *os.File, c ledger.Clip) (wire.ClipBegin, error) {
+	r.mu.Lock()
+	b, ok := r.sums[c.Order.Clip]
+	r.mu.Unlock()
+	if ok && bytes.Equal(b.SHA256, c.SHA256) {
+		return b, nil
 	}
-	if string(whole.Sum(nil)) != string(c.SHA256) {
-		return b, fmt.Errorf("the cut clip changed on the disk: %w", os.ErrNotExist)
+	s := newSummer(c.Bytes, r.part)
+	if n, err := io.Copy(s, f); err != nil || n != c.Bytes {
+		return b, fmt.Errorf("read cut clip: %d of %d bytes (%v): %w", n, c.Bytes, err, errSpoilt)
 	}
+	b = s.begin()
+	if !bytes.Equal(b.SHA256, c.SHA256) {
+		return b, errSpoilt
+	}
+	r.remember(c.Order.Clip, b)
 	return b, nil
 }

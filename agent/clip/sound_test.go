@@ -53,8 +53,8 @@ func TestToneSurvives(t *testing.T) {
 			s.append(1_000_000+int64(frame)*20_000, coded, name == "mu-law")
 		}
 		track, samples, err := s.finish()
-		if err != nil || len(s.runs) != 1 || len(samples) != seconds*50 || track.Timescale != 48000 {
-			t.Fatalf("%s: %d samples in %d runs, %v", name, len(samples), len(s.runs), err)
+		if err != nil || s.runs != 1 || len(samples) != seconds*50 || track.Timescale != 48000 {
+			t.Fatalf("%s: %d samples in %d runs, %v", name, len(samples), s.runs, err)
 		}
 		dec, err := gopus.NewDecoder(gopus.DefaultDecoderConfig(48000, 1))
 		if err != nil {
@@ -92,8 +92,8 @@ func TestGapsInSoundStayGaps(t *testing.T) {
 	s.append(1_000_000, make([]byte, 8000), true)
 	s.append(5_000_000, make([]byte, 8000), true)
 	_, samples, err := s.finish()
-	if err != nil || len(s.runs) != 2 {
-		t.Fatalf("%d runs, %v; want 2", len(s.runs), err)
+	if err != nil || s.runs != 2 {
+		t.Fatalf("%d runs, %v; want 2", s.runs, err)
 	}
 	last := samples[0]
 	jumps := 0
@@ -111,5 +111,34 @@ func TestGapsInSoundStayGaps(t *testing.T) {
 	}
 	if jumps != 1 {
 		t.Fatalf("%d jumps, want 1", jumps)
+	}
+}
+
+// TestClocksThatDiffer has a camera whose sound runs fast or slow against the site's clock: frames come a little nearer
+// together or further apart than they last. Nothing may pile up, run backwards or be lost for good.
+func TestClocksThatDiffer(t *testing.T) {
+	for _, ppm := range []int64{-2000, 2000} {
+		s := newSound(wire.ClipOrder{StartUs: 0, EndUs: 600_000_000})
+		s.rate = 8000
+		for frame := range int64(10 * 60 * 50) {
+			s.append(frame*20_000*(1_000_000+ppm)/1_000_000, make([]byte, 160), true)
+		}
+		_, samples, err := s.finish()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := int64(600_000_000) * (1_000_000 + ppm) / 1_000_000 * 48 / 1000
+		last := samples[len(samples)-1].DTS
+		if off := last - want; off < -48*100 || off > 48*100 {
+			t.Errorf("%d ppm: the last of 10 minutes is %d ms from its place", ppm, off/48)
+		}
+		for i := 1; i < len(samples); i++ {
+			if step := samples[i].DTS - samples[i-1].DTS; step < 960 || step > 960+48*90 {
+				t.Fatalf("%d ppm: sample %d is %d units after the one before", ppm, i, step)
+			}
+		}
+		if s.runs > 40 {
+			t.Errorf("%d ppm: %d runs in 10 minutes", ppm, s.runs)
+		}
 	}
 }

@@ -321,10 +321,13 @@ func TestOneRoundASecondFlushesEverything(t *testing.T) {
 func TestAFileIsNeverFlushedAgainAfterAFailure(t *testing.T) {
 	cfg := config(t.TempDir())
 	flushes, failing := map[uint64]int{}, true
+	var mu sync.Mutex
 	cfg.Fault = func(op Op, segment uint64) error {
 		if op != OpFlush {
 			return nil
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		flushes[segment]++
 		if failing && segment == 1 {
 			return syscall.EIO

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,13 +27,22 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // archive is a source whose answers the test chooses.
 type archive struct {
+	mu     sync.Mutex
 	asked  int
 	answer func(want Want, w io.Writer) error
 }
 
 func (a *archive) Fetch(_ context.Context, want Want, w io.Writer) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.asked++
 	return a.answer(want, w)
+}
+
+func (a *archive) times() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.asked
 }
 
 // footage writes a segment of seconds long from the beginning of the range.
@@ -154,8 +164,8 @@ func TestAGapIsFilledWithItsOrigin(t *testing.T) {
 	if answer := f.Answer(gap); !strings.Contains(answer, "card: channel 3") || !strings.Contains(answer, "gave 8 of 10 seconds") {
 		t.Errorf("the answer is %q", answer)
 	}
-	if err := f.Round(t.Context()); err != nil || nothing.asked != 1 || nvr.asked != 1 {
-		t.Errorf("asked %d and %d times, %v", nothing.asked, nvr.asked, err)
+	if err := f.Round(t.Context()); err != nil || nothing.times() != 1 || nvr.times() != 1 {
+		t.Errorf("asked %d and %d times, %v", nothing.times(), nvr.times(), err)
 	}
 }
 
@@ -210,8 +220,8 @@ func TestGapsThatAreNotOffered(t *testing.T) {
 	}
 	nvr := &archive{answer: footage(5, same)}
 	f := New(Config{Streams: []id.Stream{s.stream}, Sources: map[string]Source{"nvr": nvr}}, s.on)
-	if err := f.Round(t.Context()); err != nil || nvr.asked != 0 {
-		t.Errorf("asked %d times, %v; a chosen gap and one that lasts are nobody's to fill", nvr.asked, err)
+	if err := f.Round(t.Context()); err != nil || nvr.times() != 0 {
+		t.Errorf("asked %d times, %v; a chosen gap and one that lasts are nobody's to fill", nvr.times(), err)
 	}
 }
 
@@ -227,15 +237,15 @@ func TestASourceThatFailsIsAskedAgainLater(t *testing.T) {
 		ended := make(chan error)
 		go func() { ended <- f.Run(ctx) }()
 		time.Sleep(29 * time.Minute)
-		synctest.Wait()
-		if nvr.asked != 1 {
-			t.Errorf("asked %d times in half an hour", nvr.asked)
+		if nvr.times() != 1 {
+			t.Errorf("asked %d times in half an hour", nvr.times())
 		}
+		nvr.mu.Lock()
 		nvr.answer = footage(10, same)
+		nvr.mu.Unlock()
 		time.Sleep(3 * time.Minute)
-		synctest.Wait()
-		if nvr.asked != 2 || s.filled() != 10 {
-			t.Errorf("asked %d times, %d seconds filled", nvr.asked, s.filled())
+		if nvr.times() != 2 || s.filled() != 10 {
+			t.Errorf("asked %d times, %d seconds filled", nvr.times(), s.filled())
 		}
 		cancel()
 		if err := <-ended; err != nil {

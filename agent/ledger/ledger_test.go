@@ -23,6 +23,7 @@ import (
 
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
+	"holdfast/testenv/bubble"
 )
 
 func TestMain(m *testing.M) {
@@ -430,7 +431,7 @@ func TestConditionsDoNotFlood(t *testing.T) {
 		if n := len(facts(t, l)[0]); n >= flapLimit {
 			t.Fatalf("%d urgent facts of a flapping condition, want fewer than %d", n, flapLimit)
 		}
-		time.Sleep(flapWindow + time.Second)
+		bubble.Pass(flapWindow + time.Second)
 		must(t, l.Flushed(ctx, 1, nil))
 		all := bodies[wire.ConditionFact](t, l, 0, wire.KindCondition)
 		last := all[len(all)-1]

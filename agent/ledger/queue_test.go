@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"holdfast/shared/wire"
+	"holdfast/testenv/bubble"
 )
 
 func TestPurgeWaitsADayAfterTheAck(t *testing.T) {
@@ -22,13 +23,13 @@ func TestPurgeWaitsADayAfterTheAck(t *testing.T) {
 			return n
 		}
 		must(t, l.Acked(ctx, l.Epoch(), 1, 2))
-		time.Sleep(20 * time.Hour)
+		bubble.Pass(20 * time.Hour)
 		must(t, l.Acked(ctx, l.Epoch(), 1, 3))
 		for _, step := range []struct {
 			wait    time.Duration
 			removed int64
 		}{{3 * time.Hour, 0}, {2 * time.Hour, 2}, {20 * time.Hour, 1}, {1000 * time.Hour, 0}} {
-			time.Sleep(step.wait)
+			bubble.Pass(step.wait)
 			n, err := l.Purge(ctx, time.Now().Add(-24*time.Hour))
 			must(t, err)
 			if n != step.removed {

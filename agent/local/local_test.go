@@ -23,6 +23,7 @@ import (
 	"holdfast/agent/ledger"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
+	"holdfast/testenv/bubble"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -222,7 +223,7 @@ func TestTokenIsLimited(t *testing.T) {
 		if a.Code != 429 || a.Header().Get("Retry-After") != "6" {
 			t.Errorf("after %d wrong tokens: %d, Retry-After %q", failureBurst, a.Code, a.Header().Get("Retry-After"))
 		}
-		time.Sleep(failureEvery)
+		bubble.Pass(failureEvery)
 		if a := call(t, l, "POST", "/events", `{"kind":"x"}`); a.Code != 201 {
 			t.Errorf("after the wait: %d %s", a.Code, a.Body)
 		}
@@ -247,7 +248,7 @@ func TestEventsAreLimited(t *testing.T) {
 				taken++
 			}
 		}
-		time.Sleep(time.Second)
+		bubble.Pass(time.Second)
 		for range 100 {
 			if call(t, l, "POST", "/events", `{"kind":"x"}`).Code == 201 {
 				taken++
@@ -373,7 +374,7 @@ func TestSnapshotIsShared(t *testing.T) {
 		for range 10 {
 			call(t, l, "GET", "/status.json", "")
 		}
-		time.Sleep(time.Second)
+		bubble.Pass(time.Second)
 		call(t, l, "GET", "/status.json", "")
 		if calls != 2 {
 			t.Errorf("%d snapshots were taken, want 2", calls)

@@ -220,3 +220,19 @@ func BenchmarkHub(b *testing.B) {
 		r.Try()
 	}
 }
+
+func TestReadyYieldsWhenSomethingWaits(t *testing.T) {
+	h, p := newHub(), testParams()
+	r := h.Reader(Limit{Frames: 100, Bytes: 1000})
+	defer r.Close()
+	<-r.Ready() // the Break that a new Hub is in
+	assertSeqs(t, r, 0)
+	select {
+	case <-r.Ready():
+		t.Fatal("ready without anything new")
+	default:
+	}
+	write(h, p, true, false)
+	<-r.Ready()
+	assertSeqs(t, r, 1, 2)
+}

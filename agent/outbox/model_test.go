@@ -23,6 +23,7 @@ import (
 	"holdfast/agent/ledger"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
+	"holdfast/testenv/bubble"
 )
 
 func TestMain(m *testing.M) {
@@ -230,7 +231,7 @@ func (w *world) put(t *rapid.T) {
 }
 
 func (w *world) wait(t *rapid.T) {
-	time.Sleep(time.Duration(rapid.SampledFrom([]int{0, 1, 20, 300, 5000}).Draw(t, "seconds")) * time.Second)
+	bubble.Pass(time.Duration(rapid.SampledFrom([]int{0, 1, 20, 300, 5000}).Draw(t, "seconds")) * time.Second)
 }
 
 func (w *world) openSession(t *rapid.T) {
@@ -390,7 +391,7 @@ func (w *world) settle(t *rapid.T) {
 	w.far.mu.Unlock()
 	w.box.Opened(w.far.marks(w.ledger.Epoch()))
 	for range 1000 {
-		time.Sleep(time.Second)
+		bubble.Pass(time.Second)
 		s, err := w.ledger.QueueState(context.Background())
 		if err != nil {
 			t.Fatal(err)
@@ -413,7 +414,7 @@ func (w *world) checkEnd(t *rapid.T) {
 		}
 	}
 	w.far.mu.Unlock()
-	time.Sleep(2 * time.Hour)
+	bubble.Pass(2 * time.Hour)
 	if kept := w.kept(t); len(kept) != 0 {
 		t.Fatalf("%d rows are left after their day", len(kept))
 	}

@@ -14,6 +14,7 @@ import (
 	"holdfast/agent/ledger"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
+	"holdfast/testenv/bubble"
 )
 
 // line is a far side whose answers a test writes.
@@ -106,12 +107,12 @@ func TestLanesDoNotWaitForEachOther(t *testing.T) {
 	run(t, Config{Timeout: time.Hour}, far, func(t *testing.T, l *ledger.Ledger, o *Outbox) {
 		put(t, l, "motion", 3)
 		o.Opened(nil)
-		time.Sleep(5 * time.Second)
+		bubble.Pass(5 * time.Second)
 		put(t, l, "alarm", 1)
 		synctest.Wait() // an alarm does not linger
 		far.want(t, "backlog 1:1-3, urgent 0:1-1")
 		put(t, l, "motion", 2)
-		time.Sleep(5 * time.Second)
+		bubble.Pass(5 * time.Second)
 		far.want(t, "backlog 1:1-3, urgent 0:1-1, live 2:1-2")
 		o.Closed()
 		synctest.Wait()
@@ -128,9 +129,9 @@ func TestLiveFactsShareABatch(t *testing.T) {
 		synctest.Wait()
 		for range 5 {
 			put(t, l, "motion", 1)
-			time.Sleep(150 * time.Millisecond)
+			bubble.Pass(150 * time.Millisecond)
 		}
-		time.Sleep(time.Second)
+		bubble.Pass(time.Second)
 		far.want(t, "live 1:1-5")
 	})
 }
@@ -155,11 +156,11 @@ func TestErrorsCostNoFact(t *testing.T) {
 	run(t, Config{BatchFacts: 16}, far, func(t *testing.T, l *ledger.Ledger, o *Outbox) {
 		put(t, l, "motion", 20)
 		o.Opened(nil)
-		time.Sleep(10 * time.Second)
+		bubble.Pass(10 * time.Second)
 		if o.Fault() == "" {
 			t.Error("Fault is empty while nothing gets through")
 		}
-		time.Sleep(5 * time.Minute)
+		bubble.Pass(5 * time.Minute)
 		far.want(t, "backlog 1:1-16, backlog 1:1-8, backlog 1:1-4, backlog 1:1-2, backlog 1:2-5, backlog 1:6-13, backlog 1:14-20")
 		if wait := far.at[1].Sub(far.at[0]); wait < 20*time.Second {
 			t.Errorf("came back after %v, the cloud asked for 20 s", wait)
@@ -177,7 +178,7 @@ func TestHungBatchIsGivenUp(t *testing.T) {
 		o.Opened(nil)
 		synctest.Wait()
 		put(t, l, "alarm", 1)
-		time.Sleep(40 * time.Second)
+		bubble.Pass(40 * time.Second)
 		far.want(t, "urgent 0:1-1, urgent 0:1-1")
 		if n := waiting(t, l); n != 0 {
 			t.Errorf("%d facts wait", n)
@@ -193,9 +194,9 @@ func TestCopyOfALedger(t *testing.T) {
 		put(t, l, "motion", 7)
 		before := l.Epoch()
 		o.Opened([]wire.Mark{{Queue: 0, Seq: 0}, {Queue: 1, Seq: 5}}) // the twin came to 5
-		time.Sleep(10 * time.Second)
+		bubble.Pass(10 * time.Second)
 		put(t, l, "motion", 4)
-		time.Sleep(10 * time.Second)
+		bubble.Pass(10 * time.Second)
 		if far.want(t, "backlog 1:1-7, live 2:1-4"); l.Epoch() == before || far.sent[0].Epoch != l.Epoch() {
 			t.Errorf("epoch %q was %q, sent as %q", l.Epoch(), before, far.sent[0].Epoch)
 		}
@@ -211,7 +212,7 @@ func TestCopyOfALedger(t *testing.T) {
 		}
 		far.mu.Unlock()
 		put(t, l, "motion", 1)
-		time.Sleep(10 * time.Second)
+		bubble.Pass(10 * time.Second)
 		if n := waiting(t, l); l.Epoch() == before || n != 0 {
 			t.Errorf("epoch %q was %q, %d facts wait", l.Epoch(), before, n)
 		}
@@ -225,13 +226,13 @@ func TestCloudOlderThanADay(t *testing.T) {
 		o.Opened(nil)
 		synctest.Wait()
 		put(t, l, "motion", 3)
-		time.Sleep(30 * time.Hour)
+		bubble.Pass(30 * time.Hour)
 		put(t, l, "motion", 2)
-		time.Sleep(10 * time.Second)
+		bubble.Pass(10 * time.Second)
 		before := l.Epoch()
 		o.Closed()
 		o.Opened([]wire.Mark{{Queue: 1, Seq: 1}})
-		time.Sleep(10 * time.Second)
+		bubble.Pass(10 * time.Second)
 		if far.want(t, "live 1:1-3, live 1:4-5, backlog 1:1-2"); l.Epoch() == before || far.sent[2].Epoch == before {
 			t.Errorf("epoch %q was %q: seqs 2 and 3 are gone, so 4 can't follow 1", l.Epoch(), before)
 		}

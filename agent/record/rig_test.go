@@ -39,6 +39,8 @@ type site struct {
 
 	rooms interface{ Hub(id.Stream) *media.Hub } // nil: the test writes to hubs of its own
 
+	max int64 // bytes of video at most, for retention
+
 	cfg    Config
 	ledger *ledger.Ledger
 	disk   *disk.Disk
@@ -92,7 +94,7 @@ func (s *site) start() {
 	}
 	s.board = health.NewBoard(s.clock.Now, nil)
 	s.disk, err = disk.Open(disk.Config{
-		Volumes: []disk.Volume{{Path: filepath.Join(s.dir, "video"), Create: true, Free: 1}},
+		Volumes: []disk.Volume{{Path: filepath.Join(s.dir, "video"), Create: true, Free: 1, Max: s.max}},
 		State:   filepath.Join(s.dir, "volumes.json"), Fault: s.ask, Rest: time.Second,
 	}, s.board, log)
 	if err != nil {

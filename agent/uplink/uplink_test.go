@@ -206,7 +206,7 @@ func TestNothingSecretPrints(t *testing.T) {
 	p := Proxy("http://name:secret@proxy:3128")
 	logger.Info("x", "identity", me, "proxy", p)
 	fmt.Fprintf(&log, "%v %+v %#v %s %v %+v %#v %s", me, me, me, me, p, p, p, p)
-	for _, s := range []string{"secret", string(me.key.Seed()), fmt.Sprintf("%x", me.key.Seed()), fmt.Sprint(me.key.Seed())} {
+	for _, s := range []string{"secret", string(me.key.Seed()), fmt.Sprintf("%x", me.key.Seed()), fmt.Sprintf("%d", me.key.Seed())} {
 		if strings.Contains(log.String(), s) {
 			t.Fatalf("a secret was printed: %s", log.String())
 		}
