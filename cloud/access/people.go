@@ -167,8 +167,10 @@ func (a *Access) ChangePerson(ctx context.Context, actor Actor, person id.Person
 	if p, err = a.mayBecome(ctx, actor, p); err != nil {
 		return p, err
 	}
-	entry := Entry{Deed: DeedPersonChanged, Target: string(p.ID),
-		Detail: fmt.Sprintf("%s <%s>: was %s, is %s", p.Name, p.Email, describe(was), describe(p))}
+	entry := Entry{
+		Deed: DeedPersonChanged, Target: string(p.ID),
+		Detail: fmt.Sprintf("%s <%s>: was %s, is %s", p.Name, p.Email, describe(was), describe(p)),
+	}
 	err = a.Change(ctx, actor, entry, func(q store.Querier) error {
 		if err := a.keepOwner(ctx, q, actor, was, Role(p.Role) == Owner); err != nil {
 			return err

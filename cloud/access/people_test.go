@@ -114,8 +114,10 @@ func invitations(t *testing.T, d *store.DB) {
 	h.pass(25 * time.Hour)
 	want(t, "using an old link", h.SetPassword(ctx, reset.Token, good, "::1"), access.ErrLinkExpired)
 	for _, bad := range []access.Invitation{
-		{Name: "", Email: "x@example.com", Role: access.Viewer}, {Name: "X", Email: "x", Role: access.Viewer},
-		{Name: "X", Email: "a@b, c@d", Role: access.Viewer}, {Name: "X", Email: "X <x@example.com>", Role: access.Viewer},
+		{Name: "", Email: "x@example.com", Role: access.Viewer},
+		{Name: "X", Email: "x", Role: access.Viewer},
+		{Name: "X", Email: "a@b, c@d", Role: access.Viewer},
+		{Name: "X", Email: "X <x@example.com>", Role: access.Viewer},
 		{Name: "X", Email: "x@example.com", Role: "root"},
 		{Name: "X", Email: "x@example.com", Role: access.Viewer, Sites: []id.Site{id.New[id.Site]()}},
 	} {
@@ -156,7 +158,8 @@ func managers(t *testing.T, d *store.DB) {
 		t.Errorf("moving a viewer to another's site: %v", err)
 	}
 	for _, inv := range []access.Invitation{
-		{Name: "X", Email: "x@example.com", Role: access.Owner}, {Name: "X", Email: "x@example.com", Role: access.Support, Sites: []id.Site{h.a}},
+		{Name: "X", Email: "x@example.com", Role: access.Owner},
+		{Name: "X", Email: "x@example.com", Role: access.Support, Sites: []id.Site{h.a}},
 		{Name: "X", Email: "x@example.com", Role: access.Viewer},
 	} {
 		_, err := h.Invite(ctx, boss, inv)

@@ -26,8 +26,10 @@ func (d *door) alerts() {
 			if err != nil {
 				return nil, err
 			}
-			return body(shown(stored)), d.access.Record(ctx, who, access.Entry{Deed: access.DeedAlertsChanged, Target: string(who.Org),
-				Detail: fmt.Sprintf("%d e-mail addresses, %d webhooks", len(stored.Emails), len(stored.Webhooks))})
+			return body(shown(stored)), d.access.Record(ctx, who, access.Entry{
+				Deed: access.DeedAlertsChanged, Target: string(who.Org),
+				Detail: fmt.Sprintf("%d e-mail addresses, %d webhooks", len(stored.Emails), len(stored.Webhooks)),
+			})
 		})
 	add(d, post("/alerts/test", "testAlerts", access.EditAlerts, "Send a test message to everybody who is told").costs(40),
 		func(ctx context.Context, who access.Actor, _ *empty) (*bodyOf[AlertTest], error) {

@@ -175,8 +175,10 @@ func (a *API) mount(mux *http.ServeMux) huma.API {
 	cfg := huma.Config{
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI: "3.1.0",
-			Info: &huma.Info{Title: "Holdfast", Version: "1",
-				Description: "The interface between the portal and the cloud. Times are int64 microseconds since 1970 in fields named *_us."},
+			Info: &huma.Info{
+				Title: "Holdfast", Version: "1",
+				Description: "The interface between the portal and the cloud. Times are int64 microseconds since 1970 in fields named *_us.",
+			},
 			Servers: []*huma.Server{{URL: prefix}},
 			Components: &huma.Components{
 				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),

@@ -80,7 +80,8 @@ func (d *door) oneCamera(ctx context.Context, who access.Actor, c orgs.Camera) (
 func (d *door) changeCamera(ctx context.Context, who access.Actor, in *struct {
 	CameraPath
 	Body CameraPatch
-}) (*bodyOf[Camera], error) {
+},
+) (*bodyOf[Camera], error) {
 	c, err := d.camera(ctx, who, access.EditCameras, in.Camera)
 	if err != nil {
 		return nil, err
@@ -96,8 +97,10 @@ func (d *door) changeCamera(ctx context.Context, who access.Actor, in *struct {
 	if in.Body.KeepDays != nil {
 		c.KeepDays = *in.Body.KeepDays
 	}
-	entry := access.Entry{Deed: access.DeedCameraChanged, Target: string(c.ID), Site: c.Site,
-		Detail: fmt.Sprintf("%s: disabled %t, keep %d days (0: as the site says)", c.Name(), c.Disabled, c.KeepDays)}
+	entry := access.Entry{
+		Deed: access.DeedCameraChanged, Target: string(c.ID), Site: c.Site,
+		Detail: fmt.Sprintf("%s: disabled %t, keep %d days (0: as the site says)", c.Name(), c.Disabled, c.KeepDays),
+	}
 	err = d.access.Change(ctx, who, entry, func(q store.Querier) error { return orgs.UpdateCamera(ctx, q, who.Scope(), c) })
 	if err != nil {
 		return nil, err

@@ -29,7 +29,7 @@ func (w *world) listen(a actor) listening {
 	}
 	r.AddCookie(&http.Cookie{Name: w.api.cookieName(), Value: a.cookie})
 	res, err := http.DefaultClient.Do(r)
-	if err != nil || res.StatusCode != 200 || res.Header.Get("Content-Type") != "text/event-stream" {
+	if err != nil || res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != "text/event-stream" {
 		w.t.Fatalf("GET /changes: %v %v", res, err)
 	}
 	l := listening{lines: make(chan string, 5000), pings: make(chan struct{}, 5000)}

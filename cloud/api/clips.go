@@ -75,8 +75,10 @@ func (d *door) clips() {
 }
 
 func clipEntry(deed access.Deed, c Clip) access.Entry {
-	return access.Entry{Deed: deed, Target: c.ID, Site: id.Site(c.Site),
-		Detail: joinWords(c.CameraName, c.Title, moment(c.StartUs)+" to "+moment(c.EndUs))}
+	return access.Entry{
+		Deed: deed, Target: c.ID, Site: id.Site(c.Site),
+		Detail: joinWords(c.CameraName, c.Title, moment(c.StartUs)+" to "+moment(c.EndUs)),
+	}
 }
 
 func (d *door) listClips() {
@@ -126,8 +128,10 @@ func (d *door) orderClip(ctx context.Context, who access.Actor, in *struct{ Body
 	if b.StartUs > time.Now().UnixMicro() {
 		return nil, invalid("body.start_us", "The clip begins in the future: choose a range that has begun.")
 	}
-	entry := access.Entry{Deed: access.DeedClipOrdered, Target: string(c.ID), Site: c.Site,
-		Detail: joinWords(c.Name(), title, moment(b.StartUs)+" to "+moment(b.EndUs))}
+	entry := access.Entry{
+		Deed: access.DeedClipOrdered, Target: string(c.ID), Site: c.Site,
+		Detail: joinWords(c.Name(), title, moment(b.StartUs)+" to "+moment(b.EndUs)),
+	}
 	if err := d.access.Record(ctx, who, entry); err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ type PastQuery struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"100"`
 }
 
-func (p PastQuery) page() Page { return Page{Before: p.Before, Limit: p.Limit} }
+func (p PastQuery) page() Page { return Page(p) }
 
 // SpanQuery is a time range of a list; both ends may be open.
 type SpanQuery struct {

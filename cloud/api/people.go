@@ -76,7 +76,8 @@ func (d *door) invited(ctx context.Context, who access.Actor, inv access.Invited
 func (d *door) changePerson(ctx context.Context, who access.Actor, in *struct {
 	PersonPath
 	Body PersonPatch
-}) (*bodyOf[Person], error) {
+},
+) (*bodyOf[Person], error) {
 	pid, err := parse[id.Person](in.ID)
 	if err != nil {
 		return nil, err

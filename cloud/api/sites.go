@@ -169,7 +169,8 @@ func (d *door) addSite(ctx context.Context, who access.Actor, in *struct{ Body S
 func (d *door) changeSite(ctx context.Context, who access.Actor, in *struct {
 	SitePath
 	Body SitePatch
-}) (*bodyOf[Site], error) {
+},
+) (*bodyOf[Site], error) {
 	s, err := d.site(ctx, who, access.EditSites, in.Site)
 	if err != nil {
 		return nil, err

@@ -242,8 +242,10 @@ func TestForeignEqualsUnknown(t *testing.T) {
 		if !strings.Contains(row.path, "{") {
 			continue
 		}
-		never := place{site: id.New[id.Site](), camera: id.New[id.Camera](), region: id.New[id.Region](), clip: id.New[id.Clip](),
-			rule: id.New[id.Rule](), code: id.New[id.Code](), person: id.New[id.Person]()}
+		never := place{
+			site: id.New[id.Site](), camera: id.New[id.Camera](), region: id.New[id.Region](), clip: id.New[id.Clip](),
+			rule: id.New[id.Rule](), code: id.New[id.Code](), person: id.New[id.Person](),
+		}
 		malformed := place{site: "site-1", camera: "%00", region: "..%2f..", clip: "clip-' OR 1=1", rule: "%ff", code: "x", person: "%E2%80%AE"}
 		malformed.clip = "clip-'%20OR%201=1"
 		var first answer

@@ -173,8 +173,10 @@ func (w *world) place() place {
 		err := errors.Join(
 			orgs.AddRegion(ctx, q, orgs.Region{ID: p.region, Org: w.org, Name: "Region " + string(p.region)}),
 			orgs.AddSite(ctx, q, orgs.Site{ID: p.site, Org: w.org, Region: p.region, Name: "Site " + string(p.site), Timezone: "UTC"}),
-			people.Add(ctx, q, people.Person{ID: p.person, Org: w.org, Email: string(p.person) + "@example.com", Name: "Vera", Role: "viewer",
-				Sites: []id.Site{p.site}, Password: w.phc}))
+			people.Add(ctx, q, people.Person{
+				ID: p.person, Org: w.org, Email: string(p.person) + "@example.com", Name: "Vera", Role: "viewer",
+				Sites: []id.Site{p.site}, Password: w.phc,
+			}))
 		if err != nil {
 			return err
 		}

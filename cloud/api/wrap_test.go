@@ -54,9 +54,15 @@ func TestForeignOriginsAreRefused(t *testing.T) {
 		head []string
 		want int
 	}{
-		{[]string{"Sec-Fetch-Site", "cross-site"}, 403}, {[]string{"Sec-Fetch-Site", "same-site"}, 403}, {[]string{"Origin", "https://evil.example"}, 403},
-		{[]string{"Origin", "null"}, 403}, {[]string{"Origin", "https://x.holdfast.example.com"}, 403},
-		{[]string{"Sec-Fetch-Site", "same-origin"}, 201}, {[]string{"Origin", "https://holdfast.example.com"}, 201}, {[]string{"Origin", w.server.URL}, 201}, {nil, 201},
+		{[]string{"Sec-Fetch-Site", "cross-site"}, 403},
+		{[]string{"Sec-Fetch-Site", "same-site"}, 403},
+		{[]string{"Origin", "https://evil.example"}, 403},
+		{[]string{"Origin", "null"}, 403},
+		{[]string{"Origin", "https://x.holdfast.example.com"}, 403},
+		{[]string{"Sec-Fetch-Site", "same-origin"}, 201},
+		{[]string{"Origin", "https://holdfast.example.com"}, 201},
+		{[]string{"Origin", w.server.URL}, 201},
+		{nil, 201},
 	} {
 		got := w.ask(who, http.MethodPost, prefix+"/regions", `{"name":"R `+strings.Join(tc.head, "")+`"}`, tc.head...)
 		if got.status != tc.want {
@@ -178,10 +184,15 @@ func TestClientIP(t *testing.T) {
 		heads  []string
 		want   string
 	}{
-		{"203.0.113.9:1234", nil, "203.0.113.9"}, {"203.0.113.9:1234", []string{"198.51.100.1"}, "203.0.113.9"},
-		{"10.1.1.1:80", []string{"198.51.100.1"}, "198.51.100.1"}, {"10.1.1.1:80", []string{"1.2.3.4, 198.51.100.1"}, "198.51.100.1"},
-		{"10.1.1.1:80", []string{"1.2.3.4", "198.51.100.1, 10.2.2.2"}, "198.51.100.1"}, {"10.1.1.1:80", []string{"garbage"}, "10.1.1.1"},
-		{"10.1.1.1:80", nil, "10.1.1.1"}, {"[fd00::1%eth0]:80", []string{"2001:db8::7"}, "2001:db8::7"}, {"[::ffff:10.1.1.1]:80", []string{"198.51.100.1"}, "198.51.100.1"},
+		{"203.0.113.9:1234", nil, "203.0.113.9"},
+		{"203.0.113.9:1234", []string{"198.51.100.1"}, "203.0.113.9"},
+		{"10.1.1.1:80", []string{"198.51.100.1"}, "198.51.100.1"},
+		{"10.1.1.1:80", []string{"1.2.3.4, 198.51.100.1"}, "198.51.100.1"},
+		{"10.1.1.1:80", []string{"1.2.3.4", "198.51.100.1, 10.2.2.2"}, "198.51.100.1"},
+		{"10.1.1.1:80", []string{"garbage"}, "10.1.1.1"},
+		{"10.1.1.1:80", nil, "10.1.1.1"},
+		{"[fd00::1%eth0]:80", []string{"2001:db8::7"}, "2001:db8::7"},
+		{"[::ffff:10.1.1.1]:80", []string{"198.51.100.1"}, "198.51.100.1"},
 		{"nonsense", []string{"198.51.100.1"}, "unknown"},
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)

@@ -79,7 +79,7 @@ func Open(ctx context.Context, location string, env func(string) string) (Store,
 	}
 	u, err := url.Parse(location)
 	if err != nil || u.Host == "" {
-		return nil, fmt.Errorf("clip store %q: want a folder or s3://bucket/prefix?endpoint=...", location)
+		return nil, fmt.Errorf("clip store %q: want a folder or s3://bucket/prefix?endpoint=URL", location)
 	}
 	return openS3(ctx, u, env)
 }

@@ -51,11 +51,15 @@ func emptyDigest() []byte {
 func (g *Gateway) loop(ctx context.Context, s *session) string {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ended := make(chan error, 1)
-	go func() { ended <- g.receive(ctx, s) }()
+	var lost error
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		lost = g.receive(ctx, s)
+	}()
 	select {
-	case err := <-ended:
-		return g.over(s, err)
+	case <-ended:
+		return g.over(s, lost)
 	case <-s.leave:
 		s.mu.Lock()
 		bye := *s.leaving

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
@@ -102,7 +103,7 @@ func TestAddr(t *testing.T) {
 		{"10.0.0.1:1", "nonsense", "10.0.0.1"},
 		{"[::ffff:203.0.113.5]:1", "", "203.0.113.5"},
 	} {
-		r := httptest.NewRequest("GET", "/", nil)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.RemoteAddr = c.peer
 		if c.forwarded != "" {
 			r.Header.Set("X-Forwarded-For", c.forwarded)

@@ -99,7 +99,7 @@ func (t *clipTrack) parseTable(typ fourcc, body []byte) error {
 	if slot != nil {
 		r := &reader{b: body}
 		// Both versions of ctts read alike here, as offsets that fit 31 bits.
-		if v := r.u32(); v != 0 && !(typ == cc("ctts") && v == 1<<24) || *slot != nil {
+		if v := r.u32(); v != 0 && (typ != cc("ctts") || v != 1<<24) || *slot != nil {
 			return fmt.Errorf("version or flags not known: %w", ErrFormat)
 		}
 		*slot = r

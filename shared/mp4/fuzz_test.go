@@ -34,8 +34,10 @@ func FuzzHeader(f *testing.F) {
 	f.Add(rec.init)
 	f.Add(rec.init[:100])
 	h, _ := second()
-	h.Tracks[0] = Track{Codec: H265, Timescale: 90000, VPS: []byte{0x40, 1, 2}, Width: 640, Height: 480,
-		SPS: append([]byte{0x42, 1, 1}, make([]byte, 20)...), PPS: []byte{0x44, 1, 2}}
+	h.Tracks[0] = Track{
+		Codec: H265, Timescale: 90000, VPS: []byte{0x40, 1, 2}, Width: 640, Height: 480,
+		SPS: append([]byte{0x42, 1, 1}, make([]byte, 20)...), PPS: []byte{0x44, 1, 2},
+	}
 	h.Tracks[1] = Track{Codec: AAC, Timescale: 16000, ASC: []byte{0x14, 0x08}, SampleRate: 16000, Channels: 1}
 	init, err := AppendInit(nil, h)
 	if err != nil {

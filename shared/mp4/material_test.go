@@ -55,12 +55,18 @@ func encode(video, audio string, seconds int, pattern string) (m material, err e
 	x264 := []string{"-c:v", "libx264", "-preset", "ultrafast", "-bf", "0", "-g", "50", "-sc_threshold", "0", "-pix_fmt", "yuv420p"}
 	codecs := map[string][]string{
 		"h264": x264,
-		"h264b": {"-c:v", "libx264", "-preset", "veryfast", "-bf", "3", "-b_strategy", "0", "-g", "50", "-sc_threshold", "0",
-			"-x264-params", "bframes=3", "-pix_fmt", "yuv420p"},
-		"h265": {"-c:v", "libx265", "-preset", "ultrafast", "-g", "50", "-tag:v", "hvc1", "-pix_fmt", "yuv420p",
-			"-x265-params", "log-level=none:bframes=0:keyint=50:min-keyint=50:scenecut=0:pools=1"},
-		"h265b": {"-c:v", "libx265", "-preset", "ultrafast", "-g", "50", "-tag:v", "hvc1", "-pix_fmt", "yuv420p",
-			"-x265-params", "log-level=none:bframes=3:keyint=50:min-keyint=50:scenecut=0:open-gop=0:pools=1"},
+		"h264b": {
+			"-c:v", "libx264", "-preset", "veryfast", "-bf", "3", "-b_strategy", "0", "-g", "50", "-sc_threshold", "0",
+			"-x264-params", "bframes=3", "-pix_fmt", "yuv420p",
+		},
+		"h265": {
+			"-c:v", "libx265", "-preset", "ultrafast", "-g", "50", "-tag:v", "hvc1", "-pix_fmt", "yuv420p",
+			"-x265-params", "log-level=none:bframes=0:keyint=50:min-keyint=50:scenecut=0:pools=1",
+		},
+		"h265b": {
+			"-c:v", "libx265", "-preset", "ultrafast", "-g", "50", "-tag:v", "hvc1", "-pix_fmt", "yuv420p",
+			"-x265-params", "log-level=none:bframes=3:keyint=50:min-keyint=50:scenecut=0:open-gop=0:pools=1",
+		},
 		"":     nil,
 		"aac":  {"-c:a", "aac", "-ar", "16000", "-ac", "1"},
 		"aac2": {"-c:a", "aac", "-ar", "48000", "-ac", "2"},
@@ -150,13 +156,14 @@ func (m *material) takeTrack(codec, base string, file []byte, packets []packet, 
 	}
 	index := len(m.tracks)
 	m.tracks = append(m.tracks, track)
-	frame := 1
 	if track.Codec == PCMU || track.Codec == PCMA {
-		frame = 160 // ffmpeg reads them in pieces of its own: we want 20 ms
+		const frame = 160 // ffmpeg reads them in pieces of its own: we want 20 ms
 		packets = nil
 		for at := 0; at+frame <= len(data); at += frame {
-			m.samples = append(m.samples, Sample{Track: index, DTS: int64(at), Duration: uint32(frame), Key: true,
-				Units: [][]byte{data[at : at+frame]}})
+			m.samples = append(m.samples, Sample{
+				Track: index, DTS: int64(at), Duration: frame, Key: true,
+				Units: [][]byte{data[at : at+frame]},
+			})
 		}
 	}
 	for i, k := range packets {
@@ -164,8 +171,10 @@ func (m *material) takeTrack(codec, base string, file []byte, packets []packet, 
 		if err != nil {
 			return err
 		}
-		s := Sample{Track: index, DTS: k.DTS - packets[0].DTS, CTS: int32(k.PTS - k.DTS), Duration: uint32(k.Duration),
-			Key: strings.HasPrefix(k.Flags, "K"), Units: [][]byte{data[:size]}}
+		s := Sample{
+			Track: index, DTS: k.DTS - packets[0].DTS, CTS: int32(k.PTS - k.DTS), Duration: uint32(k.Duration),
+			Key: strings.HasPrefix(k.Flags, "K"), Units: [][]byte{data[:size]},
+		}
 		if i+1 < len(packets) {
 			s.Duration = uint32(packets[i+1].DTS - k.DTS)
 		}

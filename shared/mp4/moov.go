@@ -1,7 +1,7 @@
 package mp4
 
 // unity is the transformation matrix that changes nothing (ISO/IEC 14496-12 section 8.2.2).
-var unity = [9]uint32{0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000}
+func unity() [9]uint32 { return [9]uint32{0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000} }
 
 // epoch1904 is the time from 1904, where MP4 begins to count, to 1970, in seconds.
 const epoch1904 = 2082844800
@@ -35,7 +35,7 @@ func (w *writer) mvhd(createdUs int64, durationUs uint64, tracks int) {
 	w.u32(0x10000) // rate
 	w.u16(0x100)   // volume
 	w.zeros(10)
-	for _, v := range unity {
+	for _, v := range unity() {
 		w.u32(v)
 	}
 	w.zeros(24)
@@ -75,7 +75,7 @@ func (w *writer) trak(t trackBox, tables func()) {
 		w.u16(0x100) // volume
 	}
 	w.u16(0)
-	for _, v := range unity {
+	for _, v := range unity() {
 		w.u32(v)
 	}
 	w.u32(uint32(first.Width) << 16)

@@ -36,7 +36,7 @@ func FuzzReadRequest(f *testing.F) {
 		if err == nil && s.Verify(public(seedKey('a'))) {
 			t.Fatal("a signature came out of nothing")
 		}
-		if _, err := VerifyReply(&http.Response{StatusCode: 200, Header: req.Header}, nil, sig, public(seedKey('c'))); err == nil {
+		if _, err := VerifyReply(&http.Response{StatusCode: http.StatusOK, Header: req.Header}, nil, sig, public(seedKey('c'))); err == nil {
 			t.Fatal("a reply's signature came out of nothing")
 		}
 	})

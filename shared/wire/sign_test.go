@@ -115,8 +115,8 @@ func TestReadRequestRefuses(t *testing.T) {
 func TestReplySignature(t *testing.T) {
 	cloud, body := seedKey('c'), []byte("ok")
 	sum := sha256.Sum256(body)
-	resp := &http.Response{StatusCode: 200, Header: http.Header{}}
-	SignReply(resp.Header, cloud, "sig-of-request", ReplyClaim{Version: 1, Status: 200, WallUs: 5, Digest: sum[:]})
+	resp := &http.Response{StatusCode: http.StatusOK, Header: http.Header{}}
+	SignReply(resp.Header, cloud, "sig-of-request", ReplyClaim{Version: 1, Status: http.StatusOK, WallUs: 5, Digest: sum[:]})
 	c, err := VerifyReply(resp, body, "sig-of-request", public(cloud))
 	if err != nil || c.WallUs != 5 {
 		t.Fatalf("VerifyReply = %+v, %v", c, err)
@@ -130,8 +130,8 @@ func TestReplySignature(t *testing.T) {
 	check("another body", resp, "oK", "sig-of-request", public(cloud))
 	check("another request", resp, "ok", "sig-of-another", public(cloud))
 	check("another cloud", resp, "ok", "sig-of-request", public(seedKey('d')))
-	check("another status", &http.Response{StatusCode: 201, Header: resp.Header}, "ok", "sig-of-request", public(cloud))
-	check("no signature", &http.Response{StatusCode: 200, Header: http.Header{}}, "ok", "sig-of-request", public(cloud))
+	check("another status", &http.Response{StatusCode: http.StatusCreated, Header: resp.Header}, "ok", "sig-of-request", public(cloud))
+	check("no signature", &http.Response{StatusCode: http.StatusOK, Header: http.Header{}}, "ok", "sig-of-request", public(cloud))
 }
 
 func TestWindow(t *testing.T) {

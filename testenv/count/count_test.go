@@ -27,9 +27,12 @@ const slack = int64(66_667 + 150_000)
 
 func plan() house.BranchPlan {
 	return house.BranchPlan{Name: "Count", Cameras: []house.CameraPlan{
-		{Key: "car-park", Name: "Car park", Place: "carpark"}, {Key: "shop", Name: "Shop", Place: "shop"},
-		{Key: "dock", Name: "Dock", Place: "dock"}, {Key: "corridor", Name: "Corridor", Place: "corridor"},
-		{Key: "yard", Name: "Yard", Place: "carpark-night"}, {Key: "checkout", Name: "Checkout", Place: "checkout"},
+		{Key: "car-park", Name: "Car park", Place: "carpark"},
+		{Key: "shop", Name: "Shop", Place: "shop"},
+		{Key: "dock", Name: "Dock", Place: "dock"},
+		{Key: "corridor", Name: "Corridor", Place: "corridor"},
+		{Key: "yard", Name: "Yard", Place: "carpark-night"},
+		{Key: "checkout", Name: "Checkout", Place: "checkout"},
 	}}
 }
 

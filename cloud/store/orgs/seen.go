@@ -22,7 +22,8 @@ type Seen struct {
 // belongs to another site or tenant is refused and changes nothing there. Names are made safe by Tidy.
 // store.ErrNotFound if the site is not one of the organisation's. Call it inside a transaction.
 func SeenCameras(ctx context.Context, q store.Querier, org id.Org, site id.Site, states []wire.CameraState, nowUs int64) (
-	Seen, error) {
+	Seen, error,
+) {
 	scope := store.Org(org)
 	if _, err := GetSite(ctx, q, scope, site); err != nil {
 		return Seen{}, err
@@ -69,24 +70,25 @@ func knownCameras(ctx context.Context, q store.Querier, scope store.Scope, site 
 	if err != nil {
 		return nil, fmt.Errorf("list known cameras: %w", err)
 	}
+	defer func() { _ = rows.Close() }()
 	known := map[id.Camera]knownCamera{}
 	for rows.Next() {
 		var camera id.Camera
 		var k knownCamera
 		if err := rows.Scan(&camera, &k.name, &k.channel, &k.reported, &k.removed); err != nil {
-			_ = rows.Close()
 			return nil, fmt.Errorf("read known camera: %w", err)
 		}
 		known[camera] = k
 	}
-	if err := rows.Close(); err != nil {
+	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("list known cameras: %w", err)
 	}
-	return known, rows.Err()
+	return known, nil
 }
 
 func see(ctx context.Context, q store.Querier, org id.Org, site id.Site, state wire.CameraState,
-	known map[id.Camera]knownCamera, nowUs int64, seen *Seen) error {
+	known map[id.Camera]knownCamera, nowUs int64, seen *Seen,
+) error {
 	name, channel := Tidy(state.Name), Tidy(state.Channel)
 	if name == "" {
 		name = string(state.Camera)

@@ -54,7 +54,8 @@ func GetSite(ctx context.Context, q store.Querier, scope store.Scope, site id.Si
 // Sites returns a page of sites ordered by name, of one region if it is not empty, and the cursor of the next
 // page, empty at the end.
 func Sites(ctx context.Context, q store.Querier, scope store.Scope, sites []id.Site, region id.Region, page Page) (
-	list []Site, next string, err error) {
+	list []Site, next string, err error,
+) {
 	name, row, err := page.Open()
 	if err != nil {
 		return nil, "", err

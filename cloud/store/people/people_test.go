@@ -140,8 +140,11 @@ func lists(t *testing.T, d *store.DB) {
 		f    people.Filter
 		want int
 	}{
-		{people.Filter{}, 5}, {people.Filter{Role: "viewer"}, 4}, {people.Filter{Role: "viewer", Within: []id.Site{a}}, 1},
-		{people.Filter{Role: "viewer", Within: []id.Site{a, b}}, 2}, {people.Filter{Within: []id.Site{}}, 0},
+		{people.Filter{}, 5},
+		{people.Filter{Role: "viewer"}, 4},
+		{people.Filter{Role: "viewer", Within: []id.Site{a}}, 1},
+		{people.Filter{Role: "viewer", Within: []id.Site{a, b}}, 2},
+		{people.Filter{Within: []id.Site{}}, 0},
 	} {
 		list, next, err := people.List(t.Context(), d.Read(), scope, tc.f, orgs.Page{Limit: 10})
 		if err != nil || len(list) != tc.want || next != "" {

@@ -37,10 +37,11 @@ type shot struct {
 }
 
 func (p *Plate) pixel(x, y int, w *work, lamps []*Lamp) Vec {
-	var shots [len(subs)]shot
+	at := offsets()
+	var shots [perPixel]shot
 	shoot := func(k int) {
-		s := &p.samples[(y*p.w+x)*len(subs)+k]
-		shots[k] = p.shoot(s, p.lens.ray(float64(x)+subs[k][0], float64(y)+subs[k][1]), w)
+		s := &p.samples[(y*p.w+x)*perPixel+k]
+		shots[k] = p.shoot(s, p.lens.ray(float64(x)+at[k][0], float64(y)+at[k][1]), w)
 	}
 	// Opposite corners that meet the same actor speak for the whole pixel; so do two that meet none.
 	shoot(0)
@@ -54,9 +55,9 @@ func (p *Plate) pixel(x, y int, w *work, lamps []*Lamp) Vec {
 		return p.mean([]shot{shots[0], shots[2]}, nil, w, lamps)
 	}
 	near, away := min(shots[0].dist, shots[2].dist), max(shots[0].dist, shots[2].dist)
-	for k := 1; k < len(subs); k += 2 {
-		s := &p.samples[(y*p.w+x)*len(subs)+k]
-		shots[k] = shot{still: s, dir: p.lens.ray(float64(x)+subs[k][0], float64(y)+subs[k][1]), dist: float64(s.dist)}
+	for k := 1; k < perPixel; k += 2 {
+		s := &p.samples[(y*p.w+x)*perPixel+k]
+		shots[k] = shot{still: s, dir: p.lens.ray(float64(x)+at[k][0], float64(y)+at[k][1]), dist: float64(s.dist)}
 		near, away = min(near, shots[k].dist), max(away, shots[k].dist)
 	}
 	// Shadows are soft: one look per pixel will do where the pixel is one surface.

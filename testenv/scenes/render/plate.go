@@ -12,8 +12,13 @@ type Quality struct {
 	Around int // rays for ambient shade per sample
 }
 
-// subs are the four samples inside a pixel (a rotated grid).
-var subs = [4][2]float64{{0.375, 0.125}, {0.875, 0.375}, {0.625, 0.875}, {0.125, 0.625}}
+// perPixel is how many samples a pixel has.
+const perPixel = 4
+
+// offsets are the places of a pixel's samples inside it (a rotated grid).
+func offsets() [perPixel][2]float64 {
+	return [perPixel][2]float64{{0.375, 0.125}, {0.875, 0.375}, {0.625, 0.875}, {0.125, 0.625}}
+}
 
 // sample is what one ray of the camera met, with its light kept apart so that actors can take parts away.
 type sample struct {
@@ -54,17 +59,17 @@ type Plate struct {
 func NewPlate(set *Set, w, h int, q Quality) *Plate {
 	p := &Plate{
 		set: set, w: w, h: h, lens: set.Camera.lens(w, h), still: newTree(set.Props),
-		samples: make([]sample, w*h*len(subs)), picture: make([]Vec, w*h),
+		samples: make([]sample, w*h*perPixel), picture: make([]Vec, w*h),
 	}
 	inRows(h, func(y int) {
 		for x := range w {
 			var sum Vec
-			for k, off := range subs {
-				s := &p.samples[(y*w+x)*len(subs)+k]
+			for k, off := range offsets() {
+				s := &p.samples[(y*w+x)*perPixel+k]
 				p.trace(s, x, y, k, off, q)
 				sum = sum.Add(p.light(s, nil))
 			}
-			p.picture[y*w+x] = sum.Mul(1.0 / float64(len(subs)))
+			p.picture[y*w+x] = sum.Mul(1.0 / perPixel)
 		}
 	})
 	p.cut()
@@ -103,7 +108,7 @@ func (p *Plate) trace(s *sample, x, y, k int, off [2]float64, q Quality) {
 	}
 	paint := prop.paint(point, n)
 	start := point.Add(n.Mul(0.004))
-	seed := (y*p.w+x)*len(subs) + k
+	seed := (y*p.w+x)*perPixel + k
 	s.color, s.shine = pack(paint.Color), float32(paint.Retro)
 	s.round = pack(p.set.ambient(n).Mul(p.open(start, n, seed, q.Around)))
 	for i := range p.set.Lights {
@@ -207,7 +212,7 @@ func (p *Plate) measure(t *tile) {
 	var room Box
 	for y := t.y0; y < t.y1; y++ {
 		for x := t.x0; x < t.x1; x++ {
-			s := &p.samples[(y*p.w+x)*len(subs)]
+			s := &p.samples[(y*p.w+x)*perPixel]
 			if s.dist >= far {
 				continue
 			}

@@ -58,8 +58,11 @@ func forklift(at vec, yaw float64) render.Actor {
 		Skin: func(p, n vec) render.Paint { _, what := parts(p); return truckPaint(p, n, what) },
 		At:   at, Turn: render.NewTurn(yaw),
 		Blobs: []render.Blob{
-			{At: vec{X: -0.8, Y: 0.5}, R: 0.55}, {At: vec{X: 0.1, Y: 0.5}, R: 0.55}, {At: vec{X: 1.2, Y: 0.6}, R: 0.5},
-			{At: vec{X: 1.7, Y: 0.6}, R: 0.5}, {At: vec{X: -0.4, Y: 1.4}, R: 0.35},
+			{At: vec{X: -0.8, Y: 0.5}, R: 0.55},
+			{At: vec{X: 0.1, Y: 0.5}, R: 0.55},
+			{At: vec{X: 1.2, Y: 0.6}, R: 0.5},
+			{At: vec{X: 1.7, Y: 0.6}, R: 0.5},
+			{At: vec{X: -0.4, Y: 1.4}, R: 0.35},
 		},
 	}
 }

@@ -73,8 +73,11 @@ func person(l look, s pose, at vec, yaw float64) render.Actor {
 		},
 		Skin: dress(l, limbs), At: at, Turn: render.NewTurn(yaw),
 		Blobs: []render.Blob{
-			{At: vec{Y: 0.12, X: limbs[1].b.X}, R: 0.13}, {At: vec{Y: 0.12, X: limbs[4].b.X}, R: 0.13},
-			{At: vec{Y: h * 0.3}, R: 0.2}, {At: vec{Y: h * 0.62}, R: 0.28}, {At: vec{Y: h * 0.93}, R: 0.13},
+			{At: vec{Y: 0.12, X: limbs[1].b.X}, R: 0.13},
+			{At: vec{Y: 0.12, X: limbs[4].b.X}, R: 0.13},
+			{At: vec{Y: h * 0.3}, R: 0.2},
+			{At: vec{Y: h * 0.62}, R: 0.28},
+			{At: vec{Y: h * 0.93}, R: 0.13},
 		},
 	}
 }

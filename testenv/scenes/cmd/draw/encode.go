@@ -60,16 +60,20 @@ func (r recipe) codec() []string {
 	keys := r.gop * rate
 	if r.h265 {
 		params := fmt.Sprintf("keyint=%d:min-keyint=%d:scenecut=0:open-gop=0:bframes=0:info=0:repeat-headers=0:log-level=error", keys, keys)
-		return []string{"-c:v", "libx265", "-preset", "slow", "-crf", fmt.Sprint(r.crf), "-x265-params", params, "-tag:v", "hvc1",
-			"-bsf:v", "filter_units=remove_types=39-40"}
+		return []string{
+			"-c:v", "libx265", "-preset", "slow", "-crf", fmt.Sprint(r.crf), "-x265-params", params, "-tag:v", "hvc1",
+			"-bsf:v", "filter_units=remove_types=39-40",
+		}
 	}
 	profile := "high"
 	if r.stream == "sub" {
 		profile = "main"
 	}
 	params := fmt.Sprintf("keyint=%d:min-keyint=%d:scenecut=0:open-gop=0:bframes=%d:b-adapt=0:threads=1", keys, keys, r.bframes)
-	return []string{"-c:v", "libx264", "-preset", "veryslow", "-profile:v", profile, "-crf", fmt.Sprint(r.crf), "-x264-params", params,
-		"-bsf:v", "filter_units=remove_types=6"}
+	return []string{
+		"-c:v", "libx264", "-preset", "veryslow", "-profile:v", profile, "-crf", fmt.Sprint(r.crf), "-x264-params", params,
+		"-bsf:v", "filter_units=remove_types=6",
+	}
 }
 
 // ffmpeg runs it with in as its input; what it writes to standard output is thrown away.

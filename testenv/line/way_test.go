@@ -1,7 +1,6 @@
-package gateway_test
+package line_test
 
 import (
-	"context"
 	"encoding/pem"
 	"errors"
 	"io"
@@ -19,9 +18,8 @@ import (
 
 	"holdfast/agent/uplink"
 	"holdfast/cloud/gateway"
-	"holdfast/cloud/store/agents"
-	"holdfast/shared/id"
 	"holdfast/shared/wire"
+	"holdfast/testenv/line"
 )
 
 // relay is a line of TCP that can be cut and can fall silent.
@@ -107,131 +105,103 @@ func (y *relay) cut() {
 	}
 }
 
-// over returns an identity of a new machine that reaches its cloud by another address.
-func (r *rig) over(address string) uplink.Identity {
-	r.t.Helper()
-	me := r.enrol()
-	me.CloudURL = address
-	return me
-}
-
 func TestReconnectAfterACut(t *testing.T) {
 	r := newRig(t)
-	line := newRelay(t, r.srv.URL)
-	a := run(t, r.over(line.url()), echo)
-	first := get(t, a.opened, "welcome")
-	line.refuse.Store(true)
+	wan := newRelay(t, r.URL)
+	a := run(t, r.over(wan.url()), echo)
+	first := line.Get(t, a.opened, "welcome")
+	wan.refuse.Store(true)
 	begun := time.Now().UnixMicro()
-	line.cut()
-	p := wantProblem(t, get(t, a.closed, "end"), uplink.ProblemCut)
+	wan.cut()
+	p := wantProblem(t, line.Get(t, a.closed, "end"), uplink.ProblemCut)
 	if p.Text == "" || a.Status().Connected {
 		t.Fatalf("after the cut: %+v", a.Status())
 	}
-	until(t, "several attempts", func() bool { return line.dialled.Load() > 4 })
+	line.Until(t, "several attempts", func() bool { return wan.dialled.Load() > 4 })
 	if s := a.Status(); s.Problem == nil || s.Tries < 2 || s.SinceUs < begun {
 		t.Fatalf("while the line is gone: %+v", s)
 	}
-	line.refuse.Store(false)
-	second := get(t, a.opened, "second welcome")
-	outage := get(t, a.outages, "outage")
+	wan.refuse.Store(false)
+	second := line.Get(t, a.opened, "second welcome")
+	outage := line.Get(t, a.outages, "outage")
 	if first.Session == second.Session || outage.StartUs < begun || outage.EndUs < outage.StartUs || outage.Text == "" {
 		t.Fatalf("outage %+v of a cut at %d", outage, begun)
 	}
-	get(t, r.opened, "first hello")
-	if hello := get(t, r.opened, "second hello"); hello.LineGone != outage.StartUs || hello.Run != 7 {
+	line.Get(t, r.Opened, "first hello")
+	if hello := line.Get(t, r.Opened, "second hello"); hello.LineGone != outage.StartUs || hello.Run != 7 {
 		t.Fatalf("the second hello does not carry the full state: %+v", hello)
 	}
 }
 
 func TestDeadLineIsNoticed(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, beating(150*time.Millisecond))
-	line := newRelay(t, r.srv.URL)
-	a := run(t, r.over(line.url()), echo)
-	get(t, a.opened, "welcome")
-	line.silent.Store(true)
+	r := newRig(t, line.Beating(150*time.Millisecond))
+	wan := newRelay(t, r.URL)
+	a := run(t, r.over(wan.url()), echo)
+	line.Get(t, a.opened, "welcome")
+	wan.silent.Store(true)
 	begun := time.Now()
-	p := wantProblem(t, get(t, a.closed, "end"), uplink.ProblemCut)
+	p := wantProblem(t, line.Get(t, a.closed, "end"), uplink.ProblemCut)
 	if d := time.Since(begun); d > 3*time.Second || !strings.Contains(p.Text, "silent") {
 		t.Fatalf("a dead line was noticed after %v: %q; want 8/3 of a heartbeat of 150 ms", d, p.Text)
 	}
-	line.silent.Store(false)
-	line.cut()
-	get(t, a.opened, "second welcome")
+	wan.silent.Store(false)
+	wan.cut()
+	line.Get(t, a.opened, "second welcome")
 }
 
 // TestHalfOpenIncumbentGivesWay stands for a machine that was cut off without the cloud seeing it, and comes back.
 func TestHalfOpenIncumbentGivesWay(t *testing.T) {
-	r := newRig(t, beating(time.Minute))
-	line := newRelay(t, r.srv.URL)
-	me := r.over(line.url())
+	r := newRig(t, line.Beating(time.Minute))
+	wan := newRelay(t, r.URL)
+	me := r.over(wan.url())
 	a := run(t, me, echo)
-	get(t, a.opened, "welcome")
-	line.silent.Store(true)
+	line.Get(t, a.opened, "welcome")
+	wan.silent.Store(true)
 	a.stop()
-	me.CloudURL = r.srv.URL
+	me.CloudURL = r.URL
 	begun := time.Now()
 	b := run(t, me, echo)
-	get(t, b.opened, "welcome of the second")
+	line.Get(t, b.opened, "welcome of the second")
 	if d := time.Since(begun); d < 400*time.Millisecond {
 		t.Fatalf("the incumbent had only %v to answer", d)
 	}
-	if why := get(t, r.closed, "end of the first"); !strings.Contains(why, "did not answer") && !strings.Contains(why, "cut") {
+	if why := line.Get(t, r.Closed, "end of the first"); !strings.Contains(why, "did not answer") && !strings.Contains(why, "cut") {
 		t.Fatalf("the first ended because %q", why)
 	}
-	none(t, r.alarms, "an alarm")
+	line.None(t, r.Alarms, "an alarm")
 }
 
 func TestDuplicateIdentityIsFenced(t *testing.T) {
 	r := newRig(t)
 	me := r.enrol()
 	a := run(t, me, echo)
-	get(t, a.opened, "welcome")
+	line.Get(t, a.opened, "welcome")
 	clone := run(t, me, echo)
-	until(t, "the clone's refusal", func() bool { return clone.Status().Problem != nil })
+	line.Until(t, "the clone's refusal", func() bool { return clone.Status().Problem != nil })
 	p := wantProblem(t, clone.Status().Problem, uplink.ProblemCode(wire.RefusedDuplicate))
 	if p.Retry != time.Minute || !strings.Contains(p.Text, "copy") {
 		t.Fatalf("problem %+v", p)
 	}
-	alarm := get(t, r.alarms, "alarm")
+	alarm := line.Get(t, r.Alarms, "alarm")
 	if alarm.Kind != gateway.AlarmDuplicate || alarm.Ref.Agent != me.Agent || !strings.Contains(alarm.Text, "till-3") {
 		t.Fatalf("alarm %+v", alarm)
 	}
-	none(t, a.closed, "an end of the incumbent")
-	none(t, clone.opened, "a session of the clone")
-	if reply, _, err := r.gw.Command(t.Context(), me.Agent, wire.CmdClip, struct{}{}); err != nil || reply.Error != "" {
+	line.None(t, a.closed, "an end of the incumbent")
+	line.None(t, clone.opened, "a session of the clone")
+	if reply, _, err := r.Gateway().Command(t.Context(), me.Agent, wire.CmdClip, struct{}{}); err != nil || reply.Error != "" {
 		t.Fatalf("the incumbent does not serve: %+v, %v", reply, err)
 	}
-}
-
-func TestAnotherReplicasSessionStays(t *testing.T) {
-	clock := &clockOf{}
-	r := newRig(t, withClock(clock))
-	a := r.raw()
-	now := time.Now()
-	err := agents.OpenSession(t.Context(), r.db, r.scope(), agents.Session{
-		Agent: a.agent, Org: r.org, Session: id.New[id.Session](), Replica: "other",
-		OpenedUs: now.UnixMicro(), LeaseUs: now.Add(30 * time.Second).UnixMicro(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	a.shake()
-	a.write(a.frame(wire.FrameHello, a.hello()))
-	a.wantBye(wire.RefusedDuplicate)
-	none(t, r.opened, "a session")
-	clock.move(31 * time.Second)
-	a.welcomed()
-	get(t, r.opened, "a session after the other replica's lease")
 }
 
 func TestWrongClock(t *testing.T) {
 	for name, off := range map[string]time.Duration{"behind": -3*time.Hour - 2*time.Minute, "ahead of": 26 * time.Hour} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, beating(250*time.Millisecond))
-			wrong := &clockOf{offset: off}
-			a := run(t, r.enrol(), echo, func(c *uplink.Config) { c.Now = wrong.now })
-			get(t, a.opened, "welcome")
+			r := newRig(t, line.Beating(250*time.Millisecond))
+			wrong := &line.Clock{}
+			wrong.Move(off)
+			a := run(t, r.enrol(), echo, func(c *uplink.Config) { c.Now = wrong.Now })
+			line.Get(t, a.opened, "welcome")
 			s := a.Status()
 			if (s.Offset + off).Abs() > 2*time.Second {
 				t.Fatalf("the offset is %v, want %v", s.Offset, -off)
@@ -240,48 +210,42 @@ func TestWrongClock(t *testing.T) {
 			if !strings.Contains(text, name) || (off < 0 && !strings.Contains(text, "3 h 2 min")) {
 				t.Fatalf("the diagnosis is %q", text)
 			}
-			if n := r.gw.Counters()[wire.RefusedClock]; n != 1 {
+			if n := r.Gateway().Counters()[wire.RefusedClock]; n != 1 {
 				t.Fatalf("%d refusals, want the one that taught the agent the time", n)
 			}
-			outage := get(t, a.outages, "outage")
+			outage := line.Get(t, a.outages, "outage")
 			if !strings.Contains(outage.Text, name) {
 				t.Fatalf("outage %+v", outage)
 			}
-			if _, _, err := r.gw.Command(t.Context(), r.agent(), wire.CmdClip, struct{}{}); err != nil {
+			if _, _, err := r.Gateway().Command(t.Context(), r.agent(), wire.CmdClip, struct{}{}); err != nil {
 				t.Fatalf("a command to an agent with a wrong clock: %v", err)
 			}
-			get(t, r.beats, "heartbeat")
-			get(t, r.beats, "heartbeat")
-			if b := get(t, r.beats, "heartbeat"); (time.Duration(b.OffsetUs)*time.Microsecond + off).Abs() > 2*time.Second {
+			line.Get(t, r.Beats, "heartbeat")
+			line.Get(t, r.Beats, "heartbeat")
+			if b := line.Get(t, r.Beats, "heartbeat"); (time.Duration(b.OffsetUs)*time.Microsecond + off).Abs() > 2*time.Second {
 				t.Fatalf("the heartbeat reports an offset of %d us", b.OffsetUs)
 			}
 		})
 	}
 }
 
-// agent returns the one enrolled agent.
-func (r *rig) agent() id.Agent {
-	r.t.Helper()
-	return get(r.t, r.enrolled, "enrolment").Agent
-}
-
 func TestClockStepRenewsTheSession(t *testing.T) {
 	r := newRig(t)
-	clock := &clockOf{}
-	a := run(t, r.enrol(), echo, func(c *uplink.Config) { c.Now = clock.now })
-	get(t, a.opened, "welcome")
-	clock.move(-2 * time.Hour) // the test's clock has no monotonic part that the step would spare
-	wantProblem(t, get(t, a.closed, "end"), uplink.ProblemCode(wire.RefusedClock))
-	get(t, a.opened, "second welcome")
-	until(t, "the new offset", func() bool { return (a.Status().Offset - 2*time.Hour).Abs() < 2*time.Second })
+	clock := &line.Clock{}
+	a := run(t, r.enrol(), echo, func(c *uplink.Config) { c.Now = clock.Now })
+	line.Get(t, a.opened, "welcome")
+	clock.Move(-2 * time.Hour) // the test's clock has no monotonic part that the step would spare
+	wantProblem(t, line.Get(t, a.closed, "end"), uplink.ProblemCode(wire.RefusedClock))
+	line.Get(t, a.opened, "second welcome")
+	line.Until(t, "the new offset", func() bool { return (a.Status().Offset - 2*time.Hour).Abs() < 2*time.Second })
 }
 
 // tlsRig serves the rig's gateway over TLS with an authority of its own, whose file it returns.
 func tlsRig(t *testing.T, r *rig) (address, caFile string) {
 	t.Helper()
-	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) { r.handler().ServeHTTP(w, q) }))
+	srv := httptest.NewTLSServer(r)
 	t.Cleanup(func() {
-		r.stop()
+		r.Stop()
 		srv.Close()
 	})
 	caFile = filepath.Join(t.TempDir(), "ca.pem")
@@ -296,21 +260,21 @@ func tlsRig(t *testing.T, r *rig) (address, caFile string) {
 func TestTLS(t *testing.T) {
 	r := newRig(t)
 	address, ca := tlsRig(t, r)
-	_, err := enrolAt(t, address, r.code())
+	_, err := enrolAt(t, address, r.Code())
 	if p := wantProblem(t, err, uplink.ProblemTLS); !strings.Contains(p.Text, "ca_file") || !strings.Contains(p.Text, "Acme Co") {
 		t.Fatalf("a foreign certificate: %q", p.Text)
 	}
-	me, err := uplink.Enrol(t.Context(), uplink.EnrolConfig{URL: address, Code: r.code(), DataDir: t.TempDir(), CAFile: ca})
+	me, err := uplink.Enrol(t.Context(), uplink.EnrolConfig{URL: address, Code: r.Code(), DataDir: t.TempDir(), CAFile: ca})
 	if err != nil {
 		t.Fatal(err)
 	}
 	a := run(t, me, echo, func(c *uplink.Config) { c.CAFile = ca })
-	get(t, a.opened, "welcome")
+	line.Get(t, a.opened, "welcome")
 	if a.Status().CertEnds.Before(time.Now()) {
 		t.Fatal("the end of the cloud's certificate is not known")
 	}
 	b := run(t, me, echo)
-	until(t, "a refusal", func() bool { return b.Status().Problem != nil })
+	line.Until(t, "a refusal", func() bool { return b.Status().Problem != nil })
 	wantProblem(t, b.Status().Problem, uplink.ProblemTLS)
 }
 
@@ -355,13 +319,13 @@ func TestProxy(t *testing.T) {
 	address, ca := tlsRig(t, r)
 	p, connects := proxy(t, "")
 	me, err := uplink.Enrol(t.Context(), uplink.EnrolConfig{
-		URL: address, Code: r.code(), DataDir: t.TempDir(), CAFile: ca, Proxy: uplink.Proxy(p.URL),
+		URL: address, Code: r.Code(), DataDir: t.TempDir(), CAFile: ca, Proxy: uplink.Proxy(p.URL),
 	})
 	if err != nil || connects.Load() != 1 {
 		t.Fatalf("enrolment through a proxy: %v, %d connections", err, connects.Load())
 	}
 	a := run(t, me, echo, func(c *uplink.Config) { c.CAFile, c.Proxy = ca, uplink.Proxy(p.URL) })
-	get(t, a.opened, "welcome")
+	line.Get(t, a.opened, "welcome")
 	if connects.Load() != 2 {
 		t.Fatalf("%d connections through the proxy", connects.Load())
 	}
@@ -373,7 +337,7 @@ func TestProxy(t *testing.T) {
 
 	locked, _ := proxy(t, "secret")
 	_, err = uplink.Enrol(t.Context(), uplink.EnrolConfig{
-		URL: address, Code: r.code(), DataDir: t.TempDir(), CAFile: ca, Proxy: uplink.Proxy(locked.URL),
+		URL: address, Code: r.Code(), DataDir: t.TempDir(), CAFile: ca, Proxy: uplink.Proxy(locked.URL),
 	})
 	if p := wantProblem(t, err, uplink.ProblemProxy); !strings.Contains(p.Text, "407") || !strings.Contains(p.Text, "uplink.proxy") {
 		t.Fatalf("a proxy that wants a password: %q", p.Text)
@@ -381,7 +345,7 @@ func TestProxy(t *testing.T) {
 	open, _ := url.Parse(locked.URL)
 	open.User = url.UserPassword("me", "secret")
 	if _, err := uplink.Enrol(t.Context(), uplink.EnrolConfig{
-		URL: address, Code: r.code(), DataDir: t.TempDir(), CAFile: ca, Proxy: uplink.Proxy(open.String()),
+		URL: address, Code: r.Code(), DataDir: t.TempDir(), CAFile: ca, Proxy: uplink.Proxy(open.String()),
 	}); err != nil {
 		t.Fatalf("with the password: %v", err)
 	}
@@ -389,24 +353,9 @@ func TestProxy(t *testing.T) {
 
 func TestAnotherCloud(t *testing.T) {
 	r, other := newRig(t), newRig(t)
-	a := run(t, r.over(other.srv.URL), echo)
-	until(t, "a refusal", func() bool { return a.Status().Problem != nil })
+	a := run(t, r.over(other.URL), echo)
+	line.Until(t, "a refusal", func() bool { return a.Status().Problem != nil })
 	if p := wantProblem(t, a.Status().Problem, uplink.ProblemForeign); !strings.Contains(p.Text, "cloud.key") {
 		t.Fatalf("problem %q", p.Text)
-	}
-}
-
-func TestShutdownIsQuickWithOpenHandshakes(t *testing.T) {
-	r := newRig(t)
-	a := r.raw()
-	a.shake() // and no hello
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-	defer cancel()
-	done := make(chan struct{})
-	go func() { r.stop(); close(done) }()
-	select {
-	case <-done:
-	case <-ctx.Done():
-		t.Fatal("the end of the gateway waits for a hello that never comes")
 	}
 }

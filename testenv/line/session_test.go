@@ -1,4 +1,4 @@
-package gateway_test
+package line_test
 
 import (
 	"bytes"
@@ -16,44 +16,45 @@ import (
 	"holdfast/cloud/store"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
+	"holdfast/testenv/line"
 )
 
 func TestSessionFromHelloToBye(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, beating(250*time.Millisecond))
-	r.welcome = wire.Welcome{Marks: []wire.Mark{{Queue: 7, Seq: 41}}, Config: &wire.DesiredConfig{Version: 3}}
+	r := newRig(t, line.Beating(250*time.Millisecond))
+	r.Greet(wire.Welcome{Marks: []wire.Mark{{Queue: 7, Seq: 41}}, Config: &wire.DesiredConfig{Version: 3}})
 	me := r.enrol()
 	a := run(t, me, echo)
-	welcome, hello := get(t, a.opened, "welcome"), get(t, r.opened, "hello")
+	welcome, hello := line.Get(t, a.opened, "welcome"), line.Get(t, r.Opened, "hello")
 	if len(welcome.Marks) != 1 || welcome.Marks[0].Seq != 41 || welcome.Config.Version != 3 || welcome.CloudVer != "test" {
 		t.Fatalf("welcome %+v", welcome)
 	}
-	if hello.Agent != me.Agent || hello.Site != r.site || hello.Run != 7 || len(hello.SealKey) != 32 || len(hello.EvKey) != 32 {
+	if hello.Agent != me.Agent || hello.Site != r.Site || hello.Run != 7 || len(hello.SealKey) != 32 || len(hello.EvKey) != 32 {
 		t.Fatalf("hello %+v", hello)
 	}
-	if full := get(t, a.beats, "heartbeat"); !full {
+	if full := line.Get(t, a.beats, "heartbeat"); !full {
 		t.Fatal("the first heartbeat is not full")
 	}
-	if full := get(t, a.beats, "heartbeat"); full {
+	if full := line.Get(t, a.beats, "heartbeat"); full {
 		t.Fatal("the second heartbeat is full")
 	}
-	until(t, "a measured round trip at both ends", func() bool {
-		info, ok := r.gw.Session(me.Agent)
+	line.Until(t, "a measured round trip at both ends", func() bool {
+		info, ok := r.Gateway().Session(me.Agent)
 		return ok && info.RTT > 0 && a.Status().RTT > 0
 	})
 	if s := a.Status(); !s.Connected || s.Problem != nil || !s.OffsetKnown || s.Offset.Abs() > 5*time.Second {
 		t.Fatalf("status %+v", s)
 	}
 	a.stop()
-	if why := get(t, r.closed, "end"); why != "the agent stopped" {
+	if why := line.Get(t, r.Closed, "end"); why != "the agent stopped" {
 		t.Fatalf("the session ended because %q", why)
 	}
-	if p := wantProblem(t, get(t, a.closed, "end"), uplink.ProblemStopped); p.Text == "" {
+	if p := wantProblem(t, line.Get(t, a.closed, "end"), uplink.ProblemStopped); p.Text == "" {
 		t.Fatal("no reason")
 	}
 	var offline gateway.ErrOffline
-	_, _, err := r.gw.Command(t.Context(), me.Agent, wire.CmdStill, wire.StillOrder{})
-	if !errors.As(err, &offline) || time.Since(time.UnixMicro(offline.SinceUs)) > wait {
+	_, _, err := r.Gateway().Command(t.Context(), me.Agent, wire.CmdStill, wire.StillOrder{})
+	if !errors.As(err, &offline) || time.Since(time.UnixMicro(offline.SinceUs)) > line.Wait {
 		t.Fatalf("a command to an agent that has gone: %v", err)
 	}
 }
@@ -73,8 +74,8 @@ func TestCommand(t *testing.T) {
 		}
 		return nil, nil, errors.New("it did not work")
 	})
-	get(t, a.opened, "welcome")
-	reply, payload, err := r.gw.Command(t.Context(), me.Agent, wire.CmdStill, wire.StillOrder{})
+	line.Get(t, a.opened, "welcome")
+	reply, payload, err := r.Gateway().Command(t.Context(), me.Agent, wire.CmdStill, wire.StillOrder{})
 	var still wire.StillReply
 	if err != nil || reply.Error != "" || json.Unmarshal(reply.Body, &still) != nil || still.Width != 640 || !bytes.Equal(payload, large) {
 		t.Fatalf("reply %+v with %d bytes, %v", reply, len(payload), err)
@@ -83,12 +84,12 @@ func TestCommand(t *testing.T) {
 		wire.CmdLiveOffer: wire.FailedUnknownCamera, wire.CmdConfig: wire.FailedOtherwise, wire.CmdClip: wire.FailedOtherwise,
 		"rm -rf /": wire.FailedRefused,
 	} {
-		reply, _, err := r.gw.Command(t.Context(), me.Agent, typ, struct{}{})
+		reply, _, err := r.Gateway().Command(t.Context(), me.Agent, typ, struct{}{})
 		if err != nil || reply.Code != want || reply.Error == "" {
 			t.Errorf("%s: reply %+v, %v; want code %q", typ, reply, err, want)
 		}
 	}
-	if _, _, err := r.gw.Command(t.Context(), me.Agent, wire.CmdClip, strings.Repeat("x", wire.MaxCommandBytes)); err == nil {
+	if _, _, err := r.Gateway().Command(t.Context(), me.Agent, wire.CmdClip, strings.Repeat("x", wire.MaxCommandBytes)); err == nil {
 		t.Error("a command that is too large was sent")
 	}
 	if !a.Status().Connected {
@@ -108,21 +109,21 @@ func TestCommandsAreBoundedAndConcurrent(t *testing.T) {
 		}
 		return nil, nil, ctx.Err()
 	})
-	get(t, a.opened, "welcome")
-	ctx, cancel := context.WithTimeout(t.Context(), wait)
+	line.Get(t, a.opened, "welcome")
+	ctx, cancel := context.WithTimeout(t.Context(), line.Wait)
 	defer cancel()
 	var wg sync.WaitGroup
 	for range wire.MaxOutstanding {
 		wg.Go(func() {
-			if reply, _, err := r.gw.Command(ctx, me.Agent, wire.CmdClip, struct{}{}); err != nil || reply.Error != "" {
+			if reply, _, err := r.Gateway().Command(ctx, me.Agent, wire.CmdClip, struct{}{}); err != nil || reply.Error != "" {
 				t.Errorf("reply %+v, %v", reply, err)
 			}
 		})
 	}
 	for range wire.MaxOutstanding {
-		get(t, inside, "command")
+		line.Get(t, inside, "command")
 	}
-	if _, _, err := r.gw.Command(ctx, me.Agent, wire.CmdClip, struct{}{}); !errors.Is(err, gateway.ErrBusy) {
+	if _, _, err := r.Gateway().Command(ctx, me.Agent, wire.CmdClip, struct{}{}); !errors.Is(err, gateway.ErrBusy) {
 		t.Fatalf("one command more: %v, want ErrBusy", err)
 	}
 	close(release)
@@ -130,17 +131,17 @@ func TestCommandsAreBoundedAndConcurrent(t *testing.T) {
 }
 
 func TestUrgentHeartbeat(t *testing.T) {
-	r := newRig(t, beating(time.Minute))
+	r := newRig(t, line.Beating(time.Minute))
 	a := run(t, r.enrol(), echo)
-	get(t, a.beats, "first heartbeat")
+	line.Get(t, a.beats, "first heartbeat")
 	a.urgent <- struct{}{}
-	get(t, a.beats, "urgent heartbeat")
+	line.Get(t, a.beats, "urgent heartbeat")
 }
 
 func TestBatch(t *testing.T) {
 	r := newRig(t)
 	a := run(t, r.enrol(), echo)
-	get(t, a.opened, "welcome")
+	line.Get(t, a.opened, "welcome")
 	batch := wire.Batch{Epoch: "e1", Queue: 3, Lane: wire.Live, Facts: []wire.Fact{
 		{Seq: 8, Kind: wire.KindEvent, Body: json.RawMessage(`{}`)}, {Seq: 9, Kind: wire.KindEvent, Body: json.RawMessage(`{}`)},
 	}}
@@ -148,19 +149,15 @@ func TestBatch(t *testing.T) {
 	if err != nil || ack.Seq != 9 || ack.Queue != 3 {
 		t.Fatalf("SendBatch = %+v, %v", ack, err)
 	}
-	if got := get(t, r.batches, "batch"); len(got.Facts) != 2 || got.Facts[1].Seq != 9 {
+	if got := line.Get(t, r.Batches, "batch"); len(got.Facts) != 2 || got.Facts[1].Seq != 9 {
 		t.Fatalf("batch %+v", got)
 	}
-	r.mu.Lock()
-	r.acks = func(wire.Batch) (wire.Ack, error) { return wire.Ack{}, wire.Refuse(wire.RefusedConflict, "no") }
-	r.mu.Unlock()
+	r.Answer(func(wire.Batch) (wire.Ack, error) { return wire.Ack{}, wire.Refuse(wire.RefusedConflict, "no") })
 	var refusal *wire.Refusal
 	if _, err := a.SendBatch(t.Context(), batch); !errors.As(err, &refusal) || refusal.Code != wire.RefusedConflict {
 		t.Fatalf("a refused batch: %v", err)
 	}
-	r.mu.Lock()
-	r.acks = func(wire.Batch) (wire.Ack, error) { return wire.Ack{}, errors.New("the database burns") }
-	r.mu.Unlock()
+	r.Answer(func(wire.Batch) (wire.Ack, error) { return wire.Ack{}, errors.New("the database burns") })
 	if _, err := a.SendBatch(t.Context(), batch); !errors.As(err, &refusal) || refusal.Code != wire.RefusedInternal || strings.Contains(err.Error(), "burns") {
 		t.Fatalf("a batch that could not be stored: %v", err)
 	}
@@ -173,7 +170,7 @@ func TestBatch(t *testing.T) {
 func TestClip(t *testing.T) {
 	r := newRig(t)
 	a := run(t, r.enrol(), echo)
-	get(t, a.opened, "welcome")
+	line.Get(t, a.opened, "welcome")
 	clip := id.New[id.Clip]()
 	parts := [][]byte{bytes.Repeat([]byte("a"), 300_000), []byte("b")}
 	begin := wire.ClipBegin{Bytes: 300_001, PartBytes: 300_000}
@@ -192,7 +189,7 @@ func TestClip(t *testing.T) {
 	}
 	wrong := sha256.Sum256([]byte("something else"))
 	_, err = a.PutPart(t.Context(), plan.Parts[0], bytes.NewReader(parts[0]), int64(len(parts[0])), wrong)
-	if !errors.As(err, &refusal) || refusal.Code != wire.RefusedMalformed || len(r.parts) != 0 {
+	if !errors.As(err, &refusal) || refusal.Code != wire.RefusedMalformed || len(r.Parts()) != 0 {
 		t.Fatalf("a part that is not what was signed: %v", err)
 	}
 	for i, p := range parts {
@@ -201,8 +198,11 @@ func TestClip(t *testing.T) {
 		}
 	}
 	done, err := a.ClipComplete(t.Context(), clip, wire.ClipComplete{ETags: []string{"", ""}})
-	if err != nil || !done.Stored || !bytes.Equal(r.parts[1], parts[0]) || !bytes.Equal(r.parts[2], parts[1]) {
-		t.Fatalf("ClipComplete = %+v, %v", done, err)
+	if err != nil || !done.Stored || len(r.Completed()) != 1 {
+		t.Fatalf("ClipComplete = %+v, %v; %d clips were completed", done, err, len(r.Completed()))
+	}
+	if came := r.Parts(); len(came) != 2 || !bytes.Equal(came[1], parts[0]) || !bytes.Equal(came[2], parts[1]) {
+		t.Fatalf("%d parts came, or they differ from what was sent", len(came))
 	}
 }
 
@@ -210,20 +210,20 @@ func TestRevoke(t *testing.T) {
 	r := newRig(t)
 	me := r.enrol()
 	a := run(t, me, echo)
-	get(t, a.opened, "welcome")
-	if err := r.gw.Revoke(t.Context(), store.Org(id.New[id.Org]()), me.Agent); !errors.Is(err, store.ErrNotFound) {
+	line.Get(t, a.opened, "welcome")
+	if err := r.Gateway().Revoke(t.Context(), store.Org(id.New[id.Org]()), me.Agent); !errors.Is(err, store.ErrNotFound) {
 		t.Fatalf("another tenant revokes: %v", err)
 	}
-	if err := r.gw.Revoke(t.Context(), r.scope(), me.Agent); err != nil {
+	if err := r.Gateway().Revoke(t.Context(), r.Scope(), me.Agent); err != nil {
 		t.Fatal(err)
 	}
-	p := wantProblem(t, get(t, a.closed, "end"), uplink.ProblemCode(wire.RefusedRevoked))
+	p := wantProblem(t, line.Get(t, a.closed, "end"), uplink.ProblemCode(wire.RefusedRevoked))
 	if p.Retry != 5*time.Minute || !strings.Contains(p.Text, "enrol it again") {
 		t.Fatalf("problem %+v", p)
 	}
 	a.stop()
 	again := run(t, me, echo)
-	until(t, "a refusal of the handshake", func() bool { return again.Status().Problem != nil })
+	line.Until(t, "a refusal of the handshake", func() bool { return again.Status().Problem != nil })
 	wantProblem(t, again.Status().Problem, uplink.ProblemCode(wire.RefusedRevoked))
 }
 
@@ -232,22 +232,22 @@ func TestCloudRestart(t *testing.T) {
 	r := newRig(t)
 	me := r.enrol()
 	a := run(t, me, echo)
-	first := get(t, a.opened, "welcome")
-	r.stop()
-	p := wantProblem(t, get(t, a.closed, "end"), uplink.ProblemCode(wire.RefusedShutdown))
+	first := line.Get(t, a.opened, "welcome")
+	r.Stop()
+	p := wantProblem(t, line.Get(t, a.closed, "end"), uplink.ProblemCode(wire.RefusedShutdown))
 	if p.Retry < 2*time.Second || p.Retry > 4*time.Second {
 		t.Fatalf("agents are told to come back after %v", p.Retry)
 	}
 	begun := time.Now()
-	r.start()
-	second := get(t, a.opened, "second welcome")
+	r.Start()
+	second := line.Get(t, a.opened, "second welcome")
 	if first.Session == second.Session {
 		t.Fatal("the session has the same ID")
 	}
 	if d := time.Since(begun); d < p.Retry-time.Second {
 		t.Fatalf("the agent came back after %v, before the %v that it was told", d, p.Retry)
 	}
-	outage := get(t, a.outages, "outage")
+	outage := line.Get(t, a.outages, "outage")
 	if outage.EndUs <= outage.StartUs || outage.Text == "" {
 		t.Fatalf("outage %+v", outage)
 	}
@@ -256,22 +256,22 @@ func TestCloudRestart(t *testing.T) {
 func TestKeyRotation(t *testing.T) {
 	r := newRig(t)
 	dir := t.TempDir()
-	me, err := uplink.Enrol(t.Context(), uplink.EnrolConfig{URL: r.srv.URL, Code: r.code(), DataDir: dir})
+	me, err := uplink.Enrol(t.Context(), uplink.EnrolConfig{URL: r.URL, Code: r.Code(), DataDir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.stop()
-	if err := r.keys.Rotate(); err != nil {
+	r.Stop()
+	if err := r.Keys.Rotate(); err != nil {
 		t.Fatal(err)
 	}
-	r.start()
+	r.Start()
 	a := run(t, me, echo)
-	get(t, a.opened, "welcome")
+	line.Get(t, a.opened, "welcome")
 	stored, err := uplink.LoadIdentity(dir)
-	if err != nil || !stored.CloudKey.Equal(r.keys.Public()) || stored.CloudKey.Equal(me.CloudKey) {
+	if err != nil || !stored.CloudKey.Equal(r.Keys.Public()) || stored.CloudKey.Equal(me.CloudKey) {
 		t.Fatalf("the new key was not pinned: %v", err)
 	}
 	a.stop()
 	b := run(t, stored, echo)
-	get(t, b.opened, "welcome under the new key")
+	line.Get(t, b.opened, "welcome under the new key")
 }
