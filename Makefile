@@ -7,7 +7,7 @@ TOOL  := $(GO) tool -modfile=testenv/tools/go.mod
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 PORTAL_SOURCES := $(shell find cloud/portal -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.go' 2>/dev/null)
 
-.PHONY: help demo test lint bench e2e dist screenshots portal browser unit cross setup
+.PHONY: help demo test lint bench e2e dist screenshots portal browser unit cross schema setup
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -37,9 +37,13 @@ unit: setup portal browser
 	$(GO) run ./testenv/cmd/withpg $(GO) test -timeout 15m ./...
 	cd cloud/portal && npm run --silent test
 
-lint: ## golangci-lint and the portal's type check; known vulnerabilities where the database can be reached
+lint: portal ## golangci-lint, the portal's types against the door's, known vulnerabilities where the database can be reached
 	$(TOOL) golangci-lint run
+	testenv/scripts/schema.sh check
 	testenv/scripts/vuln.sh "$(TOOL) govulncheck"
+
+schema: ## the portal's client types, from the Go types of the API
+	testenv/scripts/schema.sh
 
 e2e: setup portal browser ## the browser tests alone
 	$(GO) run ./testenv/cmd/withpg $(GO) test -count=1 -timeout 10m -v ./testenv/e2e/...

@@ -50,7 +50,7 @@ func (b *bench) shoot(before ...[]byte) {
 	b.a.pushVideo(append(slices.Clone(before), u.NALUs...), b.rtp)
 	b.n++
 	b.rtp += 6000
-	time.Sleep(tick)
+	<-time.After(tick)
 }
 
 func (b *bench) params() (out []*media.Params) {
@@ -145,13 +145,13 @@ func TestSetsThatFlipDoNotCutTheStreamToPieces(t *testing.T) {
 func TestABurstAtTheBeginningIsFromThePast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, false, true)
-		time.Sleep(10 * time.Second)
+		<-time.After(10 * time.Second)
 		// A recorder sends the two seconds since the last key frame at once.
 		for i := range 30 {
 			b.a.pushVideo(slices.Clone(b.loop.Units[i].NALUs), uint32(i)*6000)
 		}
 		for i := 30; i < 60; i++ {
-			time.Sleep(tick)
+			<-time.After(tick)
 			b.a.pushVideo(slices.Clone(b.loop.Units[i].NALUs), uint32(i)*6000)
 		}
 		first := int64(10_000_000) - 29*66_667
@@ -169,12 +169,12 @@ func TestABurstAtTheBeginningIsFromThePast(t *testing.T) {
 func TestNothingIsPlacedBeforeTheLastSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, false, true)
-		time.Sleep(10 * time.Second)
+		<-time.After(10 * time.Second)
 		b.a.floorUs = 9_500_000
 		for i := range 30 {
 			b.a.pushVideo(slices.Clone(b.loop.Units[i].NALUs), uint32(i)*6000)
 		}
-		time.Sleep(settle + tick)
+		<-time.After(settle + tick)
 		b.a.pushVideo(slices.Clone(b.loop.Units[30].NALUs), 30*6000)
 		if len(b.out) == 0 || b.out[0].MonoUs < 9_500_000 {
 			t.Fatalf("the first of %d frames is at %d", len(b.out), b.out[0].MonoUs)
@@ -252,7 +252,7 @@ func TestOrderThatCannotBeUnderstood(t *testing.T) {
 		for i := range 300 {
 			at := uint32(i/6*6+shown[i%6]) * 6000
 			b.a.pushVideo([][]byte{{0x41, 0xff, 0xff, 0xff, 0xff, byte(i)}}, at)
-			time.Sleep(tick)
+			<-time.After(tick)
 		}
 		if len(b.out) != 301 {
 			t.Errorf("%d frames of 301 came out", len(b.out))

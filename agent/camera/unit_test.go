@@ -119,7 +119,7 @@ func TestARefusedAccountIsTriedOnceAMinute(t *testing.T) {
 						t.Errorf("a stream that waits is told %+v", f)
 					}
 				}) == nil {
-					time.Sleep(100 * time.Millisecond) // it takes a moment to be refused
+					<-time.After(100 * time.Millisecond) // it takes a moment to be refused
 					mu.Lock()
 					tries = append(tries, time.Since(began))
 					mu.Unlock()
@@ -127,7 +127,7 @@ func TestARefusedAccountIsTriedOnceAMinute(t *testing.T) {
 				}
 			}()
 		}
-		time.Sleep(10 * time.Minute)
+		<-time.After(10 * time.Minute)
 		cancel()
 		synctest.Wait()
 		for i := 1; i < len(tries); i++ {
@@ -164,7 +164,7 @@ func TestAnAccountThatWorksHoldsNobodyBack(t *testing.T) {
 		a.fail("u@h", failure{})
 		waited := make(chan time.Duration)
 		go func() { waited <- await() }()
-		time.Sleep(5 * time.Second)
+		<-time.After(5 * time.Second)
 		a.pass("u@h")()
 		if d := <-waited; d != 5*time.Second {
 			t.Errorf("a stream waited %v although the account was accepted after 5 s", d)

@@ -284,13 +284,13 @@ func TestOneRoundASecondFlushesEverything(t *testing.T) {
 		for n := range uint64(40) {
 			files = append(files, write(t, d, n+1, make([]byte, 100)))
 		}
-		time.Sleep(1500 * time.Millisecond)
+		<-time.After(1500 * time.Millisecond)
 		for _, f := range files[:3] {
 			if _, err := f.Write(make([]byte, 50)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(3 * time.Second)
+		<-time.After(3 * time.Second)
 		mu.Lock()
 		defer mu.Unlock()
 		if len(rounds) != 2 || len(rounds[0].Files) != 40 || len(rounds[1].Files) != 3 {
@@ -577,7 +577,7 @@ func TestPins(t *testing.T) {
 		if d.Pinned(s, 150, 160) {
 			t.Error("a pin holds after it was released")
 		}
-		time.Sleep(2 * time.Second)
+		<-time.After(2 * time.Second)
 		if d.Pinned(other, 0, 10) || len(d.pins.rows) != 0 {
 			t.Error("a pin outlives its time")
 		}

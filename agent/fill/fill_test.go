@@ -236,14 +236,14 @@ func TestASourceThatFailsIsAskedAgainLater(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- f.Run(ctx) }()
-		time.Sleep(29 * time.Minute)
+		<-time.After(29 * time.Minute)
 		if nvr.times() != 1 {
 			t.Errorf("asked %d times in half an hour", nvr.times())
 		}
 		nvr.mu.Lock()
 		nvr.answer = footage(10, same)
 		nvr.mu.Unlock()
-		time.Sleep(3 * time.Minute)
+		<-time.After(3 * time.Minute)
 		if nvr.times() != 2 || s.filled() != 10 {
 			t.Errorf("asked %d times, %d seconds filled", nvr.times(), s.filled())
 		}

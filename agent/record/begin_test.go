@@ -47,7 +47,7 @@ func lived(t *testing.T, first func(s *site, c *actor), between func(s *site), w
 		between(s)
 		s.start()
 		back := s.clock.Wall(0)
-		time.Sleep(2 * time.Second)
+		<-time.After(2 * time.Second)
 		c.attach(s, 0, params(false))
 		c.film(10 * time.Second)
 		now := s.finish()
@@ -71,7 +71,7 @@ func TestACrashLosesAtMostTheOpenPart(t *testing.T) {
 	lived(t, func(s *site, c *actor) {
 		c.film(30*time.Second + 480*time.Millisecond)
 	}, func(s *site) {
-		time.Sleep(20 * time.Second)
+		<-time.After(20 * time.Second)
 	}, wire.AgentCrashed, wire.Connecting)
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -116,7 +116,7 @@ func TestAPowerCutKeepsWholePartsOnly(t *testing.T) {
 					t.Fatal(err)
 				}
 				s.boot = "boot-2"
-				time.Sleep(time.Minute)
+				<-time.After(time.Minute)
 			}, wire.HostOff, wire.Connecting)
 		})
 	}
@@ -125,7 +125,7 @@ func TestAPowerCutKeepsWholePartsOnly(t *testing.T) {
 func TestAnEmptyOpenSegmentLeavesNothing(t *testing.T) {
 	t.Parallel()
 	lived(t, func(s *site, c *actor) {
-		time.Sleep(3 * time.Second)
+		<-time.After(3 * time.Second)
 		c.film(200 * time.Millisecond) // shorter than a part
 	}, func(s *site) {}, wire.Connecting, wire.AgentCrashed, wire.Connecting)
 }
@@ -135,9 +135,9 @@ func TestACrashInsideAGap(t *testing.T) {
 	lived(t, func(s *site, c *actor) {
 		c.film(10 * time.Second)
 		c.down(wire.Unreachable)
-		time.Sleep(30 * time.Second)
+		<-time.After(30 * time.Second)
 	}, func(s *site) {
-		time.Sleep(30 * time.Second)
+		<-time.After(30 * time.Second)
 	}, wire.Unreachable, wire.AgentCrashed, wire.Connecting)
 }
 
@@ -147,9 +147,9 @@ func TestCrashesInARow(t *testing.T) {
 		c.film(10 * time.Second)
 	}, func(s *site) {
 		for range 3 {
-			time.Sleep(5 * time.Second)
+			<-time.After(5 * time.Second)
 			s.start()
-			time.Sleep(12 * time.Second)
+			<-time.After(12 * time.Second)
 			s.kill()
 		}
 	}, wire.AgentCrashed, wire.Connecting, wire.AgentCrashed, wire.Connecting, wire.AgentCrashed, wire.Connecting,
@@ -168,7 +168,7 @@ func TestAStopIsDeclaredWithItsReason(t *testing.T) {
 			c := newCamera(s, 0, params(false))
 			c.film(10 * time.Second)
 			s.end()
-			time.Sleep(time.Minute)
+			<-time.After(time.Minute)
 			s.start()
 			c.attach(s, 0, params(false))
 			c.film(10 * time.Second)
@@ -194,11 +194,11 @@ func TestAStreamThatWasNotConfiguredForAWhile(t *testing.T) {
 		c := newCamera(s, 0, params(false))
 		c.film(10 * time.Second)
 		s.end()
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		mine := s.streams
 		s.streams = []id.Stream{{Camera: id.New[id.Camera](), Kind: id.Main}}
 		s.start()
-		time.Sleep(5 * time.Minute)
+		<-time.After(5 * time.Minute)
 		s.end()
 		s.streams = mine
 		s.start()
@@ -268,7 +268,7 @@ func TestAVolumeThatIsAwayAtTheStart(t *testing.T) {
 		if err := os.Rename(volume, away); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(10 * time.Second)
+		<-time.After(10 * time.Second)
 		s.start()
 		c.attach(s, 0, params(false))
 		c.film(20 * time.Second)
@@ -309,7 +309,7 @@ func TestStatementsOfAStreamAreAChain(t *testing.T) {
 		c := newCamera(s, 0, params(false))
 		c.film(20 * time.Second)
 		c.down(wire.Unreachable)
-		time.Sleep(10 * time.Second)
+		<-time.After(10 * time.Second)
 		c.film(6 * time.Second)
 		s.kill()
 		s.start()

@@ -25,7 +25,7 @@ func checked(t *testing.T, test func(s *site, check func(Depth, bool) Report)) {
 		c := newCamera(s, 0, params(false))
 		c.film(40 * time.Second)
 		c.down(wire.Unreachable)
-		time.Sleep(20 * time.Second)
+		<-time.After(20 * time.Second)
 		c.film(30 * time.Second)
 		s.finish()
 		test(s, func(depth Depth, repair bool) Report {
@@ -86,25 +86,40 @@ func TestWhatCheckFindsAndMends(t *testing.T) {
 	}{
 		"a file that is gone": {
 			func(s *site, file string) { must(s.t, os.Remove(file)) },
-			Quick, []string{"its file is gone"}, []string{"its file is gone: it is declared lost"}, nil,
+			Quick,
+			[]string{"its file is gone"},
+			[]string{"its file is gone: it is declared lost"},
+			nil,
 		},
 		"a file that is longer": {
 			func(s *site, file string) { appendTo(s.t, file, make([]byte, 77)) },
-			Stat, []string{"bytes, the ledger says"}, []string{"is cut to"}, nil,
+			Stat,
+			[]string{"bytes, the ledger says"},
+			[]string{"is cut to"},
+			nil,
 		},
 		"a file that is shorter": {
 			func(s *site, file string) { must(s.t, os.Truncate(file, 1000)) },
-			Stat, []string{"has 1000 bytes"}, []string{"has 1000 bytes"}, []string{"has 1000 bytes"},
+			Stat,
+			[]string{"has 1000 bytes"},
+			[]string{"has 1000 bytes"},
+			[]string{"has 1000 bytes"},
 		},
 		"a bit that has turned": {
 			func(s *site, file string) { flip(s.t, file) },
-			Full, []string{"its content is not what the ledger says"}, []string{"its content is not"}, []string{"its content is not"},
+			Full,
+			[]string{"its content is not what the ledger says"},
+			[]string{"its content is not"},
+			[]string{"its content is not"},
 		},
 		"an empty file that nobody knows": {
 			func(s *site, file string) {
 				must(s.t, os.WriteFile(filepath.Join(filepath.Dir(file), "0000000000000999.mp4"), nil, 0o640))
 			},
-			Quick, []string{"broken I2 segment 2457"}, []string{"it is removed"}, nil,
+			Quick,
+			[]string{"broken I2 segment 2457"},
+			[]string{"it is removed"},
+			nil,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -41,12 +41,12 @@ func (c *actor) down(reason wire.Reason) {
 func TestBreaksBecomeGapsWithTheirReasons(t *testing.T) {
 	t.Parallel()
 	scene(t, false, func(s *site, c *actor) {
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		c.film(10 * time.Second)
 		c.down(wire.Unreachable)
-		time.Sleep(20 * time.Second)
+		<-time.After(20 * time.Second)
 		c.down(wire.AuthFailed)
-		time.Sleep(20 * time.Second)
+		<-time.After(20 * time.Second)
 		c.n = (c.n/c.gop)*c.gop + 10 // the session begins in the middle of a group of pictures
 		c.film(10 * time.Second)
 	}, wire.Connecting, wire.Unreachable, wire.AuthFailed, wire.AwaitKeyFrame)
@@ -56,7 +56,7 @@ func TestSilenceWithoutAWordIsAGapToo(t *testing.T) {
 	t.Parallel()
 	scene(t, false, func(s *site, c *actor) {
 		c.film(10 * time.Second)
-		time.Sleep(7 * time.Second)
+		<-time.After(7 * time.Second)
 		c.film(10 * time.Second)
 	}, wire.Stalled)
 }
@@ -67,7 +67,7 @@ func TestSlowFramesAreNoGap(t *testing.T) {
 		c.gop = 4
 		for range 20 {
 			c.shoot()
-			time.Sleep(2 * time.Second)
+			<-time.After(2 * time.Second)
 		}
 	}, []wire.Reason{}...)
 }
@@ -140,7 +140,7 @@ func TestSoundLandsInTheSegmentOfItsMoment(t *testing.T) {
 					MonoUs: c.monoUs[i-late] + 5000, Units: [][]byte{make([]byte, 320)}, Bytes: 320,
 				})
 			}
-			time.Sleep(frameUs * time.Microsecond)
+			<-time.After(frameUs * time.Microsecond)
 		}
 		s.end()
 		s.start()
@@ -200,7 +200,7 @@ func TestADiskThatFailsForAWhile(t *testing.T) {
 					for range int(d / (frameUs * time.Microsecond)) {
 						cams[0].shoot()
 						cams[1].shoot()
-						time.Sleep(frameUs * time.Microsecond)
+						<-time.After(frameUs * time.Microsecond)
 					}
 				}
 				film(20 * time.Second)
@@ -320,7 +320,7 @@ func TestAStepOfTheClockSplitsAndDropsNothing(t *testing.T) {
 						Params: c.params, PTS: mono * 9 / 100, DTS: mono * 9 / 100, MonoUs: mono, Units: [][]byte{make([]byte, 100)}, Bytes: 100,
 					})
 					c.n++
-					time.Sleep(frameUs * time.Microsecond)
+					<-time.After(frameUs * time.Microsecond)
 				}
 				keyUs := s.clock.Now()
 				c.params = params(false)

@@ -39,7 +39,7 @@ func play(t *testing.T, dir string, chance *rand.Rand) {
 		case 0:
 			c.down(wire.Reasons()[chance.IntN(8)+4])
 		case 1:
-			time.Sleep(time.Duration(chance.IntN(15000)) * time.Millisecond)
+			<-time.After(time.Duration(chance.IntN(15000)) * time.Millisecond)
 		case 2:
 			c.params = params(false)
 		case 3:
@@ -55,7 +55,7 @@ func play(t *testing.T, dir string, chance *rand.Rand) {
 			})
 		case 4:
 			s.kill()
-			time.Sleep(time.Duration(chance.IntN(20000)) * time.Millisecond)
+			<-time.After(time.Duration(chance.IntN(20000)) * time.Millisecond)
 			if chance.IntN(2) == 0 {
 				s.boot = fmt.Sprint("boot", chance.Int())
 			}
@@ -63,7 +63,7 @@ func play(t *testing.T, dir string, chance *rand.Rand) {
 			c.attach(s, 0, params(false))
 		case 5:
 			s.end()
-			time.Sleep(time.Duration(chance.IntN(20000)) * time.Millisecond)
+			<-time.After(time.Duration(chance.IntN(20000)) * time.Millisecond)
 			s.start()
 			c.attach(s, 0, params(false))
 		case 6:

@@ -20,7 +20,7 @@ func TestEveryMomentIsAccountedFor(t *testing.T) {
 		s := newSite(t, dir, 1)
 		s.start()
 		began := s.clock.Wall(0)
-		time.Sleep(3 * time.Second)
+		<-time.After(3 * time.Second)
 		c := newCamera(s, 0, params(false))
 		c.film(200 * time.Second)
 		now := s.clock.Now()
@@ -75,7 +75,7 @@ func TestRecordingGoesOnWhileOldVideoMakesRoom(t *testing.T) {
 		for range 25 * 120 { // 10 kB a second each
 			cams[0].shoot()
 			cams[1].shoot()
-			time.Sleep(frameUs * time.Microsecond)
+			<-time.After(frameUs * time.Microsecond)
 			if n, err := s.ledger.Bytes(t.Context()); cams[0].n%250 == 0 && (err != nil || n > 700_000) {
 				t.Fatalf("%d bytes of video where 400,000 are allowed, %v", n, err)
 			}

@@ -242,7 +242,7 @@ func (c *actor) write(key bool) {
 func (c *actor) film(d time.Duration) {
 	for range int(d / (frameUs * time.Microsecond)) {
 		c.shoot()
-		time.Sleep(frameUs * time.Microsecond)
+		<-time.After(frameUs * time.Microsecond)
 	}
 }
 

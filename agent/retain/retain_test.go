@@ -275,9 +275,9 @@ func TestAClockThatLeapsDeletesNothingForADay(t *testing.T) {
 			if got := len(s.left()); got != 20 {
 				t.Fatalf("%d of 20 are left %v after the leap", got, time.Since(now))
 			}
-			time.Sleep(70 * time.Minute)
+			<-time.After(70 * time.Minute)
 		}
-		time.Sleep(2 * time.Hour)
+		<-time.After(2 * time.Hour)
 		s.sweep(sw)
 		if got := len(s.left()); got != 0 {
 			t.Errorf("%d are left a day after the leap", got)
@@ -385,7 +385,7 @@ func TestRunSweepsUntilItsContextEnds(t *testing.T) {
 		ctx := t.Context()
 		go func() { ended <- sw.Run(ctx) }()
 		s.record(10)
-		time.Sleep(11 * time.Second)
+		<-time.After(11 * time.Second)
 		if got := len(s.left()); got != 10 {
 			t.Errorf("%d segments are left, want 10", got)
 		}

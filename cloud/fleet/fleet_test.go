@@ -585,7 +585,7 @@ func TestTenantsAreApart(t *testing.T) {
 		}
 		// An agent that names another tenant's site reaches nothing.
 		seen := a.view().Agent.LastSeenUs
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		r.f.Heartbeat(t.Context(), agents.Ref{Org: b.ref.Org, Site: a.ref.Site, Agent: a.ref.Agent}, wire.Heartbeat{}, 0)
 		if a.view().Agent.LastSeenUs != seen {
 			t.Error("another tenant's heartbeat counts")

@@ -208,7 +208,7 @@ func (a *agent) texts() string {
 }
 
 func wait(d time.Duration) {
-	time.Sleep(d) // synthetic time
+	<-time.After(d) // synthetic time
 	synctest.Wait()
 }
 

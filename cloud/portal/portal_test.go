@@ -99,7 +99,7 @@ func TestMethods(t *testing.T) {
 		t.Errorf("POST: status %d, Allow %q", res.StatusCode, res.Header.Get("Allow"))
 	}
 	head := get(t, h, http.MethodHead, "/assets/index-a1B2.js")
-	if head.StatusCode != 200 || body(t, head) != "" || head.ContentLength != int64(len(script)) {
+	if head.StatusCode != http.StatusOK || body(t, head) != "" || head.ContentLength != int64(len(script)) {
 		t.Errorf("HEAD: status %d, length %d", head.StatusCode, head.ContentLength)
 	}
 }
@@ -163,7 +163,7 @@ func TestNotModified(t *testing.T) {
 			t.Errorf("%s: status %d", match, res.StatusCode)
 		}
 	}
-	if res := get(t, h, http.MethodGet, "/", "If-None-Match", packed); res.StatusCode != 200 {
+	if res := get(t, h, http.MethodGet, "/", "If-None-Match", packed); res.StatusCode != http.StatusOK {
 		t.Errorf("the tag of the other form: status %d", res.StatusCode)
 	}
 }
@@ -173,7 +173,7 @@ func TestEmbedded(t *testing.T) {
 	h := Handler()
 	res := get(t, h, http.MethodGet, "/events?site=x")
 	page := body(t, res)
-	if res.StatusCode != 200 || !strings.Contains(page, "<title>Holdfast</title>") {
+	if res.StatusCode != http.StatusOK || !strings.Contains(page, "<title>Holdfast</title>") {
 		t.Fatalf("status %d, page %.80q", res.StatusCode, page)
 	}
 	if regexp.MustCompile(`(?i)<style|<script>|\son[a-z]+=|\sstyle=`).MatchString(page) {
@@ -184,7 +184,7 @@ func TestEmbedded(t *testing.T) {
 		t.Fatal("the page names no file")
 	}
 	for _, link := range links {
-		if res := get(t, h, http.MethodGet, link[1]); res.StatusCode != 200 || strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") {
+		if res := get(t, h, http.MethodGet, link[1]); res.StatusCode != http.StatusOK || strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") {
 			t.Errorf("%s: status %d, type %s", link[1], res.StatusCode, res.Header.Get("Content-Type"))
 		}
 	}

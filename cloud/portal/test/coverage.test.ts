@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 
 import type { Range } from "../src/api/types";
 import { MINUTE, SECOND } from "../src/lib/time";
-import { blocks, gapsIn, lookOf, missingIn, narrowestGap, neighbourGap, nextVideo, previousVideo, rangeAt, unknownIn, wholeGap } from "../src/timeline/coverage";
+import { blocks, gapsIn, goingOn, lookOf, missingIn, narrowestGap, neighbourGap, nextVideo, previousVideo, rangeAt, unknownIn, wholeGap } from "../src/timeline/coverage";
 
 const at = (minute: number): number => minute * MINUTE;
 const range = (from: number, to: number, state: Range["state"], more: Partial<Range> = {}): Range => ({ start_us: at(from), end_us: at(to), state, ...more });
@@ -49,6 +49,22 @@ describe("questions", () => {
     expect(missingIn(ranges, at(1), at(8))).toBe(at(3));
     expect(missingIn(ranges, at(2), at(4))).toBe(at(2));
     expect(unknownIn(ranges, { fromUs: at(0), toUs: at(9.5) })).toBe(at(0.5));
+  });
+});
+
+describe("between two answers of the cloud", () => {
+  test("recording and open gaps go on for a while, and not for ever", () => {
+    const flight = goingOn([range(0, 4, "site"), range(4, 5, "in_flight"), range(5, 9, "unknown")]);
+    expect(flight.map((part) => [part.state, part.end_us / MINUTE])).toEqual([["site", 4], ["in_flight", 6.5], ["unknown", 9]]);
+    const gap = goingOn([range(0, 4, "site"), range(4, 5, "gap", { reason: "stalled" }), range(5, 6, "unknown")]);
+    expect(gap).toEqual([range(0, 4, "site"), range(4, 6, "gap", { reason: "stalled" })]);
+  });
+
+  test("a site that has not reported stays unknown", () => {
+    const dark = [range(0, 4, "site"), range(4, 9, "unknown")];
+    expect(goingOn(dark)).toEqual(dark);
+    expect(goingOn([range(0, 9, "unknown")])).toEqual([range(0, 9, "unknown")]);
+    expect(goingOn([])).toEqual([]);
   });
 });
 

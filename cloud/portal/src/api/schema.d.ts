@@ -993,7 +993,7 @@ export interface components {
             purpose: "invite" | "reset";
         };
         Me: {
-            /** @description The actions that the role allows, inside the sites. */
+            /** @description The actions that the role allows, inside the sites: self, view, health, events, live, playback, export, clips.edit, cameras.edit, sites.edit, sites.create, regions.edit, agents.edit, rules.edit, people.edit, alerts.edit, audit.view. */
             can: string[];
             organisation: components["schemas"]["OrganisationRef"];
             person: components["schemas"]["Self"];
@@ -1542,6 +1542,7 @@ export interface operations {
             query?: {
                 /** @description The key frame at or before then; absent: the newest. */
                 at_us?: number;
+                /** @description Absent: whichever is at hand, the small one first. */
                 stream?: "main" | "sub";
             };
             header?: never;
@@ -1713,7 +1714,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description 1: as a file to save. */
-                download?: 0 | 1;
+                download?: number;
             };
             header?: never;
             path: {

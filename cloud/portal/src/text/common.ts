@@ -36,7 +36,6 @@ export const common = {
     save: "Save",
     tryAgain: "Try again",
     typeToConfirm: (word: string) => `Type “${word}” to confirm`,
-    back: "Back",
     done: "Done",
   },
   fields: {
@@ -52,7 +51,6 @@ export const common = {
   states: {
     loading: "Loading",
     lineLost: "No connection to the cloud. What you see may be old; Holdfast keeps trying.",
-    lineBack: "Connected again.",
   },
   errors: {
     noAnswer: "The cloud did not answer. Check your network, then try again.",

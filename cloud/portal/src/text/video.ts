@@ -3,7 +3,6 @@ import { duration } from "../lib/format";
 // Words for live view, playback, stills and the timeline.
 export const video = {
   still: {
-    age: (age: string) => age,
     noDecoder: "This browser cannot decode stills here. Open the camera to watch it live; over HTTPS, a current Chrome, Edge, Firefox or Safari shows stills.",
     h265: "H.265, which this browser cannot decode. Open the camera to watch.",
     noPicture: "The still could not be decoded. Open the camera to watch it live.",
@@ -24,6 +23,7 @@ export const video = {
     noPath: "The browser and the site found no way to each other. A firewall may block UDP; the person who runs the cloud can add a TURN server.",
     ended: "The site ended the session.",
     unsupported: "This browser has no WebRTC, which live view needs. Use a current Chrome, Edge, Firefox or Safari.",
+    noCodec: "This browser can receive neither H.264 nor H.265, so it can show no camera. Use a current Chrome, Edge, Firefox or Safari.",
     siteDark: (span: string) => `The site has been dark for ${span}, so nothing can be watched now. What it records meanwhile appears when it is back.`,
     siteNever: "No agent has been enrolled at this site yet, so there is nothing to watch.",
     disabled: "Recording of this camera is switched off.",
@@ -74,7 +74,6 @@ export const video = {
     spans: { "300": "5 min", "3600": "1 h", "21600": "6 h", "86400": "24 h", "604800": "7 d", "2592000": "30 d" } as Record<string, string>,
     span: "Shown span",
     now: "now",
-    today: "Today",
     goTo: "Go to day",
     legend: "What the colours and patterns mean",
     table: "Show as a table",
@@ -93,8 +92,6 @@ export const video = {
     unknown: (length: string) => `${length} not reported yet`,
     inPoint: "Start of the clip",
     outPoint: "End of the clip",
-    markIn: "Mark the start of a clip",
-    markOut: "Mark the end of a clip",
     selectRange: "Select a range",
     selecting: "Drag over the timeline to select",
     selection: (us: number) => `${duration(us)} selected`,

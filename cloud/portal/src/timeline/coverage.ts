@@ -1,5 +1,6 @@
 // Questions to a list of coverage ranges: sorted by start, without a hole. Pure functions.
 import type { CoverageState, Range } from "../api/types";
+import { SECOND } from "../lib/time";
 import { type View, xOf } from "./scale";
 
 /** The range that holds a moment; ranges are [start, end). */
@@ -56,6 +57,19 @@ export function wholeGap(ranges: readonly Range[], range: Range): { start_us: nu
   while (first > 0 && ranges[first - 1]?.state === "gap") first--;
   while (last < ranges.length - 1 && ranges[last + 1]?.state === "gap") last++;
   return { start_us: (ranges[first] ?? range).start_us, end_us: (ranges[last] ?? range).end_us };
+}
+
+/** For how long what was true at an answer is taken to go on, until the next answer comes. */
+const goesOnUs = 90 * SECOND;
+
+/** The ranges with their end carried on: an answer ends where its moment was, with the future unknown behind it, but
+ *  a camera that was recording then goes on recording, and an open gap stays open. */
+export function goingOn(ranges: readonly Range[]): Range[] {
+  const last = ranges.at(-1);
+  const before = ranges.at(-2);
+  if (last?.state !== "unknown" || (before?.state !== "in_flight" && before?.state !== "gap")) return [...ranges];
+  const until = Math.min(last.end_us, last.start_us + goesOnUs);
+  return [...ranges.slice(0, -2), { ...before, end_us: until }, ...(until < last.end_us ? [{ ...last, start_us: until }] : [])];
 }
 
 /** How many gaps that should not be lie in a view, and how long they are inside it. */

@@ -5,6 +5,7 @@ import { coverage, events } from "../api/queries";
 import type { Event, Range, StreamKind } from "../api/types";
 import { useNow } from "../lib/hooks";
 import { HOUR } from "../lib/time";
+import { goingOn } from "./coverage";
 import { around, askedRange, bounded, clamp, following, longestSpan, shortestSpan, spanOf, type View } from "./scale";
 
 const noRanges: Range[] = [];
@@ -34,11 +35,12 @@ export function useTimeline(camera: string, stream: StreamKind, startUs: number 
   const happened = useInfiniteQuery({
     ...events({ camera, from_us: asked.fromUs, to_us: asked.toUs }, 200), placeholderData: keepPreviousData, enabled: withEvents,
   });
+  const ranges = useMemo(() => (covered.data ? goingOn(covered.data.ranges) : noRanges), [covered.data]);
   const list = useMemo(() => happened.data?.pages.flatMap((page) => page.events) ?? noEvents, [happened.data]);
 
   return {
     view, span, nowUs, following: fixed === undefined, setView, follow, show,
-    ranges: covered.data?.ranges ?? noRanges, firstUs: covered.data?.first_us, durableUs: covered.data?.durable_us,
+    ranges, firstUs: covered.data?.first_us, durableUs: covered.data?.durable_us,
     loading: covered.isPending, failed: covered.isError ? covered.error : undefined, retry: () => void covered.refetch(),
     events: list,
   };

@@ -6,7 +6,7 @@ import { text } from "../text";
 import { nowUs } from "../lib/time";
 import { channelName, type Order, Playhead, readPosition } from "./control";
 import { type Stats, StatsReader } from "./stats";
-import { type Answer, end, iceServers, post } from "./whep";
+import { type Answer, end, iceServers, post, receivable } from "./whep";
 
 export type Phase = "connecting" | "waiting" | "playing" | "stalled" | "reconnecting" | "failed" | "closed";
 
@@ -87,6 +87,8 @@ export class VideoSession {
     this.wish = wish;
     this.playhead = new Playhead(wish.fromUs ?? 0);
     this.failures = 0;
+    this.frames = 0;
+    this.video.dataset.frames = "0";
     this.askedMs = performance.now();
     this.set({ ...blank, fromUs: wish.fromUs });
     void this.connect();
@@ -160,6 +162,7 @@ export class VideoSession {
     this.attempt = attempt;
     try {
       if (typeof RTCPeerConnection === "undefined") throw new ApiError(501, text.live.unsupported);
+      if (receivable().length === 0) throw new ApiError(501, text.live.noCodec);
       const servers = await iceServers(attempt.signal);
       if (attempt.signal.aborted) return;
       const connection = new RTCPeerConnection({ iceServers: servers, bundlePolicy: "max-bundle" });
@@ -264,7 +267,7 @@ export class VideoSession {
 
   private fail(reason: string, error?: unknown): void {
     this.drop();
-    const final = error instanceof ApiError && error.status >= 400 && error.status < 500 && error.status !== 429;
+    const final = error instanceof ApiError && (error.status === 501 || (error.status >= 400 && error.status < 500 && error.status !== 429));
     if (final || this.current.paused || this.failures >= retries) {
       this.set({ phase: "failed", reason });
       return;

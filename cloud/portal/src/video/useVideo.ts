@@ -7,8 +7,9 @@ const idle: Snapshot = {
 };
 const nothing = () => () => undefined;
 
-/** A video session for one <video>, as long as there is a wish: it follows the wish and ends with the component. */
-export function useVideo(wish: Wish | undefined) {
+/** A video session for one <video>, as long as there is a wish: it follows the wish and ends with the component. A
+ *  session that failed for good begins again when `health` changes, such as a camera's status. */
+export function useVideo(wish: Wish | undefined, health?: string) {
   const video = useRef<HTMLVideoElement>(null);
   const [session, setSession] = useState<VideoSession>();
   const { camera, stream, fromUs } = wish ?? {};
@@ -31,6 +32,10 @@ export function useVideo(wish: Wish | undefined) {
     if (now.phase !== "closed" && wanted.fromUs !== undefined && now.fromUs !== undefined) session.seek(wanted.fromUs);
     else session.start(wanted);
   }, [session, wanted]);
+
+  useEffect(() => {
+    if (session?.snapshot().phase === "failed") session.start();
+  }, [session, health]);
 
   const snapshot = useSyncExternalStore(session?.subscribe ?? nothing, () => session?.snapshot() ?? idle);
   return { video, session, snapshot };

@@ -2,16 +2,22 @@ import { useQuery } from "@tanstack/react-query";
 import { Activity, BookOpenText, Link2, type LucideIcon, Power, Unplug } from "lucide-react";
 import { useMemo, useState } from "react";
 
-import { story as storyQuery } from "../../api/queries";
-import type { Site, StoryEntry } from "../../api/types";
+import { sentence } from "../../api/errors";
+import { incidents as incidentsQuery, story as storyQuery } from "../../api/queries";
+import type { Incident, Site, StoryEntry } from "../../api/types";
 import { duration } from "../../lib/format";
-import { clock, DAY, dayWord, MINUTE, nowUs } from "../../lib/time";
+import { useNow } from "../../lib/hooks";
+import { clock, DAY, dayWord, MINUTE, moment, nowUs } from "../../lib/time";
 import { text } from "../../text";
+import { Badge } from "../../ui/badge";
 import { Segments } from "../../ui/choice";
 import { Empty, Failure, Skeleton } from "../../ui/notice";
 import { Panel } from "../../ui/page";
 
 const icons: Record<StoryEntry["kind"], LucideIcon> = { outage: Unplug, run: Power, condition: Activity, session: Link2 };
+
+/** The story tells the rest. */
+const shownIncidents = 5;
 
 /** What happened at a site, newest first: outages, restarts, conditions. */
 export function StoryTab({ site }: { site: Site }) {
@@ -19,14 +25,36 @@ export function StoryTab({ site }: { site: Site }) {
   // Whole minutes, so that the same question is asked again and its answer found again.
   const fromUs = useMemo(() => Math.floor((nowUs() - Number(days) * DAY) / MINUTE) * MINUTE, [days]);
   const { data, error, isPending, refetch } = useQuery(storyQuery(site.id, fromUs));
+  const incidents = useQuery(incidentsQuery(site.id)).data ?? [];
   return (
-    <Panel title={text.site.tabs.story} data-testid="story" aside={(
-      <Segments label={text.site.storySpan} value={days} onChange={setDays} options={Object.entries(text.site.storySpans).map(([value, label]) => ({ value, label }))} />
-    )}>
-      {isPending ? <Skeleton lines={5} height={44} /> : !data ? <Failure what={text.site.storyFailed} error={error} onRetry={() => void refetch()} />
-        : data.length === 0 ? <Empty icon={BookOpenText} title={text.site.storyEmptyTitle}><p>{text.site.storyEmpty}</p></Empty>
-        : <ol className="story">{data.map((entry) => <Item key={`${entry.kind}${entry.start_us}${entry.title}`} entry={entry} zone={site.timezone} />)}</ol>}
-    </Panel>
+    <>
+      {incidents.length > 0 && (
+        <Panel title={text.site.incidents} flush data-testid="incidents">
+          <ul className="rows">{incidents.slice(0, shownIncidents).map((incident) => <li key={incident.id}><IncidentRow incident={incident} zone={site.timezone} /></li>)}</ul>
+        </Panel>
+      )}
+      <Panel title={text.site.tabs.story} data-testid="story" aside={(
+        <Segments label={text.site.storySpan} value={days} onChange={setDays} options={Object.entries(text.site.storySpans).map(([value, label]) => ({ value, label }))} />
+      )}>
+        {isPending ? <Skeleton lines={5} height={44} /> : !data ? <Failure what={text.site.storyFailed} error={error} onRetry={() => void refetch()} />
+          : data.length === 0 ? <Empty icon={BookOpenText} title={text.site.storyEmptyTitle}><p>{text.site.storyEmpty}</p></Empty>
+          : <ol className="story">{data.map((entry) => <Item key={`${entry.kind}${entry.start_us}${entry.title}`} entry={entry} zone={site.timezone} />)}</ol>}
+      </Panel>
+    </>
+  );
+}
+
+/** One problem as people saw it, from the moment the site went dark until it was back. */
+function IncidentRow({ incident, zone }: { incident: Incident; zone: string }) {
+  const now = useNow(10_000);
+  return (
+    <div className="row">
+      <div className="row-main">
+        <p className="row-title">{sentence(incident.text)}</p>
+        <p className="soft small num">{moment(incident.start_us, zone)}, {duration((incident.end_us ?? now) - incident.start_us)}</p>
+      </div>
+      <Badge tone={incident.end_us ? "ok" : "bad"}>{incident.end_us ? text.site.incidentOver : text.site.incidentLasts}</Badge>
+    </div>
   );
 }
 
