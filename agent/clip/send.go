@@ -194,7 +194,7 @@ func (r *Room) announced(f *os.File, c ledger.Clip) (wire.ClipBegin, error) {
 	}
 	s := newSummer(c.Bytes, r.part)
 	if n, err := io.Copy(s, f); err != nil || n != c.Bytes {
-		return b, fmt.Errorf("read cut clip: %d of %d bytes (%v): %w", n, c.Bytes, err, errSpoilt)
+		return b, fmt.Errorf("read cut clip: %d of %d bytes : %w", n, c.Bytes, errors.Join(errSpoilt, err))
 	}
 	b = s.begin()
 	if !bytes.Equal(b.SHA256, c.SHA256) {

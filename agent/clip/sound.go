@@ -26,11 +26,11 @@ type sound struct {
 	err      error // the first
 
 	// The present run: sound without a gap.
-	enc   *gopus.Encoder // nil outside a run
-	dts   int64          // of the next frame, counted from the clip's beginning
-	atUs  int64          // wall time of pcm's first sample
-	pcm   []int16        // not enough for a frame yet
-	buf   []byte
+	enc  *gopus.Encoder // nil outside a run
+	dts  int64          // of the next frame, counted from the clip's beginning
+	atUs int64          // wall time of pcm's first sample
+	pcm  []int16        // not enough for a frame yet
+	buf  []byte
 
 	runs    int
 	endUs   int64 // of all runs before: nothing begins earlier
@@ -94,7 +94,8 @@ func (s *sound) append(atUs int64, coded []byte, muLaw bool) {
 	}
 	if s.enc == nil || abs(atUs-s.reachUs()) > apartUs {
 		s.flush()
-		if double := (s.endUs - atUs) * int64(s.rate) / 1_000_000; double > 0 {
+		if atUs < s.endUs {
+			double := (s.endUs-atUs)*int64(s.rate)/1_000_000 + 1
 			if double >= int64(len(coded)) {
 				return
 			}

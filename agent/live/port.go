@@ -115,7 +115,7 @@ func newAPI(cfg Config, p *port, loggers logging.LoggerFactory) (*webrtc.API, er
 	// An offer must not make the agent open TCP connections inside the site.
 	settings.DisableActiveTCP(true)
 	settings.SetICETimeouts(7*time.Second, 25*time.Second, 2*time.Second)
-	settings.SetSTUNGatherTimeout(time.Second)
+	settings.SetSTUNGatherTimeout(2 * time.Second)
 	return webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithInterceptorRegistry(registry),
 		webrtc.WithSettingEngine(settings)), nil
 }

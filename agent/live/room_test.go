@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/turn/v5"
+	"github.com/pion/webrtc/v4"
 	"go.uber.org/goleak"
 
 	"holdfast/agent/ledger"
@@ -140,7 +142,7 @@ func TestASessionLeavesNothingBehind(t *testing.T) {
 func TestAViewerThatNeverConnects(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, Config{Connect: 300 * time.Millisecond})
-	v := newViewer(t)
+	v := newViewer(t, webrtc.Configuration{})
 	offer := s.wish().LiveOffer
 	offer.Session, offer.SDP = v.session, v.offer()
 	if _, err := s.room.Offer(t.Context(), offer); err != nil {
@@ -192,7 +194,7 @@ func TestLimits(t *testing.T) {
 func TestHostileOffers(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, Config{Connect: 500 * time.Millisecond})
-	good := newViewer(t).offer()
+	good := newViewer(t, webrtc.Configuration{}).offer()
 	cut := func(at string) string { return good[:strings.Index(good, at)] }
 	for name, sdp := range map[string]string{
 		"nothing":       "",
@@ -388,7 +390,7 @@ func TestAnswerIsQuick(t *testing.T) {
 	s := newStage(t, Config{})
 	best := time.Hour
 	for range 5 {
-		v := newViewer(t)
+		v := newViewer(t, webrtc.Configuration{})
 		offer := s.wish().LiveOffer
 		offer.Session, offer.SDP = v.session, v.offer()
 		began := time.Now()
@@ -406,4 +408,62 @@ func TestAnswerIsQuick(t *testing.T) {
 	if best > 200*time.Millisecond {
 		t.Errorf("the quickest of five answers took %v", best)
 	}
+}
+
+func TestServersThatAreNoUse(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, Config{})
+	deaf, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = deaf.Close() }()
+	for name, url := range map[string]string{
+		"no URL": "nonsense", "a scheme of its own": "http://127.0.0.1/", "never answers": "stun:" + deaf.LocalAddr().String(),
+	} {
+		w := s.wish()
+		w.ICE = []wire.ICEServer{{URLs: []string{url}}}
+		v := watch(t, s.room, w)
+		first := v.seen(1)[0]
+		if took := first.at.Sub(v.asked); took > 3*time.Second {
+			t.Errorf("%s: the first picture came after %v", name, took)
+		}
+		t.Logf("%s: first picture after %v", name, first.at.Sub(v.asked))
+	}
+}
+
+func TestThroughARelay(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, Config{})
+	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	relay, err := turn.NewServer(turn.ServerConfig{
+		Realm: "holdfast", LoggerFactory: chatter{slog.New(slog.DiscardHandler)},
+		AuthHandler: func(a *turn.RequestAttributes) (string, []byte, bool) {
+			return a.Username, turn.GenerateAuthKey("viewer", "holdfast", "secret"), a.Username == "viewer"
+		},
+		PacketConnConfigs: []turn.PacketConnConfig{{PacketConn: conn, RelayAddressGenerator: &turn.RelayAddressGeneratorStatic{
+			RelayAddress: net.IPv4(127, 0, 0, 1), Address: "127.0.0.1",
+		}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := relay.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	w := s.wish()
+	w.relay = true
+	w.ICE = []wire.ICEServer{{URLs: []string{"turn:" + conn.LocalAddr().String() + "?transport=udp"}, Username: "viewer", Credential: "secret"}}
+	v := watch(t, s.room, w)
+	assertWhole(t, v.seen(10))
+	if strings.Contains(v.pc.LocalDescription().SDP, "typ host") {
+		t.Error("the viewer was to be reached through the relay only")
+	}
+	v.close()
+	eventually(t, "the session to end", func() bool { return len(s.room.Open()) == 0 })
 }

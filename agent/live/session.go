@@ -45,19 +45,32 @@ func newSession(r *Room, offer wire.LiveOffer, pick choice, end context.CancelFu
 		connected: make(chan struct{}), lost: make(chan struct{}, 1),
 	}
 	s.viewer.log, s.viewer.ops = s.log, make(chan op, 16)
-	var servers []webrtc.ICEServer
-	for _, i := range offer.ICE {
-		servers = append(servers, webrtc.ICEServer{URLs: i.URLs, Username: i.Username, Credential: i.Credential})
+	if err := s.connect(); err != nil {
+		return nil, err
 	}
-	pc, err := r.api.NewPeerConnection(webrtc.Configuration{ICEServers: servers})
-	if err != nil {
-		return nil, fmt.Errorf("make peer connection: %w", err)
-	}
-	s.pc = pc
 	if err := s.prepare(); err != nil {
-		return nil, errors.Join(err, pc.Close())
+		return nil, errors.Join(err, s.pc.Close())
 	}
 	return s, nil
+}
+
+// connect makes the peer connection. Without servers a viewer on the same network still connects, so servers that
+// can't be used are no reason to refuse.
+func (s *session) connect() error {
+	var servers []webrtc.ICEServer
+	for _, i := range s.offer.ICE {
+		servers = append(servers, webrtc.ICEServer{URLs: i.URLs, Username: i.Username, Credential: i.Credential})
+	}
+	var err error
+	s.pc, err = s.room.api.NewPeerConnection(webrtc.Configuration{ICEServers: servers})
+	if err != nil && len(servers) > 0 {
+		s.log.Warn("the ICE servers that the cloud names can't be used", "error", err)
+		s.pc, err = s.room.api.NewPeerConnection(webrtc.Configuration{})
+	}
+	if err != nil {
+		return fmt.Errorf("make peer connection: %w", err)
+	}
+	return nil
 }
 
 func (s *session) prepare() error {
@@ -129,6 +142,10 @@ func asksForPicture(p rtcp.Packet) bool {
 // frame here, but the group of pictures can be sent again. It is large, so not often.
 func (s *session) mend() bool { return time.Since(s.mended) > 2*time.Second }
 
+// gatherFor is how long an answer waits for the addresses that servers know of. Where a firewall blocks them they
+// never answer.
+const gatherFor = 500 * time.Millisecond
+
 // answer takes the viewer's offer and returns the answer with all candidates of this machine.
 func (s *session) answer(ctx context.Context, sdp string) (string, error) {
 	err := s.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: sdp})
@@ -146,12 +163,13 @@ func (s *session) answer(ctx context.Context, sdp string) (string, error) {
 	case !s.shown():
 		return "", wire.Fail(wire.FailedCodec, "The browser's offer has no place for %s video.", codecName(s.video.codec))
 	}
-	// Without STUN and TURN servers this takes no time.
-	limit := time.NewTimer(1500 * time.Millisecond)
+	// Without STUN and TURN servers this takes no time. What servers answer later is used all the same: the viewer
+	// learns of it from the agent's own checks (RFC 8445 section 7.3.1.3).
+	limit := time.NewTimer(gatherFor)
 	defer limit.Stop()
 	select {
 	case <-gathered:
-	case <-limit.C: // what is gathered by now is enough
+	case <-limit.C:
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}

@@ -22,26 +22,33 @@ func (r *Room) Still(ctx context.Context, order wire.StillOrder) (wire.StillRepl
 		kinds = []id.StreamKind{order.Stream}
 	}
 	var cause error = errUnknownCamera()
-	for _, kind := range kinds {
-		hub := r.footage.Hub(id.Stream{Camera: order.Camera, Kind: kind})
-		if hub == nil {
-			continue
+	for _, find := range r.stillsOf(order.AtUs) {
+		for _, kind := range kinds {
+			hub := r.footage.Hub(id.Stream{Camera: order.Camera, Kind: kind})
+			if hub == nil {
+				continue
+			}
+			f, err := find(ctx, hub)
+			if err == nil {
+				return still(f)
+			}
+			// A sub-stream that nobody pulls has no frames; the main one's reason is what counts.
+			cause = err
 		}
-		var f shot
-		var err error
-		if order.AtUs > 0 {
-			f, err = r.keyFrameAt(ctx, hub.Stream(), order.AtUs)
-		}
-		if order.AtUs <= 0 || (err != nil && !recorded(order.AtUs)) {
-			f, err = r.newest(hub)
-		}
-		if err == nil {
-			return still(f)
-		}
-		// A sub-stream that nobody pulls has no frames; the main one's reason is what counts.
-		cause = err
 	}
 	return wire.StillReply{}, nil, r.inWords(cause)
+}
+
+// stillsOf returns where to look for the picture of a moment, best first. A moment that has just been may not be on
+// the disk yet.
+func (r *Room) stillsOf(atUs int64) (ways []func(context.Context, *media.Hub) (shot, error)) {
+	if atUs > 0 {
+		ways = append(ways, func(ctx context.Context, hub *media.Hub) (shot, error) { return r.keyFrameAt(ctx, hub.Stream(), atUs) })
+	}
+	if !recorded(atUs) {
+		ways = append(ways, func(_ context.Context, hub *media.Hub) (shot, error) { return r.newest(hub) })
+	}
+	return ways
 }
 
 // nearUs is how far behind the moment asked for a key frame may lie: where pictures are reordered the first one of a

@@ -2,6 +2,7 @@ package live
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -51,6 +52,7 @@ type viewer struct {
 type wish struct {
 	wire.LiveOffer
 	change func(sdp string) string
+	relay  bool // it can be reached through the TURN server only
 }
 
 // watch opens a session that must come about.
@@ -66,7 +68,13 @@ func watch(t *testing.T, r *Room, w wish) *viewer {
 // try makes an offer and, when it is answered, connects.
 func try(t *testing.T, r *Room, w wish) (*viewer, error) {
 	t.Helper()
-	v := newViewer(t)
+	var cfg webrtc.Configuration
+	if w.relay {
+		turn := w.ICE[0]
+		cfg.ICETransportPolicy = webrtc.ICETransportPolicyRelay
+		cfg.ICEServers = []webrtc.ICEServer{{URLs: turn.URLs, Username: turn.Username, Credential: turn.Credential}}
+	}
+	v := newViewer(t, cfg)
 	w.Session, w.SDP = v.session, v.offer()
 	if w.change != nil {
 		w.SDP = w.change(w.SDP)
@@ -87,7 +95,7 @@ func try(t *testing.T, r *Room, w wish) (*viewer, error) {
 	return v, nil
 }
 
-func newViewer(t *testing.T) *viewer {
+func newViewer(t *testing.T, cfg webrtc.Configuration) *viewer {
 	t.Helper()
 	engine := &webrtc.MediaEngine{}
 	if err := engine.RegisterDefaultCodecs(); err != nil {
@@ -96,7 +104,7 @@ func newViewer(t *testing.T) *viewer {
 	var settings webrtc.SettingEngine
 	settings.SetIncludeLoopbackCandidate(true)
 	settings.SetInterfaceFilter(func(name string) bool { return name == "lo" })
-	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithSettingEngine(settings)).NewPeerConnection(webrtc.Configuration{})
+	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithSettingEngine(settings)).NewPeerConnection(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,8 +201,9 @@ func (v *viewer) read(track *webrtc.TrackRemote) {
 
 // order brings packets that were lost and sent again back to their place, as every browser does.
 type order struct {
-	early map[uint16]*rtp.Packet
-	want  uint16
+	early       map[uint16]*rtp.Packet
+	want        uint16
+	first, last uint16
 }
 
 func (o *order) next(track *webrtc.TrackRemote) (*rtp.Packet, error) {
@@ -206,8 +215,15 @@ func (o *order) next(track *webrtc.TrackRemote) (*rtp.Packet, error) {
 		}
 		p, _, err := track.ReadRTP()
 		if err != nil {
+			if len(o.early) > 0 {
+				println("STUCK", track.Kind().String(), "want", o.want, "have", len(o.early), "first", o.first, "last", o.last)
+			}
 			return nil, err
 		}
+		if o.early == nil {
+			o.first = p.SequenceNumber
+		}
+		o.last = p.SequenceNumber
 		if o.early == nil {
 			o.early, o.want = map[uint16]*rtp.Packet{}, p.SequenceNumber
 		}
@@ -368,8 +384,8 @@ func assertPaced(t *testing.T, pictures []picture) []picture {
 // failure checks that an offer is refused with a code and in words.
 func assertFailure(t *testing.T, err error, code wire.FailureCode, words ...string) {
 	t.Helper()
-	f, ok := err.(*wire.Failure)
-	if !ok || f.Code != code {
+	var f *wire.Failure
+	if !errors.As(err, &f) || f.Code != code {
 		t.Fatalf("got %v, want a failure %q", err, code)
 	}
 	for _, w := range words {
