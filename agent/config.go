@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -109,10 +110,16 @@ func Load(path string) (Config, error) {
 		return Config{}, fmt.Errorf("read configuration: %w (run  holdfast-agent sample > %s  for a commented start)", err, path)
 	}
 	c := Defaults()
-	faults := decodeYAML(text, &c)
-	if len(faults) == 0 {
+	faults, readable := decodeYAML(text, &c)
+	if readable {
 		c.fill()
-		faults = c.check()
+		for _, f := range c.check() {
+			at, _, _ := strings.Cut(f, ": ")
+			// What could not be decoded is named already.
+			if !slices.ContainsFunc(faults, func(have string) bool { return strings.Contains(have, " "+at+": ") }) {
+				faults = append(faults, f)
+			}
+		}
 	}
 	if len(faults) > 0 {
 		return Config{}, fmt.Errorf("%s has %d fault(s):\n  %s", path, len(faults), strings.Join(faults, "\n  "))

@@ -78,10 +78,15 @@ cameras:
 		"line 12: volumes[0].max: want a size",
 		"line 15: cameras[0].main: want rtsp://",
 		"line 16: cameras[0].colour: unknown key",
+		"cameras[0].key: want 1 to 40", "cameras[1].password_file: password is set too", "cameras[2].key: another camera has it",
+		"volumes[0].path: want an absolute path", "local.listen: want host:port",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("missing %q in:\n%v", want, err)
 		}
+	}
+	if n := strings.Count(err.Error(), "cameras[0].main"); n != 1 {
+		t.Errorf("cameras[0].main is named %d times", n)
 	}
 	_, err = load(t, `
 log: {level: loud}

@@ -13,11 +13,11 @@ import (
 )
 
 // decodeYAML decodes text into the struct that v points to and returns every fault, not only the first:
-// each as "line N: path: what is wrong".
-func decodeYAML(text []byte, v any) []string {
+// each as "line N: path: what is wrong". Text that is not YAML has one fault and is not readable.
+func decodeYAML(text []byte, v any) (faults []string, readable bool) {
 	file, err := parser.ParseBytes(text, 0)
 	if err != nil {
-		return []string{yaml.FormatError(err, false, true)}
+		return []string{yaml.FormatError(err, false, true)}, false
 	}
 	var d yamlDecoder
 	for _, doc := range file.Docs {
@@ -25,7 +25,7 @@ func decodeYAML(text []byte, v any) []string {
 			d.node(doc.Body, reflect.ValueOf(v).Elem(), "")
 		}
 	}
-	return d.faults
+	return d.faults, true
 }
 
 type yamlDecoder struct{ faults []string }
