@@ -193,7 +193,7 @@ func TestLimits(t *testing.T) {
 
 func TestHostileOffers(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, Config{Connect: 500 * time.Millisecond})
+	s := newStage(t, Config{Connect: 3 * time.Second})
 	good := newViewer(t, webrtc.Configuration{}).offer()
 	cut := func(at string) string { return good[:strings.Index(good, at)] }
 	for name, sdp := range map[string]string{

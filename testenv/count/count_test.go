@@ -3,9 +3,12 @@ package count
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/url"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -88,6 +91,7 @@ func TestCount(t *testing.T) {
 	}
 	checkEvents(t, h, bell)
 	checkCloud(t, h, books, end)
+	checkSecrets(t, h)
 }
 
 // doorbell posts an event a second and remembers those that were acked.
@@ -371,6 +375,32 @@ func compare(site []ledger.Range, cloud []api.Range, end int64) string {
 		}
 	}
 	return ""
+}
+
+// checkSecrets: a camera's password is nowhere but in the site's own configuration: not in the cloud's folder, not in
+// a log, not in the agent's state.
+func checkSecrets(t *testing.T, h *house.House) {
+	t.Helper()
+	seen := 0
+	err := filepath.WalkDir(h.Dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.HasSuffix(path, ".yaml") || strings.Contains(path, "/bin/") || strings.HasSuffix(path, ".mp4") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		seen++
+		for _, form := range []string{house.CameraPassword, base64.StdEncoding.EncodeToString([]byte(house.CameraPassword)), url.QueryEscape(house.CameraPassword)} {
+			if bytes.Contains(text, []byte(form)) {
+				t.Errorf("%s holds a camera's password as %q", path, form)
+			}
+		}
+		return nil
+	})
+	if err != nil || seen < 6 {
+		t.Errorf("looked for passwords in %d files, %v", seen, err)
+	}
 }
 
 func abs(n int64) int64 { return max(n, -n) }

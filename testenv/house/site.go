@@ -18,10 +18,10 @@ import (
 	"holdfast/testenv/scenes"
 )
 
-// cameraLogin is what the cameras of every house ask for.
+// The login that the cameras of every house ask for.
 const (
-	cameraUser     = "holdfast"
-	cameraPassword = "camera-secret-1"
+	CameraUser     = "holdfast"
+	CameraPassword = "camera-Secret+1/?"
 )
 
 // addSite makes a site in the cloud, its cameras and its line, enrols its agent and starts it.
@@ -63,7 +63,7 @@ func (s *Site) connect() error {
 			cams.Loops = map[string]*scenes.Loop{c.Loop.Name: c.Loop}
 		}
 		cams.Cameras = append(cams.Cameras, fakecam.CameraConfig{
-			Name: c.Key, Number: uint32(i + 1), Main: main, Sub: sub, User: cameraUser, Password: cameraPassword, Mute: c.Mute,
+			Name: c.Key, Number: uint32(i + 1), Main: main, Sub: sub, User: CameraUser, Password: CameraPassword, Mute: c.Mute,
 		})
 	}
 	var err error
@@ -93,7 +93,7 @@ func (s *Site) WriteConfig(change func(text string) string) error {
 	for _, c := range s.BranchPlan.Cameras {
 		cam := s.Cameras.Camera(c.Key)
 		fmt.Fprintf(&b, "  - {key: %s, name: %q, main: %q, sub: %q, user: %s, password: %q, record_sub: %v}\n",
-			c.Key, c.Name, cam.URL("main"), cam.URL("sub"), cameraUser, cameraPassword, c.Sub)
+			c.Key, c.Name, cam.URL("main"), cam.URL("sub"), CameraUser, CameraPassword, c.Sub)
 	}
 	text := b.String()
 	if change != nil {

@@ -46,14 +46,18 @@ func newService(config string, cfg agent.Config) (service.Service, error) {
 	return s, nil
 }
 
-// control runs one action on the service.
-func control(c *cli, action func(service.Service, agent.Config) error) error {
+// control runs an action on the service. Installing and starting need a configuration that is right, and get it;
+// to stop and to remove is always possible.
+func control(c *cli, needsConfig bool, action func(service.Service, agent.Config) error) error {
 	if !elevated() {
 		return errors.New(asAdministrator)
 	}
-	cfg, err := agent.Load(c.Config)
-	if err != nil {
-		return err
+	var cfg agent.Config
+	if needsConfig {
+		var err error
+		if cfg, err = agent.Load(c.Config); err != nil {
+			return err
+		}
 	}
 	s, err := newService(c.Config, cfg)
 	if err != nil {
@@ -73,7 +77,7 @@ type installCmd struct{}
 
 // Run installs the service.
 func (installCmd) Run(c *cli, out io.Writer) error {
-	return control(c, func(s service.Service, cfg agent.Config) error {
+	return control(c, true, func(s service.Service, cfg agent.Config) error {
 		if installed(s) {
 			return errors.New("the service is installed already; to install it anew:  holdfast-agent uninstall  first")
 		}
@@ -99,7 +103,7 @@ type uninstallCmd struct{}
 
 // Run stops and removes the service.
 func (uninstallCmd) Run(c *cli, out io.Writer) error {
-	return control(c, func(s service.Service, _ agent.Config) error {
+	return control(c, false, func(s service.Service, _ agent.Config) error {
 		if !installed(s) {
 			return errNotInstalled
 		}
@@ -123,7 +127,7 @@ type startCmd struct{}
 
 // Run starts the service and returns when it records.
 func (startCmd) Run(ctx context.Context, c *cli, out io.Writer) error {
-	return control(c, func(s service.Service, cfg agent.Config) error {
+	return control(c, true, func(s service.Service, cfg agent.Config) error {
 		if !installed(s) {
 			return errNotInstalled
 		}
@@ -145,7 +149,7 @@ type stopCmd struct{}
 
 // Run stops the service and returns when it has ended.
 func (stopCmd) Run(c *cli, out io.Writer) error {
-	return control(c, func(s service.Service, _ agent.Config) error {
+	return control(c, false, func(s service.Service, _ agent.Config) error {
 		if !installed(s) {
 			return errNotInstalled
 		}

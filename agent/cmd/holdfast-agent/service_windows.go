@@ -175,6 +175,11 @@ func (h *handler) Execute(_ []string, requests <-chan svc.ChangeRequest, changes
 
 // runService runs as a Windows service.
 func runService(p program) error {
+	// What a service manager sets need not be what the session had that installed the service.
+	path, err := windows.KnownFolderPath(windows.FOLDERID_ProgramData, 0)
+	if err = errors.Join(err, os.Setenv("ProgramData", path)); err != nil {
+		return fmt.Errorf("find the folder for data: %w", err)
+	}
 	if err := svc.Run(name, &handler{p}); err != nil {
 		return fmt.Errorf("run under the service manager, which alone may call --service: %w", err)
 	}

@@ -16,6 +16,7 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -65,6 +66,7 @@ func run(args []string, out, errOut io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // who asks a second time does not want to wait
 	k.BindTo(ctx, (*context.Context)(nil))
 	if err := k.Run(); err != nil {
 		fmt.Fprintln(errOut, "holdfast-cloud:", err)
@@ -85,6 +87,7 @@ type serveCmd struct {
 	SMTP        string         `name:"smtp" help:"Mail server for alerts: smtp://user:password@host:587, smtps:// for TLS from the first byte, smtp+plain:// on this machine only." env:"HOLDFAST_SMTP"`
 	MailFrom    string         `name:"mail-from" help:"Sender of alerts." env:"HOLDFAST_MAIL_FROM"`
 	LocalHooks  bool           `name:"allow-local-webhooks" help:"Let webhooks go to private and loopback addresses." env:"HOLDFAST_ALLOW_LOCAL_WEBHOOKS"`
+	Grace       time.Duration  `name:"grace" help:"How long after a start no site is called dark." default:"150s" env:"HOLDFAST_GRACE"`
 	LogLevel    string         `help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info" env:"HOLDFAST_LOG_LEVEL"`
 }
 
@@ -109,7 +112,7 @@ func (s *serveCmd) Run(ctx context.Context, out io.Writer) error {
 	mail.From, mail.Private, mail.Portal = s.MailFrom, s.LocalHooks, s.PublicURL
 	return cloud.Run(ctx, cloud.Config{
 		Data: s.Data, Listen: s.Listen, Database: s.Database, Clips: s.Clips, TLSCert: s.TLSCert, TLSKey: s.TLSKey, PublicURL: s.PublicURL,
-		Proxies: s.Proxies, Plain: s.BehindProxy, ICE: ice, Version: version, Env: os.Getenv,
+		Proxies: s.Proxies, Plain: s.BehindProxy, ICE: ice, Version: version, Env: os.Getenv, Grace: s.Grace,
 		Alert: mail,
 		Log:   slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
 		Serving: func(url, token string) {
@@ -117,6 +120,7 @@ func (s *serveCmd) Run(ctx context.Context, out io.Writer) error {
 			if token != "" {
 				fmt.Fprintf(out, "Set up: %s/setup?token=%s\n", url, token)
 			}
+			notifyReady()
 		},
 	})
 }
@@ -189,6 +193,9 @@ type restoreCmd struct {
 // Run restores a backup.
 func (r *restoreCmd) Run(ctx context.Context, out io.Writer) error {
 	if err := cloud.Restore(ctx, r.From, r.Data, r.Database); err != nil {
+		return err
+	}
+	if err := handOver(r.Data); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintln(out, "Restored. Agents send again what the backup does not have, as long as they still keep it (24 h).")
