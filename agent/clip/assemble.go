@@ -181,7 +181,13 @@ func (r *Room) store(ctx context.Context, clip id.Clip, made *mp4.Clip) (wire.Cl
 	}
 	sums := newSummer(made.Size(), r.part)
 	buffered := bufio.NewWriterSize(f, 1<<20)
-	_, err = made.WriteTo(io.MultiWriter(stoppable{ctx, buffered}, sums))
+	stoppable := writer(func(p []byte) (int, error) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		return buffered.Write(p)
+	})
+	_, err = made.WriteTo(io.MultiWriter(stoppable, sums))
 	if err == nil {
 		err = buffered.Flush()
 	}
@@ -200,18 +206,11 @@ func (r *Room) store(ctx context.Context, clip id.Clip, made *mp4.Clip) (wire.Cl
 	return sums.begin(), nil
 }
 
-// stoppable ends a long copy when ctx does.
-type stoppable struct {
-	ctx context.Context
-	to  io.Writer
-}
+// writer is a function that implements io.Writer.
+type writer func(p []byte) (int, error)
 
-func (s stoppable) Write(p []byte) (int, error) {
-	if err := s.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return s.to.Write(p)
-}
+// Write implements io.Writer.
+func (w writer) Write(p []byte) (int, error) { return w(p) }
 
 // summer sums a clip and its parts while it passes.
 type summer struct {

@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	lookAgain = time.Second     // at a clip whose end is not on the disk yet
-	slowest   = time.Minute     // a part that is not on the disk by then will not come
-	reviewed  = 1 * time.Minute // how often wanted clips are looked through anyway
+	lookAgain = time.Second // at a clip whose end is not on the disk yet
+	slowest   = time.Minute // a part that is not on the disk by then will not come
+	reviewed  = time.Minute // how often wanted clips are looked through anyway
 )
 
 // retry says when a clip whose cut failed is cut again.

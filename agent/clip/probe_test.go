@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"holdfast/shared/mp4"
+	"holdfast/shared/wire"
 	"holdfast/testenv/fakecam"
 )
 
@@ -145,4 +146,13 @@ func (f *film) assertVerifies(s *site, audio string) mp4.ClipReport {
 		f.t.Errorf("the clip does not verify (audio %q, want %q): %v %v", report.Audio, audio, err, report.Problems)
 	}
 	return report
+}
+
+// assertProves checks without decoding that a clip of a camera with G.711 is whole, and the range that was ordered.
+func assertProves(t *testing.T, s *site, clip []byte, o wire.ClipOrder) {
+	t.Helper()
+	f := film{t: t, bytes: clip}
+	if report := f.assertVerifies(s, mp4.AudioReplaced); report.FromUs != o.StartUs || report.ToUs != o.EndUs {
+		t.Errorf("the clip is of [%d, %d), ordered was %+v", report.FromUs, report.ToUs, o)
+	}
 }

@@ -159,6 +159,8 @@ func (r *Room) open(offer wire.LiveOffer, pick choice) (*session, error) {
 	switch {
 	case !r.taking:
 		return nil, wire.Fail(wire.FailedBusy, "The site's agent is starting or stopping. Try again in a moment.")
+	case offer.Session == "":
+		return nil, wire.Fail(wire.FailedRefused, "The offer names no session.")
 	case len(r.sessions) >= r.cfg.MaxSessions:
 		return nil, wire.Fail(wire.FailedBusy, "%d people are watching this site already, which is its limit. Close a view and try again.", len(r.sessions))
 	case r.sessions[offer.Session] != nil:

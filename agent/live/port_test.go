@@ -1,0 +1,130 @@
+package live
+
+import (
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pion/turn/v5"
+	"github.com/pion/webrtc/v4"
+
+	"holdfast/shared/wire"
+)
+
+func TestPortOffersWhatIsThere(t *testing.T) {
+	t.Parallel()
+	for _, loopback := range []bool{false, true} {
+		p, err := openPort(Config{Loopback: loopback}, chatter{slog.New(slog.DiscardHandler)}.NewLogger("port"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := false
+		for _, a := range p.GetListenAddresses() {
+			ip := a.(*net.UDPAddr).IP
+			found = found || ip.IsLoopback()
+			if ip.IsLinkLocalUnicast() || ip.IsMulticast() || ip.IsUnspecified() {
+				t.Errorf("it offers %v", ip)
+			}
+		}
+		if found != loopback {
+			t.Errorf("with loopback %v it offers %v", loopback, p.GetListenAddresses())
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	for name, want := range map[string]bool{
+		"eth0": false, "enp3s0": false, "br0": false, "br-lan": false, "br-3f8a1b2c4d5e": true, "docker0": true, "veth12ab": true,
+		"Ethernet 2": false, "vEthernet (Extern)": false, "vEthernet (Default Switch)": true, "wlan0": false, "tailscale0": false,
+	} {
+		if madeUp(name) != want {
+			t.Errorf("madeUp(%q) = %v", name, !want)
+		}
+	}
+}
+
+// TestAnswerIsQuick measures what a viewer waits for before anything can travel.
+func TestAnswerIsQuick(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, Config{})
+	best := time.Hour
+	for range 5 {
+		v := newViewer(t, webrtc.Configuration{})
+		offer := s.wish().LiveOffer
+		offer.Session, offer.SDP = v.session, v.offer()
+		began := time.Now()
+		answer, err := s.room.Offer(t.Context(), offer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		best = min(best, time.Since(began))
+		if !strings.Contains(answer.SDP, "a=candidate:") || !strings.Contains(answer.SDP, "a=end-of-candidates") {
+			t.Errorf("the answer lacks candidates:\n%s", answer.SDP)
+		}
+		s.room.Close(offer.Session)
+	}
+	t.Logf("offer to answer, best of five: %v", best)
+	if best > 200*time.Millisecond {
+		t.Errorf("the quickest of five answers took %v", best)
+	}
+}
+
+func TestServersThatAreNoUse(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, Config{})
+	deaf, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = deaf.Close() }()
+	for name, url := range map[string]string{
+		"no URL": "nonsense", "a scheme of its own": "http://127.0.0.1/", "never answers": "stun:" + deaf.LocalAddr().String(),
+	} {
+		w := s.wish()
+		w.ICE = []wire.ICEServer{{URLs: []string{url}}}
+		v := watch(t, s.room, w)
+		first := v.seen(1)[0]
+		if took := first.at.Sub(v.asked); took > 3*time.Second {
+			t.Errorf("%s: the first picture came after %v", name, took)
+		}
+		t.Logf("%s: first picture after %v", name, first.at.Sub(v.asked))
+	}
+}
+
+func TestThroughARelay(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, Config{})
+	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	relay, err := turn.NewServer(turn.ServerConfig{
+		Realm: "holdfast", LoggerFactory: chatter{slog.New(slog.DiscardHandler)},
+		AuthHandler: func(a *turn.RequestAttributes) (string, []byte, bool) {
+			return a.Username, turn.GenerateAuthKey("viewer", "holdfast", "secret"), a.Username == "viewer"
+		},
+		PacketConnConfigs: []turn.PacketConnConfig{{PacketConn: conn, RelayAddressGenerator: &turn.RelayAddressGeneratorStatic{
+			RelayAddress: net.IPv4(127, 0, 0, 1), Address: "127.0.0.1",
+		}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := relay.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	w := s.wish()
+	w.relay = true
+	w.ICE = []wire.ICEServer{{URLs: []string{"turn:" + conn.LocalAddr().String() + "?transport=udp"}, Username: "viewer", Credential: "secret"}}
+	v := watch(t, s.room, w)
+	assertWhole(t, v.seen(10))
+	if strings.Contains(v.pc.LocalDescription().SDP, "typ host") {
+		t.Error("the viewer was to be reached through the relay only")
+	}
+	v.close()
+	eventually(t, "the session to end", func() bool { return len(s.room.Open()) == 0 })
+}
