@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// Config is the site's YAML file: addresses, secrets, volumes and ceilings, which the cloud never sees or
-// changes. holdfast.yaml beside this file is the commented sample and the manual. Zero values are filled by
+// Config is the site's YAML file: addresses, secrets, volumes and ceilings. The cloud can change nothing of it and
+// sees no secret. holdfast.yaml beside this file is the commented sample and the manual. Zero values are filled by
 // Defaults.
 type Config struct {
 	Data    string   `yaml:"data"`    // folder for identity, ledger and state

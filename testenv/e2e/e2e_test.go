@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/testenv/fakecam"
 	"holdfast/testenv/house"
 )
 
@@ -74,8 +75,8 @@ func TestPortal(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("steps.mjs: %v", err)
 	}
-	if steps < 12 {
-		t.Errorf("%d steps ran, want 12", steps)
+	if steps < 13 {
+		t.Errorf("%d steps ran, want 13", steps)
 	}
 }
 
@@ -93,6 +94,9 @@ func control(t *testing.T, h *house.House) string {
 	}
 	handle("cut", func(context.Context) error { s.Line.Cut(); return nil })
 	handle("restore", func(context.Context) error { return s.Line.Restore() })
+	shop := s.Cameras.Camera("shop-floor")
+	handle("stall", func(context.Context) error { return shop.Turn(func(k *fakecam.Knobs) { k.Stall = true }) })
+	handle("unstall", func(context.Context) error { return shop.Restore() })
 	handle("event", func(ctx context.Context) error {
 		ids, err := s.CameraIDs()
 		if err != nil {

@@ -87,6 +87,20 @@ await step("a camera that the browser can't show says so", async () => {
   }
 });
 
+await step("a camera that stalls says why", async () => {
+  await p.goto(`${base}/cameras/${camera.id}`);
+  await moving();
+  await control("stall");
+  const words = await until("the reason on the stage", 30_000, async () => {
+    const text = await p.textContent(id("player"));
+    return /no frame|no picture|stall|sends/i.test(text) && text;
+  });
+  await shot(p, "stalled");
+  await control("unstall");
+  await moving(30_000);
+  return { words: words.slice(0, 160) };
+});
+
 await step("timeline and playback", async () => {
   await p.goto(`${base}/cameras/${camera.id}`);
   await p.click('text="5 min"');

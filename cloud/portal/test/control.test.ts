@@ -1,16 +1,23 @@
 import { describe, expect, test } from "vitest";
 
 import { SECOND } from "../src/lib/time";
-import { Playhead, readPosition } from "../src/video/control";
+import { Playhead, readWord } from "../src/video/control";
 
 describe("messages of the site", () => {
   test("a position is read", () => {
-    expect(readPosition('{"type":"position","at_us":1700000000000000}')).toBe(1_700_000_000_000_000);
+    expect(readWord('{"type":"position","at_us":1700000000000000}')).toEqual({ type: "position", at_us: 1_700_000_000_000_000 });
+  });
+
+  test("reasons are read, cut to what a tile can hold", () => {
+    expect(readWord('{"type":"state","text":"No route."}')).toEqual({ type: "state", text: "No route." });
+    expect(readWord('{"type":"state"}')).toEqual({ type: "state", text: "" });
+    expect(readWord(`{"type":"end","text":"${"x".repeat(9000)}"}`)).toEqual({ type: "end", text: "x".repeat(500) });
+    expect(readWord('{"type":"gap","text":7}')).toEqual({ type: "gap", text: "" });
   });
 
   test("everything else is ignored", () => {
     for (const message of ["", "null", "17", '{"type":"position"}', '{"type":"position","at_us":"now"}', '{"type":"seek","at_us":1}', "{", new ArrayBuffer(4), undefined]) {
-      expect(readPosition(message)).toBeUndefined();
+      expect(readWord(message)).toBeUndefined();
     }
   });
 });

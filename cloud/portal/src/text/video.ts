@@ -19,6 +19,7 @@ export const video = {
     waiting: "Connected. Waiting for the first picture",
     reconnecting: "Trying again",
     noPicture: "Connected, but no picture arrives. The camera may send video that this browser cannot show.",
+    skipped: "Skipped a time without video.",
     stalled: "No new picture for a few seconds. The camera or the line has stalled.",
     noPath: "The browser and the site found no way to each other. A firewall may block UDP; the person who runs the cloud can add a TURN server.",
     ended: "The site ended the session.",

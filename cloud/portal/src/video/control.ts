@@ -5,8 +5,15 @@ export type Order = { type: "seek"; at_us: number } | { type: "pause" } | { type
 /** The name of the data channel, whichever side opens it. */
 export const channelName = "control";
 
-/** The moment that a position message of the site names; undefined for every other message. */
-export function readPosition(message: unknown): number | undefined {
+/** What the site says: where it is, that it has no picture now and why, that it skips a gap, or that this is all. */
+export type Word =
+  | { type: "position"; at_us: number }
+  | { type: "state" | "gap" | "end"; text: string };
+
+const longestText = 500;
+
+/** The site's word; undefined for a message that is none. */
+export function readWord(message: unknown): Word | undefined {
   if (typeof message !== "string") return undefined;
   let body: unknown;
   try {
@@ -15,9 +22,10 @@ export function readPosition(message: unknown): number | undefined {
     return undefined;
   }
   if (typeof body !== "object" || body === null) return undefined;
-  const { type, at_us: atUs } = body as Record<string, unknown>;
-  if (type !== "position" || typeof atUs !== "number" || !Number.isFinite(atUs)) return undefined;
-  return atUs;
+  const { type, at_us: atUs, text } = body as Record<string, unknown>;
+  if (type === "position") return typeof atUs === "number" && Number.isFinite(atUs) ? { type, at_us: atUs } : undefined;
+  if (type !== "state" && type !== "gap" && type !== "end") return undefined;
+  return { type, text: typeof text === "string" ? text.slice(0, longestText) : "" };
 }
 
 /** Where a playback is: the last known moment plus what the video's own clock has moved since. */

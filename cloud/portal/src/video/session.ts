@@ -4,7 +4,7 @@ import { ApiError, words } from "../api/errors";
 import type { StreamKind } from "../api/types";
 import { text } from "../text";
 import { nowUs } from "../lib/time";
-import { channelName, type Order, Playhead, readPosition } from "./control";
+import { channelName, type Order, Playhead, readWord, type Word } from "./control";
 import { type Stats, StatsReader } from "./stats";
 import { type Answer, end, iceServers, post, receivable } from "./whep";
 
@@ -65,6 +65,7 @@ export class VideoSession {
   private askedMs = 0;
   private decoded = 0;
   private movedMs = 0;
+  private siteReason = "";
 
   constructor(video: HTMLVideoElement, wish: Wish) {
     this.video = video;
@@ -209,6 +210,7 @@ export class VideoSession {
 
   private async accept(connection: RTCPeerConnection, answer: Answer): Promise<void> {
     this.location = answer.session;
+    this.siteReason = "";
     this.set({ phase: "waiting", reason: "", note: answer.note, stream: answer.stream, codec: answer.codec });
     await connection.setRemoteDescription({ type: "answer", sdp: answer.sdp });
     this.decoded = 0;
@@ -224,11 +226,29 @@ export class VideoSession {
   private hold(channel: RTCDataChannel): void {
     this.control = channel;
     channel.onmessage = (event) => {
-      const atUs = readPosition(event.data);
-      if (atUs === undefined || this.control !== channel) return;
-      this.controlled = true;
-      this.playhead.set(atUs, this.video.currentTime);
+      const word = readWord(event.data);
+      if (word && this.control === channel) this.hear(word);
     };
+  }
+
+  /** Takes the site's word: a picture that stands still has its reason from there, not from a guess here. */
+  private hear(word: Word): void {
+    switch (word.type) {
+      case "position":
+        this.controlled = true;
+        this.playhead.set(word.at_us, this.video.currentTime);
+        return;
+      case "state":
+        this.siteReason = word.text;
+        if (word.text && this.current.phase !== "failed") this.set({ phase: "stalled", reason: word.text });
+        return;
+      case "gap":
+        this.set({ note: word.text || text.live.skipped });
+        return;
+      case "end":
+        this.drop();
+        this.set({ phase: "failed", reason: word.text || text.live.ended });
+    }
   }
 
   private countFrames(): void {
@@ -247,6 +267,7 @@ export class VideoSession {
 
   private moving(): void {
     this.movedMs = performance.now();
+    this.siteReason = "";
     this.failures = 0;
     if (this.current.phase === "waiting" || this.current.phase === "stalled") this.set({ phase: "playing", reason: "" });
   }
@@ -261,6 +282,7 @@ export class VideoSession {
     if (this.current.paused) return;
     const still = performance.now() - this.movedMs;
     if (this.current.phase === "waiting" && still > firstPictureMs) this.fail(text.live.noPicture);
+    else if (this.siteReason) return; // the site is there and says why: it goes on by itself
     else if (this.current.phase === "playing" && still > stallMs) this.set({ phase: "stalled", reason: text.live.stalled });
     else if (this.current.phase === "stalled" && still > giveUpMs) this.fail(text.live.stalled);
   }
