@@ -7,7 +7,7 @@ TOOL  := $(GO) tool -modfile=testenv/tools/go.mod
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 PORTAL_SOURCES := $(shell find cloud/portal -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.go' 2>/dev/null)
 
-.PHONY: help demo test lint bench e2e dist screenshots portal browser unit cross schema setup
+.PHONY: help demo test lint bench e2e dist screenshots portal browser unit cross schema smoke wine setup
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -65,6 +65,12 @@ cross: ## builds for every system that is supported
 
 dist: portal ## binaries for linux amd64/arm64 and windows amd64, and the deb, in dist/
 	VERSION=$(VERSION) installer/dist.sh
+
+smoke: setup ## the Debian packages in a machine of their own with a real systemd (root)
+	HOLDFAST_SMOKE=debian $(GO) test -count=1 -timeout 20m -v -run TestDebian ./installer/smoke
+
+wine: setup ## the Windows agent under Wine (root, the first time)
+	HOLDFAST_SMOKE=wine $(GO) test -count=1 -timeout 20m -v -run Wine ./installer/smoke
 
 screenshots: setup portal browser ## the README's pictures, taken from the running demo
 	testenv/scripts/screenshots.sh

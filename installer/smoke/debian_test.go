@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/shared/wire"
 	"holdfast/testenv/house"
 )
 
@@ -54,6 +55,7 @@ func TestDebianPackages(t *testing.T) {
 		{"it comes back with the machine", m.reboot},
 		{"an upgrade restarts it and keeps what was decided", m.upgrade},
 		{"the cloud is restored from a backup", m.restore},
+		{"a disk that the service may not write", m.disk},
 		{"remove keeps footage and identity", m.remove},
 		{"purge removes everything", m.purge},
 		{"install without a package", m.byHand},
@@ -105,12 +107,15 @@ func (m *debian) install(t *testing.T) {
 
 func (m *debian) enrol(t *testing.T) {
 	code := m.newCode(t)
-	wrong := code[:len(code)-1] + map[bool]string{true: "B", false: "A"}[strings.HasSuffix(code, "A")]
-	contains(t, m.refused(t, 1, "holdfast-agent enrol --cloud http://127.0.0.1:8080 "+wrong), "code")
+	contains(t, m.refused(t, 1, "holdfast-agent enrol --cloud http://127.0.0.1:8080 "+wire.NewCode().Text()), "the cloud does not take this code")
 	out := m.run(t, "holdfast-agent enrol --cloud http://127.0.0.1:8080 "+code)
 	contains(t, out, "as the agent of Branch 7", "The service is running.")
 	if state := m.show(agentUnit, "ActiveState"); state != "active" {
 		t.Fatalf("the service is %s", state)
+	}
+	// The unit's walls stand: no new privileges, system calls filtered.
+	if text := m.run(t, "grep -E '^(NoNewPrivs|Seccomp):' /proc/"+m.show(agentUnit, "MainPID")+"/status"); text != "NoNewPrivs:\t1\nSeccomp:\t2" {
+		t.Error(text)
 	}
 	if owners := m.run(t, "find /var/lib/holdfast ! -user holdfast -o -maxdepth 1 -perm /077"); owners != "" {
 		t.Errorf("not the service's alone: %s", owners)
@@ -162,6 +167,28 @@ func (m *debian) record(t *testing.T) {
 	m.write(t, "/etc/holdfast/holdfast.yaml", configuration("volumes: [{path: /var/lib/holdfast/video, free: 100MB}]\n"))
 	contains(t, m.run(t, "holdfast-agent config"), "2 camera(s), 1 volume(s)")
 	m.run(t, "systemctl restart holdfast-agent")
+	m.recording(t)
+}
+
+// disk mounts what an administrator mounts: a disk that belongs to root. It is said, and mending it is enough.
+func (m *debian) disk(t *testing.T) {
+	m.run(t, "mkdir -p /mnt/disk1 && mount -t tmpfs -o size=300m,mode=755 tmpfs /mnt/disk1 && cp -p /etc/holdfast/holdfast.yaml /root/kept.yaml")
+	m.write(t, "/etc/holdfast/holdfast.yaml", configuration("volumes: [{path: /mnt/disk1, free: 100MB}]\n"))
+	m.run(t, "systemctl restart holdfast-agent")
+	await(t, 30*time.Second, func() string {
+		if text := m.try("holdfast-agent status"); !strings.Contains(text, "Problem  disk: /mnt/disk1") || !strings.Contains(text, "permission denied") {
+			return text
+		}
+		return ""
+	})
+	m.run(t, "chown holdfast /mnt/disk1")
+	await(t, 60*time.Second, func() string {
+		if m.try("find /mnt/disk1 -name '*.mp4' -size +50k") == "" {
+			return m.try("holdfast-agent status")
+		}
+		return ""
+	})
+	m.run(t, "holdfast-agent stop && cp -p /root/kept.yaml /etc/holdfast/holdfast.yaml && holdfast-agent start")
 	m.recording(t)
 }
 

@@ -355,14 +355,10 @@ func (w *wine) service(t *testing.T) {
 
 func (w *wine) broken(t *testing.T) {
 	w.run(t, 0, "install")
-	text, err := os.ReadFile(w.conf)
-	if err != nil {
+	if err := os.WriteFile(filepath.Join(w.data, "identity.json"), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// The port of the cloud is taken: the window can't open.
-	taken := strings.TrimPrefix(w.cloud, "http://")
-	w.write(t, strings.Replace(string(text), w.local, taken, 1))
-	t.Log(strings.TrimSpace(w.run(t, 1, "start")))
-	contains(t, tail(filepath.Join(w.data, "log", "agent.log"), 5), "the agent ends", taken)
+	contains(t, w.run(t, 1, "start"), "the service ended while it was starting", `C:\ProgramData\Holdfast\log\agent.log says why`)
+	contains(t, tail(filepath.Join(w.data, "log", "agent.log"), 1), "level=ERROR", "the agent ends", "identity.json")
 	w.run(t, 0, "uninstall")
 }

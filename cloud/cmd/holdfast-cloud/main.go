@@ -43,15 +43,17 @@ type cli struct {
 }
 
 func main() {
-	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run parses and executes one command; the exit code is 0, 1 for a failure, 2 for a wrong call.
-func run(args []string, out, errOut io.Writer) int {
+// run parses and executes one command, which ends early with ctx or a signal; the exit code is 0, 1 for a
+// failure, 2 for a wrong call.
+func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	var c cli
+	helped := false
 	parser, err := kong.New(&c, kong.Name("holdfast-cloud"), kong.Writers(out, errOut),
 		kong.Description("The control plane of Holdfast: every site in one portal."),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.BindTo(out, (*io.Writer)(nil)))
+		kong.Exit(func(int) { helped = true }), kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.BindTo(out, (*io.Writer)(nil)))
 	if err != nil {
 		fmt.Fprintln(errOut, "holdfast-cloud:", err)
 		return 2
@@ -60,11 +62,14 @@ func run(args []string, out, errOut io.Writer) int {
 		args = []string{"--help"}
 	}
 	k, err := parser.Parse(args)
+	if helped {
+		return 0
+	}
 	if err != nil {
 		fmt.Fprintf(errOut, "holdfast-cloud: %v (see holdfast-cloud --help)\n", err)
 		return 2
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // who asks a second time does not want to wait
 	k.BindTo(ctx, (*context.Context)(nil))
