@@ -70,7 +70,7 @@ smoke: setup ## the Debian packages in a machine of their own with a real system
 	HOLDFAST_SMOKE=debian $(GO) test -count=1 -timeout 20m -v -run TestDebian ./installer/smoke
 
 wine: setup ## the Windows agent under Wine (root, the first time)
-	HOLDFAST_SMOKE=wine $(GO) test -count=1 -timeout 20m -v -run Wine ./installer/smoke
+	HOLDFAST_SMOKE=wine $(GO) test -count=1 -timeout 20m -v -run TestWindowsProgram ./installer/smoke
 
 screenshots: setup portal browser ## the README's pictures, taken from the running demo
 	testenv/scripts/screenshots.sh

@@ -345,7 +345,7 @@ func (w *wine) service(t *testing.T) {
 	t.Logf("stopped in %v", time.Since(began).Round(10*time.Millisecond))
 	contains(t, tail(filepath.Join(w.data, "log", "agent.log"), 100), "agent begins", "agent ends")
 	w.endedWell(t)
-	// A new identity restarts a running service.
+	// A running service is stopped before it goes.
 	contains(t, w.run(t, 0, "start"), "The service is running.")
 	contains(t, w.run(t, 0, "uninstall"), "Footage and identity stay")
 	contains(t, w.run(t, 1, "stop"), "not installed")
