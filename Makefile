@@ -67,7 +67,7 @@ dist: portal ## binaries for linux amd64/arm64 and windows amd64, and the deb, i
 	VERSION=$(VERSION) installer/dist.sh
 
 smoke: setup ## the Debian packages in a machine of their own with a real systemd (root)
-	HOLDFAST_SMOKE=debian $(GO) test -count=1 -timeout 20m -v -run TestDebian ./installer/smoke
+	HOLDFAST_SMOKE=debian $(GO) test -count=1 -timeout 20m -v -run TestD ./installer/smoke
 
 wine: setup ## the Windows agent under Wine (root, the first time)
 	HOLDFAST_SMOKE=wine $(GO) test -count=1 -timeout 20m -v -run TestWindowsProgram ./installer/smoke

@@ -231,9 +231,7 @@ func (h *house) run(ctx context.Context) error {
 	if h.local != nil {
 		start(people.group, people.ctx, "local", h.local.Run)
 	}
-	if h.opt.Ready != nil {
-		h.opt.Ready()
-	}
+	people.group.Go(func() error { return h.ready(people.ctx) })
 	var cause error
 	select {
 	case <-ctx.Done():
@@ -242,6 +240,19 @@ func (h *house) run(ctx context.Context) error {
 		h.opt.Log.Error("agent ends: something that it can't do without failed", "error", cause)
 	}
 	return errors.Join(cause, h.stop(stopPeople, stopRecording, stopOut, stopFloors))
+}
+
+// ready says that recording has begun, once the window answers too: a port that is taken is a failed start.
+func (h *house) ready(ctx context.Context) error {
+	if h.local != nil {
+		if _, err := h.local.Addr(ctx); err != nil {
+			return nil // it ends before it had begun, and says why itself
+		}
+	}
+	if h.opt.Ready != nil {
+		h.opt.Ready()
+	}
+	return nil
 }
 
 // stop ends the stages in order, each within its budget.

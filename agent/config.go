@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -106,8 +107,11 @@ func Defaults() Config {
 // Load reads the YAML file at path over Defaults. The error lists every fault with its line and path.
 func Load(path string) (Config, error) {
 	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return Config{}, fmt.Errorf("read configuration: %w (run  holdfast-agent sample %s  for a commented start)", err, path)
+	}
 	if err != nil {
-		return Config{}, fmt.Errorf("read configuration: %w (run  holdfast-agent sample > %s  for a commented start)", err, path)
+		return Config{}, fmt.Errorf("read configuration: %w", err)
 	}
 	c := Defaults()
 	faults, readable := decodeYAML(text, &c)

@@ -248,6 +248,9 @@ func (g *Gateway) shutdown(w http.ResponseWriter, r *http.Request) {
 // back, spread over some seconds, and the last session's end is awaited.
 func (g *Gateway) Run(ctx context.Context) error {
 	if err := agents.DropReplica(ctx, g.db, store.System(store.UseAgent), g.cfg.Replica, lease.Microseconds()); err != nil {
+		if ctx.Err() != nil {
+			return nil // told to end before it had begun
+		}
 		return err
 	}
 	g.setState(open)

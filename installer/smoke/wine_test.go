@@ -168,6 +168,7 @@ func TestWindowsProgram(t *testing.T) {
 		do   func(*testing.T)
 	}{
 		{"commands", w.commands},
+		{"the service's handler", w.handler},
 		{"enrolment", w.enrol},
 		{"in the foreground", w.foreground},
 		{"as a service", w.service},
@@ -246,6 +247,16 @@ func (w *wine) commands(t *testing.T) {
 	contains(t, w.run(t, 1, "start"), "not installed")
 	w.write(t, "cameras: [{key: Dock, main: 'rtsp://127.0.0.1/'}]\nvolumes: [{path: 'video'}]\n")
 	contains(t, w.run(t, 1, "config"), "fault(s)", "cameras[0].key", "volumes[0].path: want an absolute path")
+}
+
+// handler runs the tests of the program's own package for Windows: they ask what no service manager here asks.
+func (w *wine) handler(t *testing.T) {
+	exe := filepath.Join(t.TempDir(), "handler.test.exe")
+	must(t, []string{"CGO_ENABLED=0", "GOOS=windows"}, "go", "test", "-c", "-o", exe, "./agent/cmd/holdfast-agent")
+	program := w.exe
+	w.exe = exe
+	defer func() { w.exe = program }()
+	contains(t, w.run(t, 0, "-test.v"), "--- PASS: TestServiceEndsInOrder", "--- PASS: TestServiceThatFails")
 }
 
 // write writes the configuration.
