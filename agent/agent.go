@@ -79,7 +79,7 @@ type house struct {
 }
 
 // Run runs the agent until ctx ends, then shuts down in order within about 20 s. It fails when something is
-// wrong that no room can mend: no identity, no ledger, a port in use.
+// wrong that no room can mend: no identity, no ledger.
 func Run(ctx context.Context, cfg Config, opt Options) (err error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
@@ -162,7 +162,7 @@ func (h *house) rooms() error {
 	h.live, err = live.New(live.Config{Port: h.cfg.Live.Port, Loopback: h.cfg.Live.Loopback}, live.Footage{
 		Hub: h.cameras.Hub, Recent: h.record.Recent, Segments: h.ledger.Segments, Wall: h.clock.WallIn, Gap: h.gapInWords, Pin: h.disk.Pin,
 		Open: func(volume string, segment uint64) (live.File, int64, error) { return h.disk.OpenRead(volume, segment) },
-	}, log.With("room", "live"))
+	}, h.board, log.With("room", "live"))
 	return err
 }
 
@@ -185,7 +185,7 @@ func (h *house) gates() error {
 		return err
 	}
 	h.local, err = local.New(local.Config{Listen: h.cfg.Local.Listen, Names: h.cfg.Local.Names, Token: token, Version: h.opt.Version}, local.Deps{
-		Status: h.status, PutEvent: h.ledger.PutEvent, Known: h.knows, Now: h.clock.Now, Log: log.With("window", "local"),
+		Status: h.status, PutEvent: h.ledger.PutEvent, Known: h.knows, Opened: h.windowOpened, Now: h.clock.Now, Log: log.With("window", "local"),
 	})
 	return err
 }
@@ -242,11 +242,13 @@ func (h *house) run(ctx context.Context) error {
 	return errors.Join(cause, h.stop(stopPeople, stopRecording, stopOut, stopFloors))
 }
 
-// ready says that recording has begun, once the window answers too: a port that is taken is a failed start.
+// ready says that recording has begun, once the window answers too or has said why it can't.
 func (h *house) ready(ctx context.Context) error {
 	if h.local != nil {
-		if _, err := h.local.Addr(ctx); err != nil {
-			return nil // it ends before it had begun, and says why itself
+		select {
+		case <-h.local.Tried():
+		case <-ctx.Done():
+			return nil
 		}
 	}
 	if h.opt.Ready != nil {

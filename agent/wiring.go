@@ -378,3 +378,12 @@ func Enrol(ctx context.Context, cfg Config, e Enrolment) (uplink.Identity, error
 	}
 	return me, adopt(cfg.Data, me.Cameras)
 }
+
+// windowOpened sets the condition of the window.
+func (h *house) windowOpened(trouble string) {
+	c := health.Condition{Name: "window", State: wire.OK, Text: trouble}
+	if trouble != "" {
+		c.State = wire.Failing
+	}
+	h.board.Set(c)
+}

@@ -20,8 +20,10 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
+	"holdfast/agent/health"
 	"holdfast/agent/ledger"
 	"holdfast/agent/media"
+	"holdfast/shared/backoff"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
 )
@@ -74,18 +76,18 @@ type File interface {
 type Room struct {
 	cfg     Config
 	footage Footage
+	board   *health.Board // may be nil
 	log     *slog.Logger
-	api     *webrtc.API
-	port    *port
 
 	mu       sync.Mutex
-	taking   bool // new sessions: while Run runs
+	api      *webrtc.API // takes new sessions; nil while Run has no port
+	closed   string      // why there is no port, for a viewer; empty when nothing is wrong
 	sessions map[id.Session]*session
 	running  sync.WaitGroup
 }
 
-// New opens the UDP port and returns the Room; Run must follow, and releases the port when it ends.
-func New(cfg Config, footage Footage, log *slog.Logger) (*Room, error) {
+// New returns the Room; Run opens its UDP port. board may be nil.
+func New(cfg Config, footage Footage, board *health.Board, log *slog.Logger) (*Room, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -95,32 +97,67 @@ func New(cfg Config, footage Footage, log *slog.Logger) (*Room, error) {
 	if cfg.Connect == 0 {
 		cfg.Connect = 20 * time.Second
 	}
-	loggers := chatter{log}
-	p, err := openPort(cfg, loggers.NewLogger("port"))
-	if err != nil {
-		return nil, err
-	}
-	r := &Room{cfg: cfg, footage: footage, log: log, port: p, sessions: map[id.Session]*session{}}
-	if r.api, err = newAPI(cfg, p, loggers); err != nil {
-		return nil, errors.Join(err, p.Close())
-	}
-	return r, nil
+	return &Room{cfg: cfg, footage: footage, board: board, log: log, sessions: map[id.Session]*session{}}, nil
 }
 
-// Run blocks until ctx ends, then ends every session and frees the port.
+// Run blocks until ctx ends, then ends every session and frees the port. A port that another program has is tried
+// again until it is free: recording does not depend on it, so it is a condition of the site ("live") and no error.
 func (r *Room) Run(ctx context.Context) error {
-	r.mu.Lock()
-	r.taking = true
-	r.mu.Unlock()
+	port, err := r.enter(ctx)
+	if err != nil {
+		return err
+	}
 	<-ctx.Done()
 	r.mu.Lock()
-	r.taking = false
+	r.api = nil
 	for _, s := range r.sessions {
 		s.end()
 	}
 	r.mu.Unlock()
 	r.running.Wait()
-	return r.port.Close()
+	if port == nil {
+		return nil
+	}
+	return port.Close()
+}
+
+// enter opens the port and begins to take sessions; it returns nil when ctx has ended before that worked.
+func (r *Room) enter(ctx context.Context) (*port, error) {
+	retry := backoff.New(backoff.Policy{Min: time.Second, Cap: 30 * time.Second})
+	for told := false; ; told = true {
+		port, err := openPort(r.cfg, chatter{r.log}.NewLogger("port"))
+		if err == nil {
+			api, err := newAPI(r.cfg, port, chatter{r.log})
+			if err != nil {
+				return nil, errors.Join(err, port.Close())
+			}
+			r.report(api, "")
+			return port, nil
+		}
+		if !told {
+			r.log.Error("nobody can watch live: the UDP port can't be opened; it is tried again", "port", r.cfg.Port, "error", err)
+		}
+		r.report(nil, fmt.Sprintf("Nobody can watch this site: the agent can't open UDP port %d for live view. Stop the program that uses it, "+
+			"or set another live.port in holdfast.yaml. Recording goes on.", r.cfg.Port))
+		if retry.Wait(ctx, 0) != nil {
+			return nil, nil
+		}
+	}
+}
+
+// report begins or puts off the taking of sessions and says so on the board.
+func (r *Room) report(api *webrtc.API, trouble string) {
+	r.mu.Lock()
+	r.api, r.closed = api, trouble
+	r.mu.Unlock()
+	if r.board == nil {
+		return
+	}
+	c := health.Condition{Name: "live", State: wire.OK, Text: trouble}
+	if trouble != "" {
+		c.State = wire.Failing
+	}
+	r.board.Set(c)
 }
 
 // Offer answers a viewer's offer and starts the session. The error is a *wire.Failure when the viewer should read
@@ -157,7 +194,9 @@ func (r *Room) open(offer wire.LiveOffer, pick choice) (*session, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
-	case !r.taking:
+	case r.closed != "":
+		return nil, wire.Fail(wire.FailedOtherwise, "%s", r.closed)
+	case r.api == nil:
 		return nil, wire.Fail(wire.FailedBusy, "The site's agent is starting or stopping. Try again in a moment.")
 	case offer.Session == "":
 		return nil, wire.Fail(wire.FailedRefused, "The offer names no session.")

@@ -1,8 +1,10 @@
 package live
 
 import (
+	"context"
 	"log/slog"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"github.com/pion/turn/v5"
 	"github.com/pion/webrtc/v4"
 
+	"holdfast/agent/health"
 	"holdfast/shared/wire"
 )
 
@@ -42,6 +45,46 @@ func TestPortOffersWhatIsThere(t *testing.T) {
 		if madeUp(name) != want {
 			t.Errorf("madeUp(%q) = %v", name, !want)
 		}
+	}
+}
+
+// TestAPortThatIsTaken has another program on the UDP port: the room says so, refuses in words, and opens as soon
+// as the port is free.
+func TestAPortThatIsTaken(t *testing.T) {
+	t.Parallel()
+	other, err := net.ListenPacket("udp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newStage(t, Config{})
+	board := health.NewBoard(func() int64 { return 1 }, nil)
+	taken := other.LocalAddr().(*net.UDPAddr).Port
+	room, err := New(Config{Port: taken, Loopback: true}, s.room.footage, board, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- room.Run(ctx) }()
+	state := func() wire.State {
+		for _, c := range board.Conditions() {
+			if c.Name == "live" {
+				return c.State
+			}
+		}
+		return ""
+	}
+	eventually(t, "the condition", func() bool { return state() == wire.Failing })
+	_, err = try(t, room, s.wish())
+	assertFailure(t, err, wire.FailedOtherwise, strconv.Itoa(taken))
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the port", func() bool { return taking(room) && state() == wire.OK })
+	watch(t, room, s.wish()).seen(1)
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("Run = %v", err)
 	}
 }
 

@@ -94,7 +94,7 @@ func newSite(t *testing.T, cams ...fakecam.CameraConfig) *site {
 	s.record, err = record.New(recording, record.Floors{Ledger: s.ledger, Disk: s.disk, Clock: s.clock, Board: board, Log: log})
 	must(err)
 	must(s.record.Begin(t.Context()))
-	s.room, err = New(Config{Loopback: true}, s.footage(), log)
+	s.room, err = New(Config{Loopback: true}, s.footage(), nil, log)
 	must(err)
 	s.start()
 	return s
@@ -130,6 +130,7 @@ func (s *site) start() {
 		run("cameras at the site", s.cams.Run), run("disk", s.disk.Run), run("record", s.record.Run), run("camera", s.cameras.Run),
 		run("live", s.room.Run),
 	}
+	eventually(s.t, "the port", func() bool { return taking(s.room) })
 	s.t.Cleanup(func() {
 		for i := len(stops) - 1; i >= 0; i-- {
 			stops[i]()

@@ -54,7 +54,7 @@ func newStage(t *testing.T, cfg Config) *stage {
 		Wall:     func(_, monoUs int64) int64 { return began.UnixMicro() + monoUs },
 		Pin:      func(id.Stream, int64, int64, time.Duration) func() { return func() {} },
 		Gap:      func(context.Context, id.Stream, int64) string { return "" },
-	}, slog.New(slog.DiscardHandler))
+	}, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,15 @@ func newStage(t *testing.T, cfg Config) *stage {
 		running.Wait()
 	})
 	eventually(t, "the first frame", func() bool { _, brk := s.hub.State(); return brk == nil })
+	eventually(t, "the port", func() bool { return taking(s.room) })
 	return s
+}
+
+// taking says whether a room takes new sessions.
+func taking(r *Room) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.api != nil
 }
 
 func paramsOf(l *scenes.Loop) *media.Params {

@@ -15,10 +15,12 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/net/netutil"
 
+	"holdfast/shared/backoff"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
 )
@@ -68,6 +70,8 @@ type Deps struct {
 	PutEvent func(ctx context.Context, e wire.EventFact) error
 	// Known reports whether a camera belongs to this site.
 	Known func(id.Camera) bool
+	// Opened hears after each try to open the port what was wrong, in a sentence; empty: nothing. May be nil.
+	Opened func(trouble string)
 	// Now is the wall clock of the agent's run in microseconds, for events that bring no time of their own.
 	Now func() int64
 }
@@ -81,6 +85,8 @@ type Local struct {
 	failures failures
 	events   bucket
 	addr     chan string // holds the address once it listens
+	tried    sync.Once
+	opened   chan struct{} // closed after the first try to listen
 }
 
 // New returns the window; the error names every fault of cfg.
@@ -92,22 +98,22 @@ func New(cfg Config, deps Deps) (*Local, error) {
 		deps.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Local{
-		cfg: cfg, deps: deps, page: loadPage(), addr: make(chan string, 1),
+		cfg: cfg, deps: deps, page: loadPage(), addr: make(chan string, 1), opened: make(chan struct{}),
 		events: bucket{every: time.Second / eventsPerSecond, burst: eventBurst},
 	}, nil
 }
 
-// Run listens and serves until ctx ends; it then returns nil. When the window is off it only waits.
+// Run listens and serves until ctx ends; it then returns nil. When the window is off it only waits. A port that
+// another program has is tried again until it is free: recording does not depend on the window, so it is a condition
+// of the site ("window") and no error.
 func (l *Local) Run(ctx context.Context) error {
 	if l.cfg.off() {
 		<-ctx.Done()
 		return nil
 	}
-	var lc net.ListenConfig
-	listener, err := lc.Listen(ctx, "tcp", l.cfg.Listen)
-	if err != nil {
-		return fmt.Errorf("open the status page on %s (is the port taken? local.listen in the configuration names another): %w",
-			l.cfg.Listen, err)
+	listener := l.listen(ctx)
+	if listener == nil {
+		return nil
 	}
 	l.addr <- listener.Addr().String()
 	defer func() { <-l.addr }()
@@ -133,6 +139,43 @@ func (l *Local) Run(ctx context.Context) error {
 	}
 	return nil
 }
+
+// listen opens the port, however long that takes; it returns nil when ctx has ended before.
+func (l *Local) listen(ctx context.Context) net.Listener {
+	retry := backoff.New(backoff.Policy{Min: time.Second, Cap: 30 * time.Second})
+	for {
+		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", l.cfg.Listen)
+		if ctx.Err() != nil {
+			if err == nil {
+				_ = listener.Close() // nobody has heard of it
+			}
+			return nil
+		}
+		trouble := ""
+		if err != nil {
+			trouble = fmt.Sprintf("The agent can't open its status page and event input on %s: %v. Stop the program that uses the port, "+
+				"or set another local.listen in holdfast.yaml. Recording goes on.", l.cfg.Listen, err)
+		}
+		l.tried.Do(func() {
+			if err != nil {
+				l.deps.Log.Error(trouble)
+			}
+			close(l.opened)
+		})
+		if l.deps.Opened != nil {
+			l.deps.Opened(trouble)
+		}
+		if err == nil {
+			return listener
+		}
+		if retry.Wait(ctx, 0) != nil {
+			return nil
+		}
+	}
+}
+
+// Tried returns a channel that is closed once the window has opened, or has failed to for the first time.
+func (l *Local) Tried() <-chan struct{} { return l.opened }
 
 // Addr returns the address that the window listens on, once it does.
 func (l *Local) Addr(ctx context.Context) (string, error) {

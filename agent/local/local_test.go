@@ -393,6 +393,8 @@ func TestRun(t *testing.T) {
 		Status: func() Status { return sample() }, PutEvent: book.PutEvent,
 	})
 	ctx, stop := context.WithCancel(t.Context())
+	ctx2, stop2 := context.WithCancel(t.Context())
+	defer stop2()
 	done := make(chan error, 1)
 	go func() { done <- l.Run(ctx) }()
 	addr, err := l.Addr(ctx)
@@ -420,12 +422,31 @@ func TestRun(t *testing.T) {
 	if err != nil || len(events) != 1 {
 		t.Fatalf("%d events in the ledger, %v; want 1", len(events), err)
 	}
-	busy := newLocal(t, Config{Listen: addr, Token: token}, Deps{})
-	if err := busy.Run(ctx); err == nil || !strings.Contains(err.Error(), "is the port taken") {
-		t.Errorf("Run on a taken port = %v", err)
+	// Another agent's window waits for the port, says so, and opens when the port is free.
+	told := make(chan string, 100)
+	next := newLocal(t, Config{Listen: addr, Token: token}, Deps{Opened: func(trouble string) { told <- trouble }})
+	nextDone := make(chan error, 1)
+	go func() { nextDone <- next.Run(ctx2) }()
+	if trouble := <-told; !strings.Contains(trouble, "Stop the program that uses the port") || !strings.Contains(trouble, addr) {
+		t.Errorf("it says %q of a taken port", trouble)
 	}
+	<-next.Tried()
 	stop()
 	if err := <-done; err != nil {
+		t.Errorf("Run = %v", err)
+	}
+	if got, err := next.Addr(ctx2); err != nil || got != addr {
+		t.Errorf("it opened %q, %v", got, err)
+	}
+	last := "?"
+	for len(told) > 0 {
+		last = <-told
+	}
+	if last != "" {
+		t.Errorf("it says %q of a free port", last)
+	}
+	stop2()
+	if err := <-nextDone; err != nil {
 		t.Errorf("Run = %v", err)
 	}
 	off := newLocal(t, Config{Listen: "off"}, Deps{})

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -248,8 +250,38 @@ func TestBesideARunningAgent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = taken.Close() }()
-		ask(t, false, []string{"is the port taken?", "local.listen"}, "run")
+		started := make(chan error, 1)
+		go func() { started <- s.StartAgent(t.Context()) }()
+		missing := func(ctx context.Context) string {
+			var site struct{ Missing []struct{ Text string } }
+			if err := h.Owner.Get(ctx, "/sites/"+string(s.ID), &site); err != nil {
+				t.Error(err)
+			}
+			return fmt.Sprint(site.Missing)
+		}
+		// Recording goes on, the portal says what is wrong, and it mends itself.
+		if err := house.Until(t.Context(), 30*time.Second, "the portal says that the port is taken", func(ctx context.Context) (bool, error) {
+			return strings.Contains(missing(ctx), "Stop the program that uses the port"), nil
+		}); err != nil {
+			t.Error(err)
+		}
+		if err := s.Recording(t.Context(), 1, 30*time.Second); err != nil {
+			t.Error(err)
+		}
+		if err := taken.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-started; err != nil {
+			t.Error(err)
+		}
+		if err := house.Until(t.Context(), 30*time.Second, "the portal says that all is well", func(ctx context.Context) (bool, error) {
+			return !strings.Contains(missing(ctx), "uses the port"), nil
+		}); err != nil {
+			t.Error(err)
+		}
+		if err := s.Agent.Stop(25 * time.Second); err != nil {
+			t.Error(err)
+		}
 	})
 	t.Run("after the stop", func(t *testing.T) {
 		ask(t, true, []string{"Everything is accounted for"}, "check", "--level", "full")
