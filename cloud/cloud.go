@@ -69,9 +69,10 @@ type house struct {
 	cfg Config
 	log *slog.Logger
 
-	db    *store.DB
-	blobs blob.Store
-	keys  *gateway.Keys
+	certificate *certificate // nil for plain HTTP
+	db          *store.DB
+	blobs       blob.Store
+	keys        *gateway.Keys
 
 	bus     *api.Bus
 	access  *access.Access
@@ -91,6 +92,11 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	h := &house{cfg: cfg, log: cfg.Log, bus: api.NewBus()}
+	if cfg.TLSCert != "" {
+		if h.certificate, err = loadCertificate(cfg.TLSCert, cfg.TLSKey, cfg.Log); err != nil {
+			return err
+		}
+	}
 	listener, err := h.listen(ctx)
 	if err != nil {
 		return err
@@ -400,8 +406,9 @@ func ignoreDeadline(err error) error {
 
 func (h *house) listenAndServe(server *http.Server, l net.Listener) error {
 	var err error
-	if h.cfg.TLSCert != "" {
-		err = server.ServeTLS(l, h.cfg.TLSCert, h.cfg.TLSKey)
+	if h.certificate != nil {
+		server.TLSConfig = h.certificate.config()
+		err = server.ServeTLS(l, "", "")
 	} else {
 		err = server.Serve(l)
 	}

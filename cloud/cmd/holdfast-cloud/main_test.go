@@ -63,6 +63,8 @@ func TestServeRefuses(t *testing.T) {
 	}{
 		{[]string{"--listen", "0.0.0.0:0"}, []string{"would send passwords in the clear", "--tls-cert", "--behind-proxy"}},
 		{[]string{"--listen", taken.Addr().String()}, []string{taken.Addr().String(), "is another program using the port?", "--listen"}},
+		{[]string{"--tls-cert", "/no/chain.pem", "--tls-key", "/no/key.pem"}, []string{"/no/chain.pem", "--tls-cert names the chain"}},
+		{[]string{"--tls-cert", os.Args[0], "--tls-key", os.Args[0]}, []string{"can't be used", "the chain as PEM"}},
 		{[]string{"--smtp", "mail.example.com"}, []string{"--smtp: want smtp://user:password@host:587"}},
 		{[]string{"--ice-server", "nonsense"}, []string{`ICE server "nonsense": want stun:host:port`}},
 		{[]string{"--clips", "s3://bucket/prefix?endpoint=http://127.0.0.1:1"}, []string{"AWS_ACCESS_KEY_ID"}},
