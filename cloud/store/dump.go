@@ -213,9 +213,12 @@ func loadTable(ctx context.Context, q Querier, table string, r io.Reader) error 
 		names[i], marks[i] = `"`+name+`"`, fmt.Sprintf("$%d", i+1)
 	}
 	insert := `INSERT INTO "` + table + `" (` + strings.Join(names, ", ") + `) VALUES (` + strings.Join(marks, ", ") + `)`
-	for dec.More() {
+	for {
+		// Up to the end, where an archive's checksum is compared: Decoder.More takes any damage for the end.
 		var row []any
-		if err := dec.Decode(&row); err != nil {
+		if err := dec.Decode(&row); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
 			return fmt.Errorf("read row: %w", err)
 		}
 		if len(row) != len(names) {
@@ -232,7 +235,6 @@ func loadTable(ctx context.Context, q Querier, table string, r io.Reader) error 
 			return fmt.Errorf("insert row: %w", err)
 		}
 	}
-	return nil
 }
 
 // uncell turns what JSON made of a value into what it was.
