@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -145,6 +146,49 @@ func TestPasswordFile(t *testing.T) {
 	c, err := load(t, fmt.Sprintf(`cameras: [{key: a, main: "rtsp://10.0.0.1/1", password_file: %q}]`, path))
 	if err != nil || c.Cameras[0].Password != "from file" {
 		t.Fatalf("password %q, %v", string(c.Cameras[0].Password), err)
+	}
+}
+
+func TestPasswordsThatEverybodyCanRead(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows keeps rights elsewhere")
+	}
+	dir := t.TempDir()
+	secret := filepath.Join(dir, "secret")
+	for _, c := range []struct {
+		camera string
+		mode   os.FileMode
+		want   []string // files that are named
+	}{
+		{"    password: hunter2", 0o644, []string{"site.yaml"}},
+		{"    password: hunter2", 0o640, nil},
+		{"    user: x", 0o644, nil},
+		{"    sub: rtsp://u:hunter2@10.0.0.1/2", 0o604, []string{"site.yaml"}},
+		{"    password_file: " + secret, 0o644, []string{"secret"}},
+	} {
+		path := filepath.Join(dir, "site.yaml")
+		text := "cameras:\n  - key: a\n    main: rtsp://10.0.0.1/1\n" + c.camera + "\n"
+		for file, content := range map[string]string{path: text, secret: "hunter2\n"} {
+			if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chmod(file, c.mode); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cfg, err := Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := Exposed(path, cfg)
+		if len(got) != len(c.want) {
+			t.Errorf("%s at %o: %q, want %q", c.camera, c.mode, got, c.want)
+		}
+		for i := range got {
+			if !strings.Contains(got[i], c.want[i]) || strings.Contains(got[i], "hunter2") || !strings.Contains(got[i], "chmod 640") {
+				t.Errorf("%s at %o: %q", c.camera, c.mode, got[i])
+			}
+		}
 	}
 }
 

@@ -145,6 +145,9 @@ func work(ctx context.Context, config string, silent bool, ready func()) (err er
 	if err != nil {
 		return err
 	}
+	for _, text := range agent.Exposed(config, cfg) {
+		log.Warn(text)
+	}
 	return agent.Run(ctx, cfg, agent.Options{Version: version, Log: log, Ready: ready})
 }
 
@@ -248,6 +251,9 @@ func (configCmd) Run(c *cli, out io.Writer) error {
 	cfg, err := agent.Load(c.Config)
 	if err == nil {
 		fmt.Fprintf(out, "%s is valid: %d camera(s), %d volume(s).\n", c.Config, len(cfg.Cameras), len(cfg.Volumes))
+		for _, text := range agent.Exposed(c.Config, cfg) {
+			fmt.Fprintln(out, "Careful:", text)
+		}
 	}
 	return err
 }
