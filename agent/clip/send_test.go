@@ -289,7 +289,7 @@ func testDamagedSegment(t *testing.T, r *recording) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(os.WriteFile(file.Name(), []byte("this is no segment"), 0o600), file.Close()); err != nil {
+	if err := errors.Join(os.WriteFile(file.(interface{ Name() string }).Name(), []byte("this is no segment"), 0o600), file.Close()); err != nil {
 		t.Fatal(err)
 	}
 	o := d.order("torn", begin+100_000, segments[2].StartUs+800_000)

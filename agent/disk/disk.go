@@ -43,6 +43,7 @@ type Config struct {
 	Look  time.Duration // between two looks at free space and identity; 0 means five seconds
 	Rest  time.Duration // how long a volume gets no new file after a failure; 0 means ten seconds
 	Fault Fault         // nil outside tests
+	FS    FS            // nil outside tests: the system's
 }
 
 // Volume is one folder for video, usually the mount point of a disk.
@@ -125,6 +126,9 @@ func Open(cfg Config, board *health.Board, log *slog.Logger) (*Disk, error) {
 	}
 	if cfg.Rest == 0 {
 		cfg.Rest = 10 * time.Second
+	}
+	if cfg.FS == nil {
+		cfg.FS = osFS{}
 	}
 	d := &Disk{cfg: cfg, board: board, log: log}
 	for _, v := range cfg.Volumes {

@@ -190,11 +190,11 @@ func TestTheSameVolumeTwice(t *testing.T) {
 	if err := os.Symlink(filepath.Join(dir, "v"), filepath.Join(dir, "w")); err != nil {
 		t.Skip("no symbolic links here")
 	}
-	known, err := readKnown(cfg.State)
+	known, err := readKnown(osFS{}, cfg.State)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := writeKnown(cfg.State, known, filepath.Join(dir, "w"), known[filepath.Join(dir, "v")]); err != nil {
+	if err := writeKnown(osFS{}, cfg.State, known, filepath.Join(dir, "w"), known[filepath.Join(dir, "v")]); err != nil {
 		t.Fatal(err)
 	}
 	cfg.Volumes = append(cfg.Volumes, Volume{Path: filepath.Join(dir, "w"), Free: 1})

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"sync"
 )
 
@@ -14,7 +13,7 @@ type File struct {
 	volume  *volume
 	name    string // the volume's ID
 	segment uint64
-	file    *os.File
+	file    Handle
 
 	flush sync.Mutex // held while the kernel flushes: two flushes at once would share one error between them
 
@@ -53,14 +52,14 @@ func (v *volume) create(segment uint64) (*File, error) {
 	return v.adopt(f, segment, 0), nil
 }
 
-func (v *volume) createIn(root *os.Root, segment uint64) (*os.File, error) {
+func (v *volume) createIn(root Root, segment uint64) (Handle, error) {
 	if err := v.disk.fault(OpCreate, segment); err != nil {
 		return nil, err
 	}
 	if err := v.makeFolder(root, segment); err != nil {
 		return nil, err
 	}
-	f, err := root.OpenFile(pathOf(segment), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o640)
+	f, err := root.Create(pathOf(segment))
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +70,7 @@ func (v *volume) createIn(root *os.Root, segment uint64) (*os.File, error) {
 }
 
 // adopt takes an open file of so many bytes, none of which is known to be durable, into the flush rounds.
-func (v *volume) adopt(f *os.File, segment uint64, size int64) *File {
+func (v *volume) adopt(f Handle, segment uint64, size int64) *File {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	out := &File{volume: v, name: v.id, segment: segment, file: f, size: size}
@@ -93,19 +92,16 @@ func (d *Disk) Reopen(volume string, segment uint64, size int64) (*File, error) 
 	if err != nil {
 		return nil, fmt.Errorf("reopen segment %d: %w", segment, err)
 	}
-	f, err := root.OpenFile(pathOf(segment), os.O_RDWR, 0)
+	f, err := root.Reopen(pathOf(segment))
 	if err != nil {
 		return nil, fmt.Errorf("reopen segment %d: %w", segment, err)
 	}
-	info, err := f.Stat()
-	if err == nil && info.Size() < size {
-		err = fmt.Errorf("it has %d bytes, %d expected", info.Size(), size)
+	have, err := f.Size()
+	if err == nil && have < size {
+		err = fmt.Errorf("it has %d bytes, %d expected", have, size)
 	}
 	if err == nil {
 		err = f.Truncate(size)
-	}
-	if err == nil {
-		_, err = f.Seek(size, io.SeekStart)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("reopen segment %d: %w", segment, err), f.Close())
@@ -174,7 +170,7 @@ func (f *File) Flush() error {
 	}
 	err := f.volume.disk.fault(OpFlush, f.segment)
 	if err == nil {
-		err = datasync(f.file)
+		err = f.file.Sync()
 	}
 	if err != nil {
 		return f.fail(&f.failed, fmt.Errorf("flush segment %d: %w", f.segment, err))
@@ -212,8 +208,14 @@ func (f *File) Close() error {
 // ReadAt reads what was written, flushed or not.
 func (f *File) ReadAt(p []byte, off int64) (int, error) { return f.file.ReadAt(p, off) }
 
+// Reader is a segment's file, open for reading.
+type Reader interface {
+	io.ReaderAt
+	io.Closer
+}
+
 // OpenRead opens the file of a segment for reading and returns its present size in bytes.
-func (d *Disk) OpenRead(volume string, segment uint64) (*os.File, int64, error) {
+func (d *Disk) OpenRead(volume string, segment uint64) (Reader, int64, error) {
 	v, err := d.volume(volume)
 	if err != nil {
 		return nil, 0, fmt.Errorf("read segment %d: %w", segment, err)
@@ -229,11 +231,11 @@ func (d *Disk) OpenRead(volume string, segment uint64) (*os.File, int64, error) 
 	if err != nil {
 		return nil, 0, fmt.Errorf("read segment %d: %w", segment, err)
 	}
-	info, err := f.Stat()
+	size, err := f.Size()
 	if err != nil {
 		return nil, 0, errors.Join(fmt.Errorf("read segment %d: %w", segment, err), f.Close())
 	}
-	return f, info.Size(), nil
+	return f, size, nil
 }
 
 // Size returns the bytes of a segment's file; the error wraps fs.ErrNotExist when there is none, ErrAbsent
@@ -247,9 +249,9 @@ func (d *Disk) Size(volume string, segment uint64) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("look at segment %d: %w", segment, err)
 	}
-	info, err := root.Stat(pathOf(segment))
+	size, err := root.Size(pathOf(segment))
 	if err != nil {
 		return 0, fmt.Errorf("look at segment %d: %w", segment, err)
 	}
-	return info.Size(), nil
+	return size, nil
 }

@@ -7,11 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
-
-	"holdfast/shared/atomicfile"
 )
 
 // record is what the agent remembers of the volume at a path. Pending means that its identity may not have
@@ -21,9 +18,9 @@ type record struct {
 	Pending bool   `json:"pending,omitempty"`
 }
 
-func readKnown(file string) (map[string]record, error) {
+func readKnown(sys FS, file string) (map[string]record, error) {
 	known := map[string]record{}
-	text, err := os.ReadFile(file)
+	text, err := readSmallAt(sys, file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return known, nil
 	}
@@ -36,25 +33,14 @@ func readKnown(file string) (map[string]record, error) {
 	return known, nil
 }
 
-func writeKnown(file string, known map[string]record, path string, r record) error {
+func writeKnown(sys FS, file string, known map[string]record, path string, r record) error {
 	known[filepath.Clean(path)] = r
 	text, err := json.MarshalIndent(known, "", "  ")
 	if err != nil {
 		return fmt.Errorf("remember volume: %w", err)
 	}
-	if err := atomicfile.Write(file, append(text, '\n'), 0o600); err != nil {
+	if err := sys.Replace(file, append(text, '\n'), 0o600); err != nil {
 		return fmt.Errorf("remember volume: %w", err)
-	}
-	return nil
-}
-
-func writeIdentity(folder string, who identity) error {
-	text, err := json.MarshalIndent(who, "", "  ")
-	if err != nil {
-		return fmt.Errorf("write volume.json: %w", err)
-	}
-	if err := atomicfile.Write(filepath.Join(folder, identityFile), append(text, '\n'), 0o640); err != nil {
-		return fmt.Errorf("write volume.json: %w", err)
 	}
 	return nil
 }

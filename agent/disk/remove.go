@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,7 +47,7 @@ func (d *Disk) Remove(volume string, segments ...uint64) (gone []uint64, err err
 }
 
 // unlink removes a file and looks that it is gone.
-func (v *volume) unlink(root *os.Root, segment uint64) error {
+func (v *volume) unlink(root Root, segment uint64) error {
 	if err := v.disk.fault(OpRemove, segment); err != nil {
 		return err
 	}
@@ -56,7 +55,7 @@ func (v *volume) unlink(root *os.Root, segment uint64) error {
 	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if _, err := root.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := root.Size(name); !errors.Is(err, fs.ErrNotExist) {
 		return errors.Join(errors.New("the file is still there"), err)
 	}
 	return nil
@@ -64,7 +63,7 @@ func (v *volume) unlink(root *os.Root, segment uint64) error {
 
 // dropFolder removes the folder of a segment if that was its last one. A new segment's folder stays: numbers
 // only rise, so the newest folder is never empty for long.
-func (v *volume) dropFolder(root *os.Root, segment uint64) {
+func (v *volume) dropFolder(root Root, segment uint64) {
 	v.mu.Lock()
 	used := v.folders[segment>>16]
 	v.mu.Unlock()
@@ -97,7 +96,7 @@ func (d *Disk) Scan(folders int, fn func(Found) error) error {
 	return nil
 }
 
-func (v *volume) scan(root *os.Root, name string, folders int, fn func(Found) error) error {
+func (v *volume) scan(root Root, name string, folders int, fn func(Found) error) error {
 	names, err := numbers(root, videoFolder, "", 12)
 	if err != nil {
 		return err
@@ -127,13 +126,9 @@ func (v *volume) scan(root *os.Root, name string, folders int, fn func(Found) er
 }
 
 // numbers returns the names in a folder that are hexadecimal numbers of so many digits, in order.
-func numbers(root *os.Root, folder, suffix string, digits int) ([]uint64, error) {
-	f, err := root.Open(folder)
+func numbers(root Root, folder, suffix string, digits int) ([]uint64, error) {
+	names, err := root.Names(folder)
 	if err != nil {
-		return nil, err
-	}
-	names, err := f.Readdirnames(-1)
-	if err := errors.Join(err, f.Close()); err != nil {
 		return nil, err
 	}
 	var out []uint64

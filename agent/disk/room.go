@@ -7,8 +7,6 @@ import (
 	"os/user"
 	"runtime"
 	"time"
-
-	usage "github.com/shirou/gopsutil/v4/disk"
 )
 
 const (
@@ -60,15 +58,15 @@ func (d *Disk) Measure(volume string) {
 // measure asks the system for the free space. What was known stays when it can't say: a file system that can't be
 // measured may still take video.
 func (v *volume) measure() {
-	space, err := usage.Usage(v.cfg.Path)
+	space, err := v.disk.cfg.FS.Usage(v.cfg.Path)
 	if err != nil {
 		v.disk.log.Warn("free space can't be measured", "path", v.cfg.Path, "error", err)
 		return
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.total, v.free = int64(space.Total), int64(space.Free)
-	v.room.allNames, v.room.names = int64(space.InodesTotal), int64(space.InodesFree)
+	v.total, v.free = space.Total, space.Free
+	v.room.allNames, v.room.names = space.Names, space.FreeNames
 }
 
 // pace takes the rate of writing since the look before.

@@ -1,14 +1,9 @@
 package disk
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path"
-	"path/filepath"
-	"runtime"
 	"sync"
 	"time"
 )
@@ -26,8 +21,8 @@ type volume struct {
 
 	mu       sync.Mutex
 	id       string
-	root     *os.Root // nil while the volume can't be used
-	err      error    // why not
+	root     Root  // nil while the volume can't be used
+	err      error // why not
 	folders  map[uint64]bool
 	files    map[*File]struct{} // open for writing
 	restTill time.Time          // after a failure no new file goes here until then
@@ -38,120 +33,6 @@ type volume struct {
 	slowest  time.Duration
 	reported string
 	room     room
-}
-
-// look checks the volume's identity, mounts it if that is due, and measures its space. taken maps the IDs of
-// the volumes before it to their paths. One goroutine looks; nobody waits for it, for a sick disk may keep it
-// long.
-func (v *volume) look(taken map[string]string) error {
-	name, err := v.check(taken)
-	if err == nil {
-		taken[name] = v.cfg.Path
-		v.measure()
-		v.pace(time.Now())
-	}
-	err = v.hint(err)
-	v.mu.Lock()
-	v.err = err
-	low := err == nil && v.total > 0 && (v.free < v.reserve() || v.room.allNames > 0 && v.room.names < v.spareNames())
-	v.mu.Unlock()
-	if low {
-		v.call()
-	}
-	return err
-}
-
-// check returns the volume's ID once the folder is the volume that it should be and is open.
-func (v *volume) check(taken map[string]string) (string, error) {
-	if err := v.disk.fault(OpMount, 0); err != nil {
-		return "", err
-	}
-	known, err := readKnown(v.disk.cfg.State)
-	if err != nil {
-		return "", err
-	}
-	mine := known[filepath.Clean(v.cfg.Path)]
-	found, err := readIdentity(v.cfg.Path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && mine.ID != "" && !mine.Pending:
-		return "", errors.New("this folder was a volume and its volume.json is gone: is the disk mounted? If the video on it is really gone, " +
-			"give the agent another folder")
-	case errors.Is(err, fs.ErrNotExist):
-		if found, err = v.begin(known, mine); err != nil {
-			return "", err
-		}
-	case err != nil:
-		return "", err
-	case mine.ID == "":
-		return "", errors.New("this folder is the volume of another agent, or of this agent before it was set up anew: " +
-			"give the agent an empty folder, or delete volume.json and the folder video if nobody needs that video")
-	case found.ID != mine.ID:
-		return "", fmt.Errorf("another disk is mounted here: it is volume %s, this agent's is %s", found.ID, mine.ID)
-	case mine.Pending:
-		if err := writeKnown(v.disk.cfg.State, known, v.cfg.Path, record{ID: found.ID}); err != nil {
-			return "", err
-		}
-	}
-	if other, twice := taken[found.ID]; twice {
-		return "", fmt.Errorf("it is the same volume as %s: list it once", other)
-	}
-	return found.ID, v.mount(found.ID)
-}
-
-// begin makes a new volume: first the agent's own memory of it, marked pending, then the identity, then the
-// mark is taken away. A crash at any point leaves what the next look can finish.
-func (v *volume) begin(known map[string]record, mine record) (identity, error) {
-	if !v.cfg.Create {
-		return identity{}, errors.New("this folder has no volume.json, so it is no volume of this agent: is the disk mounted?")
-	}
-	if err := os.MkdirAll(v.cfg.Path, 0o750); err != nil {
-		return identity{}, fmt.Errorf("make folder: %w", err)
-	}
-	if _, err := os.Lstat(filepath.Join(v.cfg.Path, videoFolder)); err == nil {
-		return identity{}, errors.New("this folder has no volume.json but a folder video: a new volume begins in an empty folder only")
-	}
-	if mine.ID == "" {
-		mine = record{ID: newVolumeID(), Pending: true}
-		if err := writeKnown(v.disk.cfg.State, known, v.cfg.Path, mine); err != nil {
-			return identity{}, err
-		}
-	}
-	who := identity{ID: mine.ID, CreatedUs: time.Now().UnixMicro()}
-	if err := writeIdentity(v.cfg.Path, who); err != nil {
-		return identity{}, err
-	}
-	return who, writeKnown(v.disk.cfg.State, known, v.cfg.Path, record{ID: mine.ID})
-}
-
-// mount opens the folder, or keeps it open when it is still the same one.
-func (v *volume) mount(name string) error {
-	old, err := v.opened()
-	if err == nil {
-		here, err := os.Stat(v.cfg.Path)
-		if err != nil {
-			return fmt.Errorf("look at volume: %w", err)
-		}
-		if mounted, err := old.Stat("."); err == nil && os.SameFile(here, mounted) {
-			return nil
-		}
-	}
-	root, err := os.OpenRoot(v.cfg.Path)
-	if err != nil {
-		return fmt.Errorf("open volume: %w", err)
-	}
-	if err := root.Mkdir(videoFolder, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
-		return errors.Join(fmt.Errorf("make folder for video: %w", err), root.Close())
-	}
-	if err := v.syncFolder(root, ".", 0); err != nil {
-		return errors.Join(err, root.Close())
-	}
-	v.mu.Lock()
-	v.id, v.root, v.folders = name, root, map[uint64]bool{}
-	v.mu.Unlock()
-	if old != nil {
-		return old.Close()
-	}
-	return nil
 }
 
 func (v *volume) unmount() error {
@@ -228,7 +109,7 @@ func (v *volume) status() Status {
 }
 
 // usable returns the open folder, or why no new file can go there.
-func (v *volume) usable() (*os.Root, error) {
+func (v *volume) usable() (Root, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	switch {
@@ -255,7 +136,7 @@ func (v *volume) writable() error {
 }
 
 // opened returns the open folder for reading and deleting, which go on where new files are refused.
-func (v *volume) opened() (*os.Root, error) {
+func (v *volume) opened() (Root, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.root == nil {
@@ -271,14 +152,14 @@ func folderOf(segment uint64) string { return fmt.Sprintf("%s/%012x", videoFolde
 func pathOf(segment uint64) string { return fmt.Sprintf("%s/%016x.mp4", folderOf(segment), segment) }
 
 // makeFolder makes the folder of a segment, durably, once.
-func (v *volume) makeFolder(root *os.Root, segment uint64) error {
+func (v *volume) makeFolder(root Root, segment uint64) error {
 	v.mu.Lock()
 	done := v.folders[segment>>16]
 	v.mu.Unlock()
 	if done {
 		return nil
 	}
-	err := root.Mkdir(folderOf(segment), 0o750)
+	err := root.Mkdir(folderOf(segment))
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("make folder: %w", err)
 	}
@@ -291,38 +172,13 @@ func (v *volume) makeFolder(root *os.Root, segment uint64) error {
 	return nil
 }
 
-// syncFolder makes the names in a folder durable; Windows has no such call.
-func (v *volume) syncFolder(root *os.Root, name string, segment uint64) error {
+// syncFolder makes the names in a folder durable.
+func (v *volume) syncFolder(root Root, name string, segment uint64) error {
 	if err := v.disk.fault(OpFolder, segment); err != nil {
 		return err
 	}
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	f, err := root.Open(path.Clean(name))
-	if err != nil {
-		return fmt.Errorf("open folder to flush it: %w", err)
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+	if err := root.Sync(name); err != nil {
 		return fmt.Errorf("flush folder: %w", err)
 	}
 	return nil
-}
-
-// identity is what volume.json says.
-type identity struct {
-	ID        string `json:"id"`
-	CreatedUs int64  `json:"created_us"`
-}
-
-func readIdentity(folder string) (identity, error) {
-	text, err := os.ReadFile(filepath.Join(folder, identityFile))
-	if err != nil {
-		return identity{}, fmt.Errorf("read volume.json: %w", err)
-	}
-	var who identity
-	if err := json.Unmarshal(text, &who); err != nil || !validVolumeID(who.ID) {
-		return identity{}, errors.New("volume.json is damaged: put back a copy of it, or give the agent an empty folder")
-	}
-	return who, nil
 }
