@@ -28,6 +28,7 @@ import (
 var (
 	ErrNoVolume = errors.New("no volume can take video now")
 	ErrFull     = errors.New("the volume is full")
+	ErrHeld     = fmt.Errorf("%w of video that must be kept", ErrFull)
 	ErrFailed   = errors.New("the file has failed before")
 	ErrAbsent   = errors.New("the volume is not here")
 )
@@ -108,6 +109,7 @@ type Disk struct {
 
 	mu      sync.Mutex
 	flushed func(Round)
+	low     func()
 }
 
 // Open looks at the volumes. One that can't be used is not an error: it is said on the board under "disk" and
@@ -208,7 +210,9 @@ type Status struct {
 	Err     error // why it can't be used now
 	Total   int64 // bytes of the file system
 	Free    int64 // bytes free
-	Reserve int64 // bytes that shall stay free
+	Reserve int64 // bytes that shall stay free: the configured ones, or what is written in ten seconds
+	Names   int64 // files that must go so that some names stay free; 0 where there is no lack of them
+	Refused bool  // the system found no room lately, whatever was measured
 	Max     int64 // bytes of video at most; 0 without such a bound
 	Round   time.Duration
 	Slowest time.Duration // longest flush round since the start

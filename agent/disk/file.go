@@ -46,9 +46,9 @@ func (v *volume) create(segment uint64) (*File, error) {
 	}
 	f, err := v.createIn(root, segment)
 	if err != nil {
-		v.rest(err)
-		return nil, err
+		return nil, v.failed(err)
 	}
+	v.created()
 	return v.adopt(f, segment, 0), nil
 }
 
@@ -148,6 +148,7 @@ func (f *File) Write(p []byte) (int, error) {
 	f.mu.Lock()
 	f.size += int64(n)
 	f.mu.Unlock()
+	f.volume.took(int64(n))
 	if err != nil {
 		return n, f.fail(&f.stopped, fmt.Errorf("write segment %d: %w", f.segment, err))
 	}
@@ -186,8 +187,7 @@ func (f *File) fail(mark *error, err error) error {
 	f.mu.Lock()
 	*mark = fmt.Errorf("%w: %w", ErrFailed, err)
 	f.mu.Unlock()
-	f.volume.rest(err)
-	return err
+	return f.volume.failed(err)
 }
 
 // Close takes the file out of the rounds and closes it, without flushing. Safe to call twice.

@@ -23,8 +23,14 @@ type FS interface {
 	MkdirAll(path string) error
 	// Replace writes a small file as a whole and durably: after a power cut it has its old content or its new.
 	Replace(path string, data []byte, perm fs.FileMode) error
-	// Usage returns the bytes of the file system at path, in all and free.
-	Usage(path string) (total, free int64, err error)
+	// Usage measures the file system at path.
+	Usage(path string) (Usage, error)
+}
+
+// Usage is the room on a file system: bytes, and names where it can hold only so many.
+type Usage struct {
+	Total, Free      int64
+	Names, FreeNames int64
 }
 
 // Root is an open folder; names are relative to it and have slashes.
@@ -68,12 +74,12 @@ func (osFS) Replace(path string, data []byte, perm fs.FileMode) error {
 	return atomicfile.Write(path, data, perm)
 }
 
-func (osFS) Usage(path string) (total, free int64, err error) {
+func (osFS) Usage(path string) (Usage, error) {
 	u, err := usage.Usage(path)
 	if err != nil {
-		return 0, 0, err
+		return Usage{}, err
 	}
-	return int64(u.Total), int64(u.Free), nil
+	return Usage{Total: int64(u.Total), Free: int64(u.Free), Names: int64(u.InodesTotal), FreeNames: int64(u.InodesFree)}, nil
 }
 
 type osRoot struct{ root *os.Root }

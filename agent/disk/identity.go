@@ -20,20 +20,18 @@ type identity struct {
 // long.
 func (v *volume) look(taken map[string]string) error {
 	name, err := v.check(taken)
-	var total, free int64
 	if err == nil {
 		taken[name] = v.cfg.Path
-		var unknown error
-		if total, free, unknown = v.disk.cfg.FS.Usage(v.cfg.Path); unknown != nil {
-			// What was known stays: a file system that can't be measured may still take video.
-			v.disk.log.Warn("free space can't be measured", "path", v.cfg.Path, "error", unknown)
-		}
+		v.measure()
+		v.pace(time.Now())
 	}
+	err = v.hint(err)
 	v.mu.Lock()
-	defer v.mu.Unlock()
 	v.err = err
-	if total > 0 {
-		v.total, v.free = total, free
+	low := err == nil && v.total > 0 && (v.free < v.reserve() || v.room.allNames > 0 && v.room.names < v.spareNames())
+	v.mu.Unlock()
+	if low {
+		v.call()
 	}
 	return err
 }

@@ -40,6 +40,9 @@ func (d *Disk) Remove(volume string, segments ...uint64) (gone []uint64, err err
 		gone = append(gone, unlinked[folder]...)
 		v.dropFolder(root, first)
 	}
+	if len(gone) > 0 {
+		v.removed()
+	}
 	return gone, errors.Join(errs...)
 }
 

@@ -32,6 +32,7 @@ type volume struct {
 	round    time.Duration
 	slowest  time.Duration
 	reported string
+	room     room
 }
 
 func (v *volume) unmount() error {
@@ -82,10 +83,10 @@ func (v *volume) report(err error) {
 
 // rest keeps new files away from the volume for a while after a failure. The volume has a fault until a flush
 // round has gone well again.
-func (v *volume) rest(err error) {
+func (v *volume) rest(err error, long time.Duration) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.restErr, v.restTill = err, time.Now().Add(v.disk.cfg.Rest)
+	v.restErr, v.restTill = err, time.Now().Add(long)
 }
 
 func (v *volume) is(name string) bool {
@@ -97,21 +98,15 @@ func (v *volume) is(name string) bool {
 func (v *volume) status() Status {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return Status{
+	s := Status{
 		ID: v.id, Path: v.cfg.Path, Err: v.err, Total: v.total, Free: v.free, Reserve: v.reserve(), Max: v.cfg.Max,
-		Round: v.round, Slowest: v.slowest,
+		Refused: v.room.refused, Round: v.round, Slowest: v.slowest,
 	}
-}
-
-func (v *volume) reserve() int64 {
-	if v.cfg.Free > 0 {
-		return v.cfg.Free
+	if v.room.allNames > 0 {
+		s.Names = max(v.spareNames()-v.room.names, 0)
 	}
-	return max(minReserve, v.total/20)
+	return s
 }
-
-// floor is the free space below which no video is written, so that ledger and logs never run out of it.
-func (v *volume) floor() int64 { return v.reserve() / 4 }
 
 // usable returns the open folder, or why no new file can go there.
 func (v *volume) usable() (Root, error) {
@@ -124,18 +119,18 @@ func (v *volume) usable() (Root, error) {
 		return nil, ErrAbsent
 	case v.restErr != nil && time.Now().Before(v.restTill):
 		return nil, v.restErr
-	case v.total > 0 && v.free < v.floor():
-		return nil, ErrFull
+	case v.room.held:
+		return nil, ErrHeld // what is open may be finished
 	}
-	return v.root, nil
+	return v.root, v.lacking()
 }
 
 // writable says why an open file must not grow now, or nil.
 func (v *volume) writable() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.err == nil && v.total > 0 && v.free < v.floor() {
-		return ErrFull
+	if v.err == nil {
+		return v.lacking()
 	}
 	return v.err
 }

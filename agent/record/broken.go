@@ -12,17 +12,22 @@ import (
 
 // diskFailed notes that no segment could be opened, and puts off the next try.
 func (s *stream) diskFailed(ctx context.Context, err error) error {
-	wait := s.retry.Next(0)
-	s.after = time.Now().Add(wait)
-	s.log.Error("a segment can't be opened: nothing is recorded", "error", err, "retry", wait.Round(time.Millisecond))
-	return s.regap(ctx, wire.DiskFailed, diskText(err))
+	reason, text := s.refused(err)
+	return s.regap(ctx, reason, text)
 }
 
-func diskText(err error) string {
+// refused notes that the disk did not take video, and puts off the next try.
+func (s *stream) refused(err error, args ...any) (reason wire.Reason, text string) {
+	now := time.Now()
+	wait := s.retry.Next(0)
 	if errors.Is(err, disk.ErrFull) {
-		return "The disk for video is full. Let less be kept, or give the agent a bigger disk."
+		wait = fullWait
 	}
-	return "The disk for video can't be written: " + err.Error()
+	s.after = now.Add(wait)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status.refused.note(s.log, now, err, args...)
+	return s.status.refused.reason, s.status.refused.text
 }
 
 // abandon gives a segment up whose file can't be written any more: what is safe of it stays recorded, and the
@@ -31,13 +36,11 @@ func (s *stream) abandon(ctx context.Context, seg *segment, why error, reason wi
 	// What a failed write left unflushed may still be flushed; after a failed flush nothing is tried again.
 	flushErr := seg.file.Flush()
 	keep, endUs := seg.safe(seg.file.Durable())
-	s.log.Error("a segment can't be written any more", "segment", seg.header.Segment, "error", errors.Join(why, flushErr),
-		"safe_bytes", keep)
+	diskReason, diskText := s.refused(errors.Join(why, flushErr), "segment", seg.header.Segment, "safe_bytes", keep)
 	if err := seg.file.Close(); err != nil {
 		s.log.Warn("a segment's file could not be closed", "segment", seg.header.Segment, "error", err)
 	}
 	s.broken = true
-	s.after = time.Now().Add(s.retry.Next(0))
 	row := ledger.Segment{ID: seg.header.Segment, Volume: seg.file.Volume()}
 	var err error
 	if endUs == 0 {
@@ -50,7 +53,7 @@ func (s *stream) abandon(ctx context.Context, seg *segment, why error, reason wi
 		return err
 	}
 	s.endUs, s.endRun = endUs, seg.header.Run
-	if err := s.regap(ctx, wire.DiskFailed, diskText(why)); err != nil {
+	if err := s.regap(ctx, diskReason, diskText); err != nil {
 		return err
 	}
 	if reason != "" {

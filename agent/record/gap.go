@@ -31,10 +31,20 @@ func (s *stream) entered(g ledger.Gap) {
 	s.gap = g
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.status.recording || s.status.reason != g.Reason {
+	// One thing after another may keep frames from the disk: that lasts since the first of them.
+	if s.status.recording || ours(s.status.reason) != ours(g.Reason) || !ours(g.Reason) && s.status.reason != g.Reason {
 		s.status.since = time.Now()
 	}
 	s.status.recording, s.status.reason, s.status.text = false, g.Reason, g.Detail
+}
+
+// ours says whether a gap with this reason is the recorder's own: frames come, and don't reach the disk.
+func ours(r wire.Reason) bool {
+	switch r {
+	case wire.DiskFailed, wire.SlowDisk, wire.HeldFull, wire.AwaitKeyFrame, wire.NoKeyFrame:
+		return true
+	}
+	return false
 }
 
 // interrupt ends the segment because no frames come, or gives the gap another reason.
@@ -78,7 +88,7 @@ func (s *stream) awaitKey(ctx context.Context, f media.Frame) error {
 		s.since = time.Now()
 	}
 	switch s.gap.Reason {
-	case wire.NoKeyFrame, wire.DiskFailed, wire.SlowDisk:
+	case wire.NoKeyFrame, wire.DiskFailed, wire.SlowDisk, wire.HeldFull:
 		return nil // it tells more
 	}
 	if time.Since(s.since) > keyWait {

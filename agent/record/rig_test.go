@@ -41,6 +41,8 @@ type site struct {
 
 	max int64 // bytes of video at most, for retention
 
+	log *slog.Logger // nil: nobody reads it
+
 	cfg    Config
 	ledger *ledger.Ledger
 	disk   *disk.Disk
@@ -84,7 +86,10 @@ func (s *site) ask(op disk.Op, segment uint64) error {
 func (s *site) start() {
 	s.t.Helper()
 	ctx := s.t.Context()
-	log := slog.New(slog.DiscardHandler)
+	log := s.log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	var err error
 	if s.ledger, err = ledger.Open(ctx, filepath.Join(s.dir, "ledger.db"), log); err != nil {
 		s.t.Fatal(err)

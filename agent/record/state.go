@@ -22,6 +22,9 @@ func (s *stream) trouble() (reason wire.Reason, text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := &s.status
+	if r := &st.refused; r.lasts() && away == nil && time.Since(r.since) >= diskPatience {
+		return r.reason, r.text
+	}
 	if st.recording {
 		if still := time.Since(st.wrote); still > keyPatience && away == nil {
 			return wire.SlowDisk, fmt.Sprintf("The disk has taken no video for %d seconds. Check the disk and what else uses it.", int(still.Seconds()))
@@ -30,7 +33,7 @@ func (s *stream) trouble() (reason wire.Reason, text string) {
 	}
 	patience := time.Duration(0)
 	switch st.reason {
-	case wire.DiskFailed, wire.SlowDisk:
+	case wire.DiskFailed, wire.SlowDisk, wire.HeldFull:
 		patience = diskPatience
 	case wire.AwaitKeyFrame, wire.NoKeyFrame:
 		patience = keyPatience

@@ -58,6 +58,7 @@ type status struct {
 	since     time.Time // of recording, or of the gap
 	wrote     time.Time // the last part
 	durableUs int64     // end of the last closed segment
+	refused   refusal   // of the disk
 }
 
 func newStream(r *Recorder, hub *media.Hub) *stream {
@@ -240,11 +241,10 @@ func (s *stream) begin(ctx context.Context, f media.Frame) error {
 	}
 	if s.gap.ID != 0 {
 		s.gaps = append(s.gaps, evidence.Gap{FromUs: s.gap.StartUs, ToUs: max(startUs, s.gap.StartUs), Reason: string(s.gap.Reason)})
-		s.log.Info("recording", "gap", s.gap.Reason, "seconds", float64(startUs-s.gap.StartUs)/1e6, "codecs", codecName(f.Params.Tracks))
+		s.resumed(startUs, f.Params)
 	}
 	s.gap = ledger.Gap{}
 	s.broken = false
-	s.retry.Reset()
 	s.saved = 0
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -255,6 +255,17 @@ func (s *stream) begin(ctx context.Context, f media.Frame) error {
 	}
 	s.status.reason, s.status.text, s.status.wrote = "", "", now
 	return nil
+}
+
+// resumed logs the end of a gap, unless the disk is in doubt: that is said once it is over.
+func (s *stream) resumed(startUs int64, p *media.Params) {
+	s.mu.Lock()
+	doubted := s.status.refused.lasts()
+	s.mu.Unlock()
+	if doubted {
+		return
+	}
+	s.log.Info("recording", "gap", s.gap.Reason, "seconds", float64(startUs-s.gap.StartUs)/1e6, "codecs", codecName(p.Tracks))
 }
 
 func (s *stream) header(f media.Frame, startUs int64) mp4.Header {
@@ -346,7 +357,11 @@ func (s *stream) release() {
 	s.hub.Release(s.order.oldest(s.seg.unsaved()) - 1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.status.wrote = time.Now()
+	now := time.Now()
+	s.status.wrote = now
+	if s.status.refused.over(s.log, now, s.status.since) {
+		s.retry.Reset()
+	}
 }
 
 // tick writes a part that has waited for too long because the stream stands still.
