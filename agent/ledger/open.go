@@ -49,7 +49,7 @@ func (l *Ledger) open(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(explain("open ledger "+l.path, err), write.Close())
 	}
-	l.w = newWriter(write, conn)
+	l.w = newWriter(write, conn, l.relieve)
 	if err := migrate(ctx, conn, schema, upgrades()); err != nil {
 		return explain("open ledger "+l.path, err)
 	}
