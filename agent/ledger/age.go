@@ -79,11 +79,11 @@ func (l *Ledger) Within(ctx context.Context, stream id.Stream, fromUs, toUs int6
 	return out, explain("read segments", err)
 }
 
-// Before adds up what a stream holds that ended at or before toUs: bytes and microseconds.
-func (l *Ledger) Before(ctx context.Context, stream id.Stream, toUs int64) (bytes, lengthUs int64, err error) {
+// Sum adds up the closed segments of a stream that lie whole in [fromUs, toUs): bytes and microseconds.
+func (l *Ledger) Sum(ctx context.Context, stream id.Stream, fromUs, toUs int64) (bytes, lengthUs int64, err error) {
 	err = l.read.QueryRowContext(ctx, `SELECT coalesce(sum(e.bytes), 0), coalesce(sum(e.end_us - e.start_us), 0) FROM stream s
-		JOIN segment e ON e.stream = s.id WHERE s.camera = ? AND s.kind = ? AND e.start_us < ?3 AND e.end_us <= ?3`,
-		stream.Camera, stream.Kind, toUs).Scan(&bytes, &lengthUs)
+		JOIN segment e ON e.stream = s.id WHERE s.camera = ? AND s.kind = ? AND e.start_us >= ? AND e.start_us < ?4 AND e.end_us <= ?4`,
+		stream.Camera, stream.Kind, fromUs, toUs).Scan(&bytes, &lengthUs)
 	return bytes, lengthUs, explain("add up segments", err)
 }
 
