@@ -1,5 +1,8 @@
-// Package smalldisk gives a test a real file system that is soon full: a memory file system of so many bytes or
-// files, or ext4 in a file. It needs root and Linux; without them the test is skipped with the reason.
+// Package smalldisk gives a test a real file system that is soon full: a memory file system of so many bytes, or an
+// ext4 in a file that can hold only so many files.
+//
+// It mounts for the length of the test and unmounts at its end. It needs root and Linux; without them the test is
+// skipped with the reason, never passed.
 package smalldisk
 
 import (
