@@ -63,6 +63,7 @@ type house struct {
 	disk   *disk.Disk
 	pace   *pace.Pace
 
+	holds     *retain.Holds
 	reclaimed []disk.Found // segments that went before the ledger could be opened
 
 	cameras *camera.Cameras
@@ -122,7 +123,10 @@ func (h *house) floors(ctx context.Context) error {
 	if h.disk, err = disk.Open(h.diskConfig(), h.board, log.With("floor", "disk")); err != nil {
 		return err
 	}
-	reclaimed, err := retain.Reclaim(h.disk, log.With("room", "retain"))
+	if h.holds, err = retain.OpenHolds(filepath.Join(h.cfg.Data, "holds.json")); err != nil {
+		return errors.Join(err, h.disk.Close())
+	}
+	reclaimed, err := retain.Reclaim(h.disk, h.holds, log.With("room", "retain"))
 	if err != nil {
 		log.Error("make room on the disk before the start", "error", err)
 	}
@@ -144,7 +148,7 @@ func (h *house) rooms() error {
 	if h.record, err = record.New(h.recordConfig(), floors); err != nil {
 		return err
 	}
-	if h.retain, err = retain.New(h.retainConfig(), retain.Floors{
+	if h.retain, err = retain.New(h.retainConfig(), h.holds, retain.Floors{
 		Ledger: h.ledger, Disk: h.disk, Clock: h.clock, Board: h.board, Log: log.With("room", "retain"),
 	}); err != nil {
 		return err
@@ -185,7 +189,8 @@ func (h *house) gates() error {
 		return err
 	}
 	h.local, err = local.New(local.Config{Listen: h.cfg.Local.Listen, Names: h.cfg.Local.Names, Token: token, Version: h.opt.Version}, local.Deps{
-		Status: h.status, PutEvent: h.ledger.PutEvent, Known: h.knows, Opened: h.windowOpened, Now: h.clock.Now, Log: log.With("window", "local"),
+		Status: h.status, PutEvent: h.ledger.PutEvent, AddHold: h.retain.AddHold, ReleaseHold: h.releaseHold, Known: h.knows,
+		Opened: h.windowOpened, Now: h.clock.Now, Log: log.With("window", "local"),
 	})
 	return err
 }
@@ -199,7 +204,7 @@ func (h *house) run(ctx context.Context) error {
 	if err := h.record.Begin(context.WithoutCancel(ctx)); err != nil {
 		return err
 	}
-	h.apply(h.desired())
+	h.apply(ctx, h.desired())
 	base := context.WithoutCancel(ctx)
 	floors, stopFloors := stage(base)
 	out, stopOut := stage(base)

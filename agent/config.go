@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -46,8 +47,10 @@ type Volume struct {
 
 // Record holds the defaults for cameras.
 type Record struct {
-	Keep Days `yaml:"keep"` // delete video older than this; 0: when the disk is needed
-	Sub  bool `yaml:"sub"`  // record sub-streams too
+	Keep  Days    `yaml:"keep"`  // delete video older than this; 0: when the disk is needed
+	Share Percent `yaml:"share"` // of the volumes that each camera has at most; 0: no such limit
+	Max   Bytes   `yaml:"max"`   // of video of each camera at most; 0: no such limit
+	Sub   bool    `yaml:"sub"`   // record sub-streams too
 }
 
 // Line bounds what the agent sends.
@@ -84,7 +87,10 @@ type Camera struct {
 	PasswordFile string `yaml:"password_file"` // instead of password
 	Transport    string `yaml:"transport"`     // tcp or udp
 	RecordSub    *bool  `yaml:"record_sub"`
-	Keep         Days   `yaml:"keep"`
+	// Limits of both streams together; what is 0 is as Record says.
+	Keep  Days    `yaml:"keep"`
+	Share Percent `yaml:"share"`
+	Max   Bytes   `yaml:"max"`
 }
 
 // Defaults returns the configuration that an empty file means on this operating system.
@@ -149,6 +155,12 @@ func (c *Config) fill() {
 		}
 		if cam.Keep == 0 {
 			cam.Keep = c.Record.Keep
+		}
+		if cam.Share == 0 {
+			cam.Share = c.Record.Share
+		}
+		if cam.Max == 0 {
+			cam.Max = c.Record.Max
 		}
 	}
 }
@@ -258,6 +270,19 @@ func (v *Bytes) UnmarshalText(b []byte) error {
 		return fmt.Errorf("want a size like 500GB, not %q", b)
 	}
 	*v = Bytes(n)
+	return nil
+}
+
+// Percent is a share of a whole written as "20%", 1 to 100.
+type Percent int
+
+// UnmarshalText parses a whole number from 1 to 100 with or without "%".
+func (v *Percent) UnmarshalText(b []byte) error {
+	n, err := strconv.Atoi(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(string(b)), "%")))
+	if err != nil || n < 1 || n > 100 {
+		return fmt.Errorf("want a share like 20%%, from 1%% to 100%%, not %q", b)
+	}
+	*v = Percent(n)
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"os"
 	"strings"
@@ -28,6 +29,7 @@ func (h *house) status() local.Status {
 		Site: h.me.SiteName, Organisation: h.me.OrgName, Host: host, NowUs: h.clock.Now(), StartedUs: h.started.UnixMicro(),
 		Cloud:   local.Cloud{Enrolled: true, Connected: line.Connected, SinceUs: line.SinceUs, Address: h.me.CloudURL},
 		Cameras: h.states(), Conditions: h.board.Conditions(), Disk: h.diskState(ctx), Parked: h.outbox.Parked(),
+		Holds: h.retain.Report().Holds,
 	}
 	if line.Problem != nil {
 		s.Cloud.Text = line.Problem.Error()
@@ -55,7 +57,10 @@ type Answer struct {
 		Name  string     `json:"name"`
 		State wire.State `json:"state"`
 		Text  string     `json:"text"`
+		Kept  string     `json:"kept,omitempty"`
+		Due   string     `json:"due,omitempty"`
 	} `json:"cameras"`
+	Holds      int                  `json:"holds"`
 	Conditions []wire.ConditionFact `json:"conditions"` // failing ones that are not a camera's
 	Disk       wire.DiskState       `json:"disk"`
 	Queue      wire.QueueState      `json:"queue"`
@@ -99,8 +104,16 @@ func Say(a Answer) string {
 	}
 	for _, c := range a.Cameras {
 		fmt.Fprintf(&b, "Camera   %s: %s\n", c.Name, c.Text)
+		for _, more := range []string{c.Kept, c.Due} {
+			if more != "" {
+				fmt.Fprintf(&b, "         %s\n", more)
+			}
+		}
 	}
-	fmt.Fprintf(&b, "Disk     %.1f GB free of %.1f GB, %.1f GB of video\n", gb(a.Disk.FreeBytes), gb(a.Disk.TotalBytes), gb(a.Disk.VideoBytes))
+	fmt.Fprintf(&b, "Disk     %.1f GB free of %.1f GB, %.1f GB of video%s\n", gb(a.Disk.FreeBytes), gb(a.Disk.TotalBytes), gb(a.Disk.VideoBytes), forecast(a.Disk))
+	if a.Holds > 0 {
+		fmt.Fprintf(&b, "Holds    %d, which keep %.1f GB\n", a.Holds, gb(a.Disk.HeldBytes))
+	}
 	fmt.Fprintf(&b, "Waiting  %d facts, %d clips (%.1f MB)\n", a.Queue.Facts, a.Queue.Clips, float64(a.Queue.ClipBytes)/1e6)
 	for _, c := range a.Conditions {
 		fmt.Fprintf(&b, "Problem  %s: %s\n", c.Name, c.Text)
@@ -113,6 +126,17 @@ func when(us int64) string {
 		return "the start"
 	}
 	return time.UnixMicro(us).Format(time.DateTime)
+}
+
+// forecast says how far back video will reach, when that is known.
+func forecast(d wire.DiskState) string {
+	switch {
+	case d.DaysLeft <= 0:
+		return ""
+	case d.DaysLeft < 2:
+		return fmt.Sprintf("; at today's rate %.0f hours", d.DaysLeft*24)
+	}
+	return fmt.Sprintf("; at today's rate %.0f days", math.Floor(d.DaysLeft))
 }
 
 func gb(n int64) float64 { return float64(n) / 1e9 }

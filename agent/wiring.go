@@ -16,7 +16,7 @@ import (
 	"holdfast/agent/clip"
 	"holdfast/agent/disk"
 	"holdfast/agent/health"
-	"holdfast/agent/ledger"
+	"holdfast/agent/local"
 	"holdfast/agent/record"
 	"holdfast/agent/retain"
 	"holdfast/agent/uplink"
@@ -54,16 +54,16 @@ func (h *house) recordConfig() record.Config {
 }
 
 func (h *house) retainConfig() retain.Config {
-	c := retain.Config{Keep: map[id.Stream]time.Duration{}}
+	c := retain.Config{Limits: map[id.Camera]retain.Limit{}, Ballast: ballast}
 	for _, cam := range h.cfg.Cameras {
-		if cam.Keep > 0 {
-			for _, kind := range []id.StreamKind{id.Main, id.Sub} {
-				c.Keep[id.Stream{Camera: h.keys[cam.Key].ID, Kind: kind}] = time.Duration(cam.Keep)
-			}
-		}
+		c.Limits[h.keys[cam.Key].ID] = retain.Limit{Keep: time.Duration(cam.Keep), Bytes: int64(cam.Max), Share: int(cam.Share)}
 	}
 	return c
 }
+
+// ballast is what lies beside the ledger for the day on which its disk is full, in bytes: more than its journal
+// grows to between two checkpoints.
+const ballast = 64 << 20
 
 // clockOffset is the measured error of the site's clock, by the cloud's.
 func (h *house) clockOffset() (int64, bool) {
@@ -107,6 +107,12 @@ func (h *house) states() []wire.CameraState {
 	if err := h.record.Amend(ctx, states); err != nil {
 		h.opt.Log.Warn("look up what is recorded", "error", err)
 	}
+	kept := h.retain.Report().Cameras
+	for i := range states {
+		if r, known := kept[states[i].Camera]; known {
+			states[i].Retention = &r
+		}
+	}
 	return states
 }
 
@@ -119,6 +125,7 @@ func (h *house) hello() wire.Hello {
 		Epoch: h.ledger.Epoch(), AgentVer: h.opt.Version, OS: runtime.GOOS + "/" + runtime.GOARCH, Host: host, BootID: record.BootID(),
 		Run: h.clock.Run(), UpUs: time.Since(h.started).Microseconds(), WallUs: time.Now().UnixMicro(),
 		Cameras: h.states(), Conditions: h.board.Conditions(), Config: h.desired().Version, Local: h.cfg.Local.Listen,
+		Holds: h.retain.Report().Holds,
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
@@ -143,7 +150,7 @@ func (h *house) heartbeat(bool) wire.Heartbeat {
 	}
 	return wire.Heartbeat{
 		WallUs: time.Now().UnixMicro(), MonoUs: h.clock.Mono(), Cameras: h.states(), Conditions: h.board.Conditions(),
-		Disk: h.diskState(ctx), Queue: queue, Live: h.live.Open(),
+		Disk: h.diskState(ctx), Queue: queue, Live: h.live.Open(), Holds: h.retain.Report().Holds,
 	}
 }
 
@@ -168,39 +175,18 @@ func (h *house) diskState(ctx context.Context) wire.DiskState {
 		h.opt.Log.Warn("look up recorded bytes", "error", err)
 	}
 	s.VideoBytes = bytes
-	stats, err := h.ledger.StreamStats(ctx)
-	if err != nil {
-		h.opt.Log.Warn("look up what is recorded", "error", err)
-	}
-	s.DaysLeft = daysLeft(stats, bytes+h.room(), h.clock.Now())
+	r := h.retain.Report()
+	s.DaysLeft, s.HeldBytes, s.CapacityBytes = r.Days, r.Held, r.Capacity
 	return s
 }
 
-// room is how many more bytes of video fit before something must be deleted.
-func (h *house) room() int64 {
-	var n int64
-	for _, v := range h.disk.Volumes() {
-		if v.Err == nil {
-			n += max(0, v.Free-v.Reserve)
-		}
+// releaseHold is what the window asks for.
+func (h *house) releaseHold(which id.Hold) error {
+	err := h.retain.ReleaseHold(which)
+	if errors.Is(err, retain.ErrNoHold) {
+		return fmt.Errorf("%w: %w", local.ErrNoHold, err)
 	}
-	return n
-}
-
-// daysLeft is how many days of video fit in so many bytes at the rate since the oldest video; 0 before there are
-// ten minutes to measure it by.
-func daysLeft(stats map[id.Stream]ledger.StreamStat, bytes, nowUs int64) float64 {
-	const day = float64(24 * time.Hour / time.Microsecond)
-	rate := 0.0 // bytes a microsecond
-	for _, s := range stats {
-		if age := nowUs - s.FirstUs; s.FirstUs > 0 && age > (10*time.Minute).Microseconds() {
-			rate += float64(s.Bytes) / float64(age)
-		}
-	}
-	if rate == 0 {
-		return 0
-	}
-	return float64(bytes) / rate / day
+	return err
 }
 
 func (h *house) opened(session id.Session, w wire.Welcome) {
@@ -300,15 +286,21 @@ func (h *house) desire(ctx context.Context, d wire.DesiredConfig) wire.ConfigRep
 		reply.Faults = append(reply.Faults, err.Error())
 		return reply
 	}
-	h.apply(d)
+	reply.Faults = h.apply(ctx, d)
 	reply.Version = d.Version
 	return reply
 }
 
-// apply gives the rooms their part of a desired configuration.
-func (h *house) apply(d wire.DesiredConfig) {
+// apply gives the rooms their part of a desired configuration and returns what of it can't be done.
+func (h *house) apply(ctx context.Context, d wire.DesiredConfig) (faults []string) {
 	h.cameras.Apply(d.Cameras)
 	h.retain.Apply(d.Cameras)
+	faults, err := h.retain.ApplyHolds(ctx, d.Holds)
+	if err != nil {
+		h.opt.Log.Error("keep the holds of the cloud", "error", err)
+		faults = append(faults, "The holds could not be kept: "+err.Error())
+	}
+	return faults
 }
 
 // gapInWords says why a stream has no video at a moment.

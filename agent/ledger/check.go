@@ -27,7 +27,7 @@ func Examine(ctx context.Context, path string) (findings []string, err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	for _, look := range []func(context.Context, *sql.DB) ([]string, error){
-		damages, numberings, outboxHoles, wrongSums, wrongSpans,
+		damages, numberings, outboxHoles, wrongSums, wrongVolumes, wrongSpans,
 	} {
 		found, err := look(ctx, db)
 		if err != nil {
@@ -69,6 +69,12 @@ func outboxHoles(ctx context.Context, db *sql.DB) ([]string, error) {
 func wrongSums(ctx context.Context, db *sql.DB) ([]string, error) {
 	return texts(ctx, db, `SELECT format('stream %s/%s says %d bytes, its segments have %d', camera, s.kind, s.bytes, coalesce(sum(e.bytes), 0))
 		FROM stream s LEFT JOIN segment e ON e.stream = s.id GROUP BY s.id HAVING s.bytes <> coalesce(sum(e.bytes), 0) LIMIT ?`, maxFindings)
+}
+
+func wrongVolumes(ctx context.Context, db *sql.DB) ([]string, error) {
+	return texts(ctx, db, `SELECT format('volume %s says %d bytes, its segments have %d', id, coalesce(v.bytes, 0), coalesce(e.bytes, 0))
+		FROM volume v FULL JOIN (SELECT volume, sum(bytes) AS bytes FROM segment GROUP BY volume) e ON e.volume = v.id
+		WHERE coalesce(v.bytes, 0) <> coalesce(e.bytes, 0) LIMIT ?`, maxFindings)
 }
 
 // wrongSpans compares the merged coverage with what the segments say.

@@ -42,8 +42,13 @@ func (l *Ledger) PutClip(ctx context.Context, o wire.ClipOrder) (fresh bool, err
 	return fresh, err
 }
 
-// SetClip records how far a clip has come, and tells the cloud when announce is set.
+// SetClip records how far a clip has come, and tells the cloud when announce is set. The error wraps ErrNotFound
+// when the clip was dropped meanwhile, or lost.
 func (l *Ledger) SetClip(ctx context.Context, c Clip, announce bool) error {
+	return l.write(ctx, "record clip "+string(c.Order.Clip), func(t *tx) error { return t.setClip(c, announce) })
+}
+
+func (t *tx) setClip(c Clip, announce bool) error {
 	c.Fact.Clip, c.Fact.State = c.Order.Clip, c.State
 	c.Fact.Gaps = c.Fact.Gaps[:min(len(c.Fact.Gaps), maxClipGaps)]
 	c.Fact.Reason = cut(c.Fact.Reason, maxDetail)
@@ -51,25 +56,23 @@ func (l *Ledger) SetClip(ctx context.Context, c Clip, announce bool) error {
 	if err != nil {
 		return fmt.Errorf("record clip %s: %w", c.Order.Clip, err)
 	}
-	return l.write(ctx, "record clip "+string(c.Order.Clip), func(t *tx) error {
-		n, err := t.count(`UPDATE clip SET state = ?, file = ?, bytes = ?, sent = ?, sha256 = ?, fact = ? WHERE id = ?`,
-			c.State, c.File, c.Bytes, c.Fact.Sent, c.SHA256, string(fact), c.Order.Clip)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return ErrNotFound
-		}
-		if !announce {
-			return nil
-		}
-		where := liveQueue
-		if urgentState(c.State) {
-			where = urgentQueue
-		}
-		_, _, err = t.fact(where, wire.KindClip, c.Fact)
+	n, err := t.count(`UPDATE clip SET state = ?1, file = ?, bytes = ?, sent = ?, sha256 = ?, fact = ? WHERE id = ?
+		AND (state <> 'lost' OR ?1 = 'lost')`, c.State, c.File, c.Bytes, c.Fact.Sent, c.SHA256, string(fact), c.Order.Clip)
+	if err != nil {
 		return err
-	})
+	}
+	if n == 0 {
+		return ErrNotFound
+	}
+	if !announce {
+		return nil
+	}
+	where := liveQueue
+	if urgentState(c.State) {
+		where = urgentQueue
+	}
+	_, _, err = t.fact(where, wire.KindClip, c.Fact)
+	return err
 }
 
 // Clips returns the clips in the given states, all of them without one, in the order of their IDs.

@@ -18,11 +18,23 @@ type Garbage struct {
 
 // Condemn takes segments out of the coverage, in one transaction: their rows become garbage, and the cloud
 // is told which ranges are gone (those that no other segment covers) and why: expired, deleted_by_person, else
-// lost. Open segments may be condemned too;
+// lost. What expires before the cloud has acked that it was there is lost too. Open segments may be condemned;
 // one that is unknown is left alone. The caller then unlinks the files, syncs their folders and calls
 // Buried.
 func (l *Ledger) Condemn(ctx context.Context, segments []Segment, reason wire.Reason) error {
+	return l.Sacrifice(ctx, segments, reason, nil, "")
+}
+
+// Sacrifice is Condemn for segments that clips still need: in the same transaction these clips become lost, which
+// the cloud is told with the reason why, a sentence for a person.
+func (l *Ledger) Sacrifice(ctx context.Context, segments []Segment, reason wire.Reason, clips []Clip, why string) error {
 	return l.write(ctx, "condemn segments", func(t *tx) error {
+		for _, c := range clips {
+			c.State, c.Fact.Reason, c.Fact.AtUs = wire.ClipLost, why, nowUs()
+			if err := t.setClip(c, true); err != nil && !errors.Is(err, ErrNotFound) {
+				return err
+			}
+		}
 		var gone []trim
 		for _, s := range segments {
 			g, err := t.condemn(s)
@@ -42,6 +54,7 @@ type trim struct {
 	segment    Segment
 	stream     int64
 	queue, seq int64 // where its coverage was told
+	where      int64 // the queue in which a fact comes behind that: its own while the cloud has not acked it
 }
 
 func (t *tx) condemn(s Segment) (*trim, error) {
@@ -70,6 +83,15 @@ func (t *tx) condemn(s Segment) (*trim, error) {
 	if err := t.exec(`UPDATE stream SET bytes = bytes - ? WHERE id = ?`, g.segment.Bytes, g.stream); err != nil {
 		return nil, err
 	}
+	if err := t.exec(`UPDATE volume SET bytes = bytes - ? WHERE id = ?`, g.segment.Bytes, g.segment.Volume); err != nil {
+		return nil, err
+	}
+	if err := t.get([]any{&g.segment.Stream.Camera, &g.segment.Stream.Kind}, `SELECT camera, kind FROM stream WHERE id = ?`, g.stream); err != nil {
+		return nil, err
+	}
+	if g.where, err = t.behind(g.queue, g.seq); err != nil {
+		return nil, err
+	}
 	return &g, t.uncover(span{
 		stream: g.stream, run: g.segment.Run, origin: g.segment.Origin, startUs: g.segment.StartUs, endUs: g.segment.EndUs,
 	})
@@ -86,18 +108,10 @@ func (t *tx) tellTrims(gone []trim, reason wire.Reason) error {
 	})
 	for len(gone) > 0 {
 		first, n := gone[0], 1
-		where, err := t.behind(first.queue, first.seq)
-		if err != nil {
-			return err
-		}
 		end := first.segment.EndUs
 		for ; n < len(gone); n++ {
 			next := gone[n]
-			same, err := t.behind(next.queue, next.seq)
-			if err != nil {
-				return err
-			}
-			if next.stream != first.stream || same != where || next.segment.StartUs > end+toleranceUs {
+			if next.stream != first.stream || next.where != first.where || next.segment.StartUs > end+toleranceUs {
 				break
 			}
 			end = max(end, next.segment.EndUs)
@@ -107,9 +121,13 @@ func (t *tx) tellTrims(gone []trim, reason wire.Reason) error {
 		if err != nil {
 			return err
 		}
+		why := reason
+		if why == wire.Expired && first.where != liveQueue {
+			why = wire.Lost
+		}
 		for _, r := range left {
-			if _, _, err := t.fact(where, wire.KindTrim, wire.TrimFact{
-				Stream: first.segment.Stream, StartUs: r[0], EndUs: r[1], Reason: reason,
+			if _, _, err := t.fact(first.where, wire.KindTrim, wire.TrimFact{
+				Stream: first.segment.Stream, StartUs: r[0], EndUs: r[1], Reason: why,
 			}); err != nil {
 				return err
 			}

@@ -49,10 +49,25 @@ type Ledger struct {
 // for damage. It refuses a file that is damaged, that a newer agent has written, or that is no ledger.
 func Open(ctx context.Context, path string, log *slog.Logger) (*Ledger, error) {
 	l := &Ledger{path: path, log: log, appended: make(chan struct{}), history: keepHistory}
-	if err := l.open(ctx); err != nil {
+	err := l.open(ctx)
+	if err != nil && noRoom(err) && l.relieve() {
+		again := &Ledger{path: path, log: log, appended: make(chan struct{}), history: keepHistory}
+		err = errors.Join(l.Close(), again.open(ctx))
+		l = again
+	}
+	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
+}
+
+// relieve gives the ballast up.
+func (l *Ledger) relieve() bool {
+	dropped := dropBallast(l.path)
+	if dropped {
+		l.log.Error("the disk that holds the ledger is full: the room kept for this was given free; make room there", "ledger", l.path)
+	}
+	return dropped
 }
 
 // Close waits for the write in progress and closes the file. Writes afterwards return an error.

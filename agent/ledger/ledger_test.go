@@ -171,31 +171,6 @@ func TestOpenRefusesWhatItCannotKeep(t *testing.T) {
 	}
 }
 
-func TestMigrateForward(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "ledger.db")
-	must(t, openAt(t, path).Close())
-	db, err := sql.Open("sqlite", location(path))
-	must(t, err)
-	conn, err := db.Conn(t.Context())
-	must(t, err)
-	good := []string{`CREATE TABLE two (x) STRICT;`}
-	if err := migrate(t.Context(), conn, schema, []string{`CREATE TABLE half (x TEXT) STRICT; nonsense;`}); err == nil {
-		t.Fatal("a broken step was taken")
-	}
-	good[0] = `CREATE TABLE two (x TEXT) STRICT;`
-	for range 2 { // the second time there is nothing to do
-		must(t, migrate(t.Context(), conn, schema, good))
-	}
-	var v, half, two int
-	must(t, conn.QueryRowContext(t.Context(), `SELECT (SELECT user_version FROM pragma_user_version),
-		(SELECT count(*) FROM sqlite_schema WHERE name = 'half'), (SELECT count(*) FROM sqlite_schema WHERE name = 'two')`).
-		Scan(&v, &half, &two))
-	if v != 2 || half != 0 || two != 1 {
-		t.Fatalf("version %d, half %d, two %d; want 2, 0, 1", v, half, two)
-	}
-	must(t, errors.Join(conn.Close(), db.Close()))
-}
-
 func TestFileIsPrivate(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows keeps access lists, not modes: the installer sets them on the folder")

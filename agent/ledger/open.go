@@ -22,9 +22,6 @@ var schema string
 // application marks the file as a ledger ("Hold").
 const application = 0x486f6c64
 
-// upgrades returns the steps from each version to the next, from version 1 on.
-func upgrades() []string { return nil }
-
 const pragmas = "?_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)&_pragma=journal_size_limit(16777216)" +
 	"&_pragma=foreign_keys(1)&_pragma=cache_size(-8000)&_pragma=temp_store(memory)"
 
@@ -52,7 +49,7 @@ func (l *Ledger) open(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(explain("open ledger "+l.path, err), write.Close())
 	}
-	l.w = newWriter(write, conn)
+	l.w = newWriter(write, conn, l.relieve)
 	if err := migrate(ctx, conn, schema, upgrades()); err != nil {
 		return explain("open ledger "+l.path, err)
 	}

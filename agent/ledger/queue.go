@@ -184,8 +184,29 @@ func (t *tx) renumber() error {
 		if err := t.exec(`UPDATE queue SET acked = 0, sent = 0, last = ? WHERE id = ?`, f.rows, f.queue); err != nil {
 			return err
 		}
+		if err := t.refer(f.queue, f.seq-1); err != nil {
+			return err
+		}
 	}
 	return t.exec(`DELETE FROM ack`)
+}
+
+// refer has what was told in a queue name its new numbers; rows that are no longer kept get numbers below 1, which
+// are always acked.
+func (t *tx) refer(queue, by int64) error {
+	if by == 0 {
+		return nil
+	}
+	for _, statement := range []string{
+		`UPDATE segment SET seq = seq - ? WHERE queue = ?`,
+		`UPDATE gap SET seq = seq - ? WHERE queue = ?`,
+		`UPDATE run SET seq = seq - ? WHERE queue = ?`,
+	} {
+		if err := t.exec(statement, by, queue); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Purge removes outbox rows that were acked before olderThan, queues that are empty then, and what exceeds

@@ -38,7 +38,8 @@ CREATE TABLE stream (
 ) STRICT;
 
 -- Closed segments: one media file each. AUTOINCREMENT keeps the highest ID ever used, so that none returns.
--- (queue, seq) is the outbox row that told the cloud of it: what takes it back must not overtake that row.
+-- (queue, seq) is the outbox row that told the cloud of it: what takes it back must not overtake that row. A seq
+-- below 1 is that of a row which was acked and removed before its queue was numbered anew.
 CREATE TABLE segment (
     id        INTEGER PRIMARY KEY AUTOINCREMENT,
     volume    TEXT    NOT NULL,
@@ -57,8 +58,16 @@ CREATE TABLE segment (
     CHECK (end_us > start_us)
 ) STRICT;
 CREATE INDEX segment_start ON segment (stream, start_us);
+-- In the order in which a volume's segments were told: retention takes those first that the cloud knows of.
+CREATE INDEX segment_told ON segment (volume, queue, seq);
 -- The few that are longer than ten minutes: with them apart, a lookup by time need not look back further.
 CREATE INDEX segment_long ON segment (stream) WHERE end_us - start_us > 600000000;
+
+-- Volumes, with what would be slow to add up.
+CREATE TABLE volume (
+    id    TEXT PRIMARY KEY,
+    bytes INTEGER NOT NULL   -- sum over its closed segments
+) STRICT, WITHOUT ROWID;
 
 -- Segments being written: the file exists, and everything before durable_us survives a power cut.
 CREATE TABLE open_segment (

@@ -166,6 +166,10 @@ func (t *tx) closeSegment(s Segment) error {
 	if err := t.exec(`DELETE FROM open_segment WHERE id = ?`, s.ID); err != nil {
 		return err
 	}
+	if err := t.exec(`INSERT INTO volume (id, bytes) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET bytes = bytes + excluded.bytes`,
+		s.Volume, s.Bytes); err != nil {
+		return err
+	}
 	// What was fetched from elsewhere is about the past: it says nothing of how far recording has come.
 	if err := t.exec(`UPDATE stream SET bytes = bytes + ?, durable_us = iif(? = '', ?, durable_us) WHERE id = ?`,
 		s.Bytes, s.Origin, s.EndUs, stream); err != nil {
@@ -205,7 +209,7 @@ ORDER BY 7, 1`
 // up to what is safe on disk, with Parts 0 and no root.
 func (l *Ledger) Segments(ctx context.Context, stream id.Stream, fromUs, toUs int64) ([]Segment, error) {
 	rows, err := l.segments.QueryContext(ctx, stream.Camera, stream.Kind, fromUs, toUs)
-	out, err := list(rows, err, scanSegment)
+	out, err := list(rows, err, plainSegment)
 	return out, explain("read segments", err)
 }
 
@@ -219,24 +223,17 @@ func (l *Ledger) Oldest(ctx context.Context, n int) ([]Segment, error) {
 func (l *Ledger) SegmentsAfter(ctx context.Context, after uint64, n int) ([]Segment, error) {
 	rows, err := l.read.QueryContext(ctx, `SELECT `+segmentColumns+` FROM segment e JOIN stream s ON s.id = e.stream
 		WHERE e.id > ? ORDER BY e.id LIMIT ?`, after, n)
-	out, err := list(rows, err, scanSegment)
+	out, err := list(rows, err, plainSegment)
 	return out, explain("read segments", err)
 }
 
-// EndedBefore returns up to n closed segments of a stream that end at or before beforeUs, by start: those
-// that are due when video is kept for a number of days.
-func (l *Ledger) EndedBefore(ctx context.Context, stream id.Stream, beforeUs int64, n int) ([]Segment, error) {
-	rows, err := l.read.QueryContext(ctx, `SELECT `+segmentColumns+` FROM stream s JOIN segment e ON e.stream = s.id
-		WHERE s.camera = ? AND s.kind = ? AND e.start_us < ?3 AND e.end_us <= ?3 ORDER BY e.start_us LIMIT ?`,
-		stream.Camera, stream.Kind, beforeUs, n)
-	out, err := list(rows, err, scanSegment)
-	return out, explain("read segments", err)
-}
+func plainSegment(rows *sql.Rows) (Segment, error) { return scanSegment(rows) }
 
-func scanSegment(rows *sql.Rows) (s Segment, err error) {
+// scanSegment reads segmentColumns, behind the columns that go to first.
+func scanSegment(rows *sql.Rows, first ...any) (s Segment, err error) {
 	var root []byte
-	err = rows.Scan(&s.ID, &s.Volume, &s.Stream.Camera, &s.Stream.Kind, &s.Run, &s.MonoUs, &s.StartUs, &s.EndUs,
-		&s.Bytes, &s.Parts, &root, &s.Recovered, &s.Origin)
+	err = rows.Scan(append(first, &s.ID, &s.Volume, &s.Stream.Camera, &s.Stream.Kind, &s.Run, &s.MonoUs, &s.StartUs, &s.EndUs,
+		&s.Bytes, &s.Parts, &root, &s.Recovered, &s.Origin)...)
 	copy(s.Root[:], root)
 	return s, err
 }

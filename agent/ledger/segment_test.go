@@ -218,7 +218,7 @@ func TestCondemnTellsOnlyWhatIsGone(t *testing.T) {
 	if n, err := l.Bytes(ctx); err != nil || n != 10 {
 		t.Errorf("Bytes = %d, %v; want 10", n, err)
 	}
-	if due, err := l.EndedBefore(ctx, s, 130*sec, 10); err != nil || len(due) != 1 {
-		t.Errorf("EndedBefore = %+v, %v; want the one of run 2", due, err)
+	if due, err := l.Within(ctx, s, 0, 130*sec, 10); err != nil || len(due) != 1 {
+		t.Errorf("Within = %+v, %v; want the one of run 2", due, err)
 	}
 }

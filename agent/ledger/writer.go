@@ -23,6 +23,7 @@ type writer struct {
 	lead    chan struct{} // holds one token while somebody leads
 	stmts   map[string]prepared
 	streams map[id.Stream]int64 // numbers of streams as committed or in the present transaction
+	relieve func() bool         // makes room on a full disk; false when it has none to give
 
 	mu     sync.Mutex
 	jobs   []*job
@@ -43,9 +44,9 @@ type tx struct {
 	after []func() // run after the commit
 }
 
-func newWriter(db *sql.DB, conn *sql.Conn) *writer {
+func newWriter(db *sql.DB, conn *sql.Conn, relieve func() bool) *writer {
 	return &writer{
-		conn: conn, db: db, lead: make(chan struct{}, 1),
+		conn: conn, db: db, relieve: relieve, lead: make(chan struct{}, 1),
 		stmts: map[string]prepared{}, streams: map[id.Stream]int64{},
 	}
 }
@@ -99,6 +100,11 @@ func (w *writer) commit(group []*job) {
 	errs, after, err := w.transact(live)
 	if err != nil {
 		_ = w.undo("ROLLBACK") // fails when the engine has done it by itself
+		if noRoom(err) && w.relieve() {
+			if errs, after, err = w.transact(live); err != nil {
+				_ = w.undo("ROLLBACK")
+			}
+		}
 	}
 	for _, fn := range after {
 		fn()
@@ -125,8 +131,8 @@ func (w *writer) transact(jobs []*job) (errs []error, after []func(), err error)
 			return nil, nil, err
 		}
 		if errs[i] = j.fn(t); errs[i] != nil {
-			if err := w.undo("ROLLBACK TO job"); err != nil {
-				// The engine gave the whole transaction up: its own reason is the one to tell.
+			// The engine may give the whole transaction up: its own reason is the one to tell.
+			if err := w.undo("ROLLBACK TO job"); err != nil || noRoom(errs[i]) {
 				return nil, nil, errs[i]
 			}
 		} else {

@@ -28,11 +28,16 @@ func (l *Local) Handler() http.Handler {
 	mux.HandleFunc("GET /{$}", l.getPage)
 	mux.HandleFunc("GET /status.json", l.getStatus)
 	mux.HandleFunc("POST /events", l.postEvent)
+	mux.HandleFunc("GET /holds", l.getHolds)
+	mux.HandleFunc("POST /holds", l.postHold)
+	mux.HandleFunc("DELETE /holds/{hold}", l.deleteHold)
+	mux.HandleFunc("/holds", refuseMethod("GET and POST"))
+	mux.HandleFunc("/holds/{hold}", refuseMethod("DELETE"))
 	mux.HandleFunc("/{$}", refuseMethod("GET"))
 	mux.HandleFunc("/status.json", refuseMethod("GET"))
 	mux.HandleFunc("/events", refuseMethod("POST"))
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		problem(w, http.StatusNotFound, "There is nothing here. The status page is at /, the event input is POST /events.")
+		problem(w, http.StatusNotFound, "There is nothing here. The status page is at /, the event input is POST /events, holds are at /holds.")
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -52,7 +57,7 @@ func (l *Local) Handler() http.Handler {
 
 func refuseMethod(allowed string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Allow", allowed)
+		w.Header().Set("Allow", strings.ReplaceAll(allowed, " and ", ", "))
 		problem(w, http.StatusMethodNotAllowed, fmt.Sprintf("This address takes %s, not %.20s.", allowed, r.Method))
 	}
 }
@@ -97,7 +102,7 @@ func (l *Local) admit(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	}
 	if l.failures.add(from) {
-		l.deps.Log.Warn("events with a wrong token are refused", "from", from)
+		l.deps.Log.Warn("requests with a wrong token are refused", "from", from)
 	}
 	w.Header().Set("WWW-Authenticate", `Bearer realm="holdfast"`)
 	problem(w, http.StatusUnauthorized, "The token is missing or wrong. Send the header  Authorization: Bearer <token>  "+

@@ -68,6 +68,10 @@ type Deps struct {
 	Status func() Status
 	// PutEvent stores an event and returns when it is durable. The same ID twice is stored once, without an error.
 	PutEvent func(ctx context.Context, e wire.EventFact) error
+	// AddHold keeps a range, durably when it returns. A *wire.Failure says why it is refused.
+	AddHold func(ctx context.Context, h wire.HoldDesire) error
+	// ReleaseHold ends a hold that was made at the site; the error wraps ErrNoHold when there is none.
+	ReleaseHold func(which id.Hold) error
 	// Known reports whether a camera belongs to this site.
 	Known func(id.Camera) bool
 	// Opened hears after each try to open the port what was wrong, in a sentence; empty: nothing. May be nil.

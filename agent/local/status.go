@@ -23,6 +23,7 @@ type Status struct {
 	Conditions   []health.Condition
 	Disk         wire.DiskState
 	Queue        wire.QueueState
+	Holds        []wire.HoldState
 	Parked       int64            // facts that the cloud could not apply
 	Events       []wire.EventFact // newest first
 }
@@ -51,6 +52,7 @@ type report struct {
 	Disk         wire.DiskState     `json:"disk"`
 	Queue        queue              `json:"queue"`
 	Events       []event            `json:"events"`
+	Holds        int                `json:"holds"` // how many; what they are for is told with the token alone
 }
 
 // summary is the one sentence at the top.
@@ -71,6 +73,8 @@ type camera struct {
 	Recording bool        `json:"recording"`
 	DurableUs int64       `json:"durable_us,omitempty"` // video is safe on disk up to here
 	Detail    string      `json:"detail,omitempty"`     // size, rate
+	Kept      string      `json:"kept,omitempty"`       // how far back video will reach
+	Due       string      `json:"due,omitempty"`        // what a stricter limit will delete
 }
 
 // queue is what waits for the line.
@@ -106,6 +110,13 @@ func (s *snapshot) get(fresh func() Status) Status {
 	return s.status
 }
 
+// forget has the next look be a fresh one.
+func (s *snapshot) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taken = time.Time{}
+}
+
 func (l *Local) getStatus(w http.ResponseWriter, _ *http.Request) {
 	r := describe(l.snapshot.get(l.deps.Status))
 	r.Version = l.cfg.Version
@@ -118,6 +129,7 @@ func describe(s Status) report {
 		Site: s.Site, Organisation: s.Organisation, Host: s.Host, NowUs: s.NowUs, StartedUs: s.StartedUs,
 		Cloud: s.Cloud, Cameras: []camera{}, Conditions: []health.Condition{}, Disk: s.Disk,
 		Queue: queue{QueueState: s.Queue, Parked: s.Parked, Text: queueText(s.Queue)}, Events: []event{},
+		Holds: len(s.Holds),
 	}
 	if !s.Cloud.Connected && s.Cloud.Text == "" {
 		r.Cloud.Text = cloudText(s.Cloud)
@@ -172,6 +184,7 @@ func describeCamera(c wire.CameraState) camera {
 	if view.Text == "" {
 		view.Text = streamText(view)
 	}
+	view.Kept, view.Due = keptText(c.Retention), dueText(c.Retention)
 	return view
 }
 

@@ -3,6 +3,7 @@ package record
 import (
 	"context"
 	"log/slog"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -58,7 +59,11 @@ func TestRecordingGoesOnWhileOldVideoMakesRoom(t *testing.T) {
 		s.cfg.Segment, s.max = 10*time.Second, 400_000
 		s.start()
 		began := s.clock.Wall(0)
-		sweeper, err := retain.New(retain.Config{}, retain.Floors{
+		holds, err := retain.OpenHolds(filepath.Join(dir, "holds.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sweeper, err := retain.New(retain.Config{}, holds, retain.Floors{
 			Ledger: s.ledger, Disk: s.disk, Clock: s.clock, Board: s.board, Log: slog.New(slog.DiscardHandler),
 		})
 		if err != nil {

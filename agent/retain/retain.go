@@ -1,21 +1,21 @@
-// Package retain is the room that deletes: video that is older than it may be kept, and the oldest video of all
-// cameras when a volume has no room left.
+// Package retain is the room that decides what goes and what stays: it deletes video that is older than it may be
+// kept, what a camera has above its share, and the oldest of all cameras when a volume has no room left; and it
+// keeps the holds, ranges that nothing may delete.
 //
-// It promises that deleted video leaves a fact for the cloud, that a crash in the middle of a deletion leaves
-// nothing behind (row, garbage row, unlink, folder flushed, garbage row dropped), that what is pinned or being
-// written is never deleted, and that a clock that leaps ahead does not empty the disk: deletion by age waits a
-// day first. It never deletes anything that is not a segment, and nothing because of the network.
+// It promises that a full disk is a normal state: deletion begins when the disk asks for room, first what the cloud
+// knows of, then what it does not, then what clips still need (they become lost), never what is held. Deleted video
+// leaves a fact for the cloud, and a crash in the middle leaves nothing behind (row, garbage row, unlink, folder
+// flushed, garbage row dropped). A limit that was made stricter waits a day, a clock that leaps ahead deletes
+// nothing for a day, and deletion that frees no room stops. It never deletes anything because of the network.
 package retain
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -29,21 +29,28 @@ import (
 
 // Config says what may be deleted.
 type Config struct {
-	// Keep is how long video of a stream is kept at most; without an entry it is kept until the room is needed.
-	Keep  map[id.Stream]time.Duration
-	Every time.Duration // between two sweeps; 0 means ten seconds
+	Limits  map[id.Camera]Limit // of the site; a camera without an entry has none
+	Every   time.Duration       // between two sweeps that nobody asked for; 0 means ten seconds
+	Ballast int64               // bytes kept for the ledger beside it; 0 means none
+}
+
+// Limit is how much video of a camera is kept, of both streams together; 0 means as long as there is room.
+type Limit struct {
+	Keep  time.Duration
+	Bytes int64 // at most so many
+	Share int   // and at most so many hundredths of what the volumes may take
 }
 
 // Validate reports every fault of the configuration.
 func (c *Config) Validate() error {
 	var errs []error
-	for s, keep := range c.Keep {
-		if keep < 0 {
-			errs = append(errs, fmt.Errorf("keep of %v: want 0 or more, not %v", s, keep))
+	for cam, l := range c.Limits {
+		if l.Keep < 0 || l.Bytes < 0 || l.Share < 0 || l.Share > 100 {
+			errs = append(errs, fmt.Errorf("limits of %v: want times and sizes of 0 or more, and a share of 0 to 100, not %+v", cam, l))
 		}
 	}
-	if c.Every < 0 {
-		errs = append(errs, fmt.Errorf("retain.every: want 0 or more, not %v", c.Every))
+	if c.Every < 0 || c.Ballast < 0 {
+		errs = append(errs, errors.New("retain: every and ballast want 0 or more"))
 	}
 	return errors.Join(errs...)
 }
@@ -61,53 +68,63 @@ type Floors struct {
 type Sweeper struct {
 	cfg Config
 	Floors
+	holds *Holds
+	asked chan struct{}
 
-	mu     sync.Mutex
-	wished map[id.Camera]time.Duration // shorter than Keep, from the portal
+	deleting sync.Mutex // from the choice of what goes to the row that is gone: a hold is kept from its beginning on
 
-	leapt time.Time // since when the clock has been ahead of what is believed; zero when it is not
+	mu      sync.Mutex
+	wished  map[id.Camera]Limit // stricter than the site's, from the portal
+	account account             // what is kept, newly counted once a minute
+	limits  limits              // in force, and waiting; of the cameras' the sweeping goroutine's alone
+
+	leapt  time.Time            // since when the clock has been ahead of what is believed; zero when it is not
+	guards map[string]*guard    // by volume
+	fronts map[string]heldFront // by volume
+	quiet  map[string]time.Time // when something was last said
 }
 
-// New prepares a sweeper.
-func New(cfg Config, on Floors) (*Sweeper, error) {
+// New prepares a sweeper. holds are the holds of the site.
+func New(cfg Config, holds *Holds, on Floors) (*Sweeper, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("configure retention: %w", err)
 	}
 	if cfg.Every == 0 {
 		cfg.Every = 10 * time.Second
 	}
-	return &Sweeper{cfg: cfg, Floors: on, wished: map[id.Camera]time.Duration{}}, nil
+	s := &Sweeper{
+		cfg: cfg, Floors: on, holds: holds, asked: make(chan struct{}, 1), wished: map[id.Camera]Limit{},
+		guards: map[string]*guard{}, fronts: map[string]heldFront{}, quiet: map[string]time.Time{},
+	}
+	on.Disk.OnLow(s.Ask)
+	return s, nil
 }
 
-// Apply sets what the portal wishes. A wish may shorten what the site allows, not lengthen it.
+// Apply sets the limits that the portal wishes. A wish may be stricter than the site's limit, not looser.
 func (s *Sweeper) Apply(desire []wire.CameraDesire) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.wished)
 	for _, d := range desire {
-		if d.KeepUs > 0 {
-			s.wished[d.Camera] = time.Duration(d.KeepUs) * time.Microsecond
-		}
+		s.wished[d.Camera] = Limit{Keep: wire.Micros(max(d.KeepUs, 0)), Share: min(max(d.SharePct, 0), 100)}
 	}
 }
 
-// keep returns how long video of a stream may be kept, 0 for as long as there is room.
-func (s *Sweeper) keep(stream id.Stream) time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	site, wish := s.cfg.Keep[stream], s.wished[stream.Camera]
-	if site == 0 || wish != 0 && wish < site {
-		return wish
+// Ask has room made at once instead of with the next sweep; it does not wait.
+func (s *Sweeper) Ask() {
+	select {
+	case s.asked <- struct{}{}:
+	default:
 	}
-	return site
 }
 
 // Run sweeps until ctx ends. It returns an error only when the ledger fails.
 func (s *Sweeper) Run(ctx context.Context) error {
 	tick := time.NewTicker(s.cfg.Every)
 	defer tick.Stop()
+	sweep := s.Sweep
 	for {
-		err := s.Sweep(ctx)
+		err := sweep(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -115,21 +132,33 @@ func (s *Sweeper) Run(ctx context.Context) error {
 			return fmt.Errorf("delete old video: %w", err)
 		}
 		select {
+		case <-s.asked:
+			sweep = s.urgent
 		case <-tick.C:
+			sweep = s.Sweep
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
-// Sweep deletes once what is due: left-over garbage, video that is too old, and video that must make room.
+// Sweep deletes once what is due: left-over garbage, video that is too old or too much, and video that must make
+// room.
 func (s *Sweeper) Sweep(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{s.bury, s.byAge, s.byRoom} {
+	for _, step := range []func(context.Context) error{s.bury, s.weighHolds, s.settle, s.byRoom, s.byAge, s.byShare, s.count, s.ballast} {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// urgent makes room without the rest of a sweep.
+func (s *Sweeper) urgent(ctx context.Context) error {
+	if err := s.weighHolds(ctx); err != nil {
+		return err
+	}
+	return s.byRoom(ctx)
 }
 
 // batch is how many segments are deleted in one transaction.
@@ -148,8 +177,8 @@ func (s *Sweeper) bury(ctx context.Context) error {
 	for _, volume := range slices.Sorted(maps.Keys(byVolume)) {
 		for segments := range slices.Chunk(byVolume[volume], batch) {
 			gone, err := s.Disk.Remove(volume, segments...)
-			if err != nil {
-				s.Log.Warn("some files can't be deleted now", "volume", volume, "error", err)
+			if err != nil && s.may("bury "+volume) {
+				s.Log.Warn("some files can't be deleted now", "volume", volume, "files", len(byVolume[volume]), "error", err)
 			}
 			if len(gone) == 0 {
 				break
@@ -162,83 +191,72 @@ func (s *Sweeper) bury(ctx context.Context) error {
 	return nil
 }
 
-// remove deletes segments that are in the ledger.
-func (s *Sweeper) remove(ctx context.Context, segments []ledger.Segment, reason wire.Reason) error {
-	if len(segments) == 0 {
+// may says whether something that comes again and again may be said now: once a minute.
+func (s *Sweeper) may(what string) bool {
+	now := time.Now()
+	if last, said := s.quiet[what]; said && now.Sub(last) < time.Minute {
+		return false
+	}
+	s.quiet[what] = now
+	return true
+}
+
+// remove deletes those of the segments that nothing keeps, and returns them.
+func (s *Sweeper) remove(ctx context.Context, segments []ledger.Segment, keep func(ledger.Segment) bool) ([]ledger.Segment, error) {
+	s.deleting.Lock()
+	chosen := slices.DeleteFunc(slices.Clone(segments), func(g ledger.Segment) bool { return s.kept(g) || keep(g) })
+	var err error
+	if len(chosen) > 0 {
+		err = s.Ledger.Condemn(ctx, chosen, wire.Expired)
+	}
+	s.deleting.Unlock()
+	if err != nil || len(chosen) == 0 {
+		return nil, err
+	}
+	return chosen, s.bury(ctx)
+}
+
+// kept says whether a segment is held, or somebody reads it.
+func (s *Sweeper) kept(g ledger.Segment) bool {
+	return s.holds.Cover(g.Stream.Camera, g.StartUs, g.EndUs) || s.Disk.Pinned(g.Stream, g.StartUs, g.EndUs)
+}
+
+// needs are the clips that are not cut yet, whose video they still need.
+type needs []ledger.Clip
+
+func (s *Sweeper) needs(ctx context.Context) (needs, error) {
+	return s.Ledger.Clips(ctx, wire.ClipWanted, wire.ClipCutting)
+}
+
+// of returns the clips that need a segment.
+func (n needs) of(g ledger.Segment) (out []ledger.Clip) {
+	for _, c := range n {
+		if o := c.Order; o.Camera == g.Stream.Camera && o.Stream == g.Stream.Kind && o.StartUs < g.EndUs && g.StartUs < o.EndUs {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+func (n needs) any(g ledger.Segment) bool { return len(n.of(g)) > 0 }
+
+// ballast keeps the room beside the ledger, and says when it is gone.
+func (s *Sweeper) ballast(context.Context) error {
+	if s.cfg.Ballast == 0 {
 		return nil
 	}
-	if err := s.Ledger.Condemn(ctx, segments, reason); err != nil {
-		return err
+	here, err := s.Ledger.KeepBallast(s.cfg.Ballast)
+	if err != nil && s.may("ballast") {
+		s.Log.Warn("keep room for the ledger", "error", err)
 	}
-	return s.bury(ctx)
-}
-
-// byAge deletes what is older than its stream allows.
-func (s *Sweeper) byAge(ctx context.Context) error {
-	now, err := s.believed(ctx)
-	if err != nil || now == 0 {
-		return err
+	if s.Board == nil {
+		return nil
 	}
-	stats, err := s.Ledger.StreamStats(ctx)
-	if err != nil {
-		return err
+	c := health.Condition{Name: "ledger", State: wire.OK}
+	if !here {
+		c.State, c.Reason = wire.Failing, wire.DiskFailed
+		c.Text = "The disk that holds the agent's data folder is full: its last reserve is in use. Delete something there, or move the folder to a bigger disk."
 	}
-	for _, stream := range slices.SortedFunc(maps.Keys(stats), func(a, b id.Stream) int { return cmp.Compare(a.String(), b.String()) }) {
-		keep := s.keep(stream)
-		if keep == 0 {
-			continue
-		}
-		for {
-			old, err := s.Ledger.EndedBefore(ctx, stream, now-keep.Microseconds(), batch)
-			if err != nil {
-				return err
-			}
-			free := s.unpinned(old)
-			if err := s.remove(ctx, free, wire.Expired); err != nil {
-				return err
-			}
-			// What is pinned comes first the next time too: what lies behind it waits for the pin.
-			if len(old) < batch || len(free) < len(old) {
-				break
-			}
-		}
-	}
+	s.Board.Set(c)
 	return nil
-}
-
-func (s *Sweeper) unpinned(segments []ledger.Segment) []ledger.Segment {
-	return slices.DeleteFunc(slices.Clone(segments), func(g ledger.Segment) bool { return s.Disk.Pinned(g.Stream, g.StartUs, g.EndUs) })
-}
-
-const (
-	metaNow  = "retain_now_us" // the newest wall time that was believed
-	leap     = 25 * time.Hour
-	patience = 24 * time.Hour
-)
-
-// believed returns the wall time by which age is counted, or 0 while that is in doubt: a clock that is more
-// than a day ahead of where it was is believed after it has said so for a day.
-func (s *Sweeper) believed(ctx context.Context) (int64, error) {
-	text, err := s.Ledger.Meta(ctx, metaNow)
-	if err != nil {
-		return 0, err
-	}
-	now := s.Clock.Now()
-	last, err := strconv.ParseInt(text, 10, 64)
-	ahead := time.Duration(now-last) * time.Microsecond
-	if err == nil && ahead > leap {
-		if s.leapt.IsZero() {
-			s.leapt = time.Now()
-			s.Log.Warn("the clock is far ahead of where it was: deletion by age waits a day", "ahead", ahead)
-		}
-		if time.Since(s.leapt) < patience {
-			return 0, nil
-		}
-	}
-	s.leapt = time.Time{}
-	// One write a minute is enough for a limit of a day.
-	if err == nil && ahead >= 0 && ahead < time.Minute {
-		return now, nil
-	}
-	return now, s.Ledger.SetMeta(ctx, metaNow, strconv.FormatInt(now, 10))
 }
