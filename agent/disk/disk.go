@@ -42,6 +42,9 @@ type Config struct {
 	Look  time.Duration // between two looks at free space and identity; 0 means five seconds
 	Rest  time.Duration // how long a volume gets no new file after a failure; 0 means ten seconds
 	Fault Fault         // nil outside tests
+	// ReadOnly is for who only looks, perhaps beside a running agent: no volume is begun, no name is made or
+	// flushed, nothing is remembered. Create on a volume must be off.
+	ReadOnly bool
 }
 
 // Volume is one folder for video, usually the mount point of a disk.

@@ -90,7 +90,7 @@ func (v *volume) check(taken map[string]string) (string, error) {
 			"give the agent an empty folder, or delete volume.json and the folder video if nobody needs that video")
 	case found.ID != mine.ID:
 		return "", fmt.Errorf("another disk is mounted here: it is volume %s, this agent's is %s", found.ID, mine.ID)
-	case mine.Pending:
+	case mine.Pending && !v.disk.cfg.ReadOnly:
 		if err := writeKnown(v.disk.cfg.State, known, v.cfg.Path, record{ID: found.ID}); err != nil {
 			return "", err
 		}
@@ -142,11 +142,10 @@ func (v *volume) mount(name string) error {
 	if err != nil {
 		return fmt.Errorf("open volume: %w", err)
 	}
-	if err := root.Mkdir(videoFolder, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
-		return errors.Join(fmt.Errorf("make folder for video: %w", err), root.Close())
-	}
-	if err := v.syncFolder(root, ".", 0); err != nil {
-		return errors.Join(err, root.Close())
+	if !v.disk.cfg.ReadOnly {
+		if err := v.prepare(root); err != nil {
+			return errors.Join(err, root.Close())
+		}
 	}
 	v.mu.Lock()
 	v.id, v.root, v.folders = name, root, map[uint64]bool{}
@@ -155,6 +154,14 @@ func (v *volume) mount(name string) error {
 		return old.Close()
 	}
 	return nil
+}
+
+// prepare makes the folder for video, durably.
+func (v *volume) prepare(root *os.Root) error {
+	if err := root.Mkdir(videoFolder, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("make folder for video: %w", err)
+	}
+	return v.syncFolder(root, ".", 0)
 }
 
 func (v *volume) unmount() error {
