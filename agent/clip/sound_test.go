@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/thesyncim/gopus"
-
 )
 
 // encode is the reverse of a decoder by search: slow, and right by construction.
@@ -124,7 +123,7 @@ func TestClocksThatDiffer(t *testing.T) {
 	t.Parallel()
 	const nowUs = 1_800_000_000_000_000
 	for _, ppm := range []int64{-2000, 2000} {
-		s := newSound(nowUs, nowUs + 120_000_000)
+		s := newSound(nowUs, nowUs+120_000_000)
 		s.rate = 8000
 		for frame := range int64(2 * 60 * 50) {
 			s.append(nowUs+frame*20_000*(1_000_000+ppm)/1_000_000, make([]byte, 160), true)
