@@ -41,6 +41,9 @@ func TestWrongRanges(t *testing.T) {
 func TestFootage(t *testing.T) {
 	h := house.New(t, house.Setup{})
 	s := h.Sites[0]
+	if err := s.Recording(t.Context(), 1, 30*time.Second); err != nil {
+		t.Fatal(err)
+	}
 	begun := time.Now()
 	if err := house.Until(t.Context(), 30*time.Second, "eight seconds of video", func(context.Context) (bool, error) {
 		return time.Since(begun) > 8*time.Second, nil
