@@ -9,7 +9,6 @@ import (
 
 	"holdfast/agent/disk"
 	"holdfast/agent/ledger"
-	"holdfast/shared/evidence"
 	"holdfast/shared/id"
 	"holdfast/shared/mp4"
 	"holdfast/shared/wire"
@@ -213,7 +212,7 @@ func (b *beginning) account(ctx context.Context) error {
 				return err
 			}
 		}
-		if s.gaps, err = b.unsealed(ctx, s.name, stats[s.name].DurableUs); err != nil {
+		if s.gaps, err = gapsIn(ctx, b.Ledger, s.name, stats[s.name].DurableUs, b.run.WallUs); err != nil {
 			return err
 		}
 		g := ledger.Gap{Stream: s.name, Run: b.run.ID, StartUs: b.run.WallUs, Reason: wire.Connecting}
@@ -226,17 +225,6 @@ func (b *beginning) account(ctx context.Context) error {
 		s.last = b.lastDigest(ctx, s.name, stats[s.name].DurableUs)
 	}
 	return nil
-}
-
-// unsealed returns the gaps that no seal has told yet: those behind the newest segment.
-func (b *beginning) unsealed(ctx context.Context, name id.Stream, sinceUs int64) (out []evidence.Gap, _ error) {
-	ranges, err := b.Ledger.Coverage(ctx, name, sinceUs, b.run.WallUs)
-	for _, r := range ranges {
-		if !r.Recorded {
-			out = append(out, evidence.Gap{FromUs: r.StartUs, ToUs: r.EndUs, Reason: string(r.Gap.Reason)})
-		}
-	}
-	return out, err
 }
 
 // between describes the time from the end of what is known of a stream to this run's zero; its StartUs is 0

@@ -23,6 +23,12 @@ func TestSealsTellEveryGap(t *testing.T) {
 		c.film(20 * time.Second)
 		c.down(wire.Unreachable)
 		<-time.After(10 * time.Second)
+		c.attach(s, 0, params(false))
+		c.film(10 * time.Second) // what is sealed after the crash tells the gap before it
+		c.down(wire.Stalled)
+		<-time.After(10 * time.Second)
+		c.attach(s, 0, params(false))
+		c.film(10 * time.Second)
 		s.kill()
 		<-time.After(10 * time.Second)
 		s.start()
@@ -49,7 +55,7 @@ func TestSealsTellEveryGap(t *testing.T) {
 			}
 			must(t, file.Close())
 		}
-		if !slices.Equal(declared, signed) || !slices.Contains(signed, wire.AgentCrashed) || !slices.Contains(signed, wire.Unreachable) {
+		if !slices.Equal(declared, signed) || !slices.Contains(signed, wire.AgentCrashed) || !slices.Contains(signed, wire.Unreachable) || !slices.Contains(signed, wire.Stalled) {
 			t.Errorf("declared are the gaps %v, signed are %v", declared, signed)
 		}
 		s.close()
