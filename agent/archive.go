@@ -26,7 +26,7 @@ type archive struct {
 }
 
 func openArchive(ctx context.Context, cfg Config, log *slog.Logger) (*archive, error) {
-	l, err := ledger.View(ctx, filepath.Join(cfg.Data, "ledger.db"), log)
+	l, err := ledger.View(ctx, filepath.Join(cfg.Data, ledgerFile), log)
 	if err != nil {
 		return nil, err
 	}

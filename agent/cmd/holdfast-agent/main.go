@@ -210,36 +210,6 @@ func (s *statusCmd) Run(ctx context.Context, c *cli, out io.Writer) error {
 	return err
 }
 
-type checkCmd struct {
-	Level  string `help:"quick: ledger against file names; stat: sizes too; full: every byte." enum:"quick,stat,full" default:"stat"`
-	Repair bool   `help:"Repair what may be repaired, and say what was done."`
-	JSON   bool   `help:"Print everything as JSON."`
-}
-
-// errUnsound makes the exit code 1 when something is wrong.
-var errUnsound = errors.New("the check found something wrong")
-
-// Run checks the invariants.
-func (k *checkCmd) Run(ctx context.Context, c *cli, out io.Writer) error {
-	cfg, err := agent.Load(c.Config)
-	if err != nil {
-		return err
-	}
-	report, err := agent.Check(ctx, cfg, k.Level, k.Repair)
-	if err != nil {
-		return err
-	}
-	if k.JSON {
-		err = printJSON(out, report)
-	} else {
-		_, err = io.WriteString(out, report.String())
-	}
-	if err == nil && !report.OK {
-		err = errUnsound
-	}
-	return err
-}
-
 type configCmd struct{}
 
 // Run checks the configuration.
