@@ -131,7 +131,10 @@ func (h *house) floors(ctx context.Context) error {
 		log.Error("make room on the disk before the start", "error", err)
 	}
 	h.reclaimed = reclaimed
-	if h.ledger, err = ledger.Open(ctx, filepath.Join(h.cfg.Data, "ledger.db"), log.With("floor", "ledger")); err != nil {
+	if err := finishRebuild(h.cfg.Data); err != nil {
+		return errors.Join(err, h.disk.Close())
+	}
+	if h.ledger, err = ledger.Open(ctx, filepath.Join(h.cfg.Data, ledgerFile), log.With("floor", "ledger")); err != nil {
 		return errors.Join(err, h.disk.Close())
 	}
 	return nil

@@ -51,8 +51,7 @@ func Check(ctx context.Context, cfg Config, level string, repair bool) (_ Report
 	if !known {
 		return Report{}, fmt.Errorf("level %q: want quick, stat or full", level)
 	}
-	path := filepath.Join(cfg.Data, "ledger.db")
-	if _, err := os.Stat(path); err != nil {
+	if _, err := os.Stat(cfg.Data); err != nil {
 		return Report{}, fmt.Errorf("there is no ledger to check: %w", err)
 	}
 	unlock, err := lock(filepath.Join(cfg.Data, "agent.lock"))
@@ -60,6 +59,13 @@ func Check(ctx context.Context, cfg Config, level string, repair bool) (_ Report
 		return Report{}, err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
+	if err := finishRebuild(cfg.Data); err != nil {
+		return Report{}, err
+	}
+	path := filepath.Join(cfg.Data, ledgerFile)
+	if _, err := os.Stat(path); err != nil {
+		return Report{}, fmt.Errorf("there is no ledger to check; to build one from the media files:  holdfast-agent check --rebuild: %w", err)
+	}
 	var r Report
 	if r.Ledger, err = ledger.Examine(ctx, path); err != nil {
 		return Report{}, err
@@ -70,7 +76,10 @@ func Check(ctx context.Context, cfg Config, level string, repair bool) (_ Report
 		return Report{}, err
 	}
 	defer func() { err = errors.Join(err, h.disk.Close()) }()
-	if h.ledger, err = ledger.Open(ctx, path, h.opt.Log); err != nil {
+	if h.ledger, err = ledger.Open(ctx, path, h.opt.Log); err != nil && len(r.Ledger) > 0 {
+		r.Ledger = append(r.Ledger, err.Error())
+		return r, nil // it can't be looked into any further, and what is wrong is known
+	} else if err != nil {
 		return Report{}, err
 	}
 	defer func() { err = errors.Join(err, h.ledger.Close()) }()

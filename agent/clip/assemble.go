@@ -34,26 +34,34 @@ func full(err error) bool {
 		os.PathSeparator == '\\' && (errors.Is(err, windowsDiskFull) || errors.Is(err, windowsHandleDiskFull))
 }
 
-// source is an open segment.
-type source struct {
+// Source is an open segment that a range is cut from.
+type Source struct {
 	ledger.Segment
-	file   File
-	size   int64 // of what is durable
-	header mp4.Header
+	File   File
+	Size   int64 // bytes of it that are durable
+	Header mp4.Header
 }
 
-// assembly is a clip whose source segments are open.
+// cut is a range that is wanted of a stream.
+type cut struct {
+	fromUs, toUs int64
+	audio        bool
+}
+
+// assembly is a range laid out over open segments.
 type assembly struct {
 	clip    *mp4.Clip
-	sources []source
+	sources []Source
 	codec   string
+	audio   string // mp4.AudioOriginal, AudioReplaced or AudioNone
 	notes   []string
+	log     *slog.Logger
 }
 
-func (a *assembly) close(log *slog.Logger) {
+func (a *assembly) close() {
 	for _, s := range a.sources {
-		if err := s.file.Close(); err != nil {
-			log.Warn("close segment", "error", err)
+		if err := s.File.Close(); err != nil {
+			a.log.Warn("close segment", "error", err)
 		}
 	}
 }
@@ -75,41 +83,43 @@ const (
 
 // assemble lays the clip out over the segments. The assembly is to be closed also when there is an error.
 func (r *Room) assemble(ctx context.Context, o wire.ClipOrder, segments []ledger.Segment) (*assembly, error) {
-	a := &assembly{}
+	a := &assembly{log: r.Log.With("clip", o.Clip)}
 	for _, s := range segments {
-		if err := r.open(a, s); err != nil {
+		if err := a.open(r.Open, s); err != nil {
 			return a, err
 		}
 	}
+	want := cut{fromUs: o.StartUs, toUs: o.EndUs, audio: o.Audio}
 	for sources := a.sources; ; {
-		changed, err := r.lay(ctx, a, o, sources)
+		changed, err := a.lay(ctx, want, sources)
 		if err != nil || changed < 0 {
 			return a, err
 		}
 		at := sources[changed].StartUs
 		a.remark("The camera changed its codec at " + time.UnixMicro(at).UTC().Format(time.DateTime) +
 			" UTC; the clip ends there. Ask for the rest as a clip of its own.")
-		o.EndUs, sources = at, sources[:changed]
+		want.toUs, sources = at, sources[:changed]
 	}
 }
 
 // lay makes the clip of the sources. changed is the index of the source at which the clip must end because its codec
 // is another one, or -1.
-func (r *Room) lay(ctx context.Context, a *assembly, o wire.ClipOrder, sources []source) (changed int, err error) {
+func (a *assembly) lay(ctx context.Context, want cut, sources []Source) (changed int, err error) {
 	// Sound that is replaced is not taken in the first place, so that no change of its codec ends the clip.
-	replace := o.Audio && slices.ContainsFunc(sources, func(s source) bool { return g711(&s.header) >= 0 })
-	w, err := mp4.NewClipWriter(mp4.ClipConfig{FromUs: o.StartUs, ToUs: o.EndUs, DropAudio: !o.Audio || replace})
+	replace := want.audio && slices.ContainsFunc(sources, func(s Source) bool { return g711(&s.Header) >= 0 })
+	w, err := mp4.NewClipWriter(mp4.ClipConfig{FromUs: want.fromUs, ToUs: want.toUs, DropAudio: !want.audio || replace})
 	if err != nil {
 		return -1, fmt.Errorf("begin clip: %w", err)
 	}
-	sound := newSound(o)
+	a.audio = mp4.AudioNone
+	sound := newSound(want.fromUs, want.toUs)
 	for i, s := range sources {
 		if err := ctx.Err(); err != nil {
 			return -1, err
 		}
-		err := w.AddSegment(s.file, s.size)
+		err := w.AddSegment(s.File, s.Size)
 		switch {
-		case errors.Is(err, mp4.ErrCodec) && s.StartUs > o.StartUs:
+		case errors.Is(err, mp4.ErrCodec) && s.StartUs > want.fromUs:
 			return i, nil
 		case errors.Is(err, mp4.ErrOrder):
 			a.remark(noteStepped)
@@ -120,21 +130,26 @@ func (r *Room) lay(ctx context.Context, a *assembly, o wire.ClipOrder, sources [
 		case err != nil:
 			return -1, fmt.Errorf("add segment %d: %w", s.ID, err)
 		}
-		if video := s.header.VideoTrack(); video >= 0 && a.codec == "" {
-			a.codec = s.header.Tracks[video].MIME()
+		if video := s.Header.VideoTrack(); video >= 0 && a.codec == "" {
+			a.codec = s.Header.Tracks[video].MIME()
+		}
+		if want.audio && !replace && s.Header.AudioTrack() >= 0 {
+			a.audio = mp4.AudioOriginal
 		}
 		if replace {
-			sound.add(s.file, s.size, s.header)
+			sound.add(s.File, s.Size, s.Header)
 		}
 	}
 	if replace {
 		track, samples, err := sound.finish()
 		if err == nil && len(samples) > 0 {
 			err = w.SetAudio(track, samples)
+			a.audio = mp4.AudioReplaced
 		}
 		if err != nil { // sound never costs the picture
 			a.remark(noteSilent)
-			r.Log.Warn("convert sound of clip", "clip", o.Clip, "error", err)
+			a.audio = mp4.AudioNone
+			a.log.Warn("convert sound", "error", err)
 		}
 	}
 	a.clip, err = w.Finish()
@@ -143,8 +158,8 @@ func (r *Room) lay(ctx context.Context, a *assembly, o wire.ClipOrder, sources [
 
 // open opens a segment. One that retention has deleted meanwhile is a gap by now, and one that is no segment any more
 // is left out.
-func (r *Room) open(a *assembly, s ledger.Segment) error {
-	f, size, err := r.Open(s.Volume, s.ID)
+func (a *assembly) open(open func(volume string, segment uint64) (File, int64, error), s ledger.Segment) error {
+	f, size, err := open(s.Volume, s.ID)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -162,7 +177,7 @@ func (r *Room) open(a *assembly, s ledger.Segment) error {
 	case err != nil:
 		return errors.Join(fmt.Errorf("read segment %d: %w", s.ID, err), f.Close())
 	}
-	a.sources = append(a.sources, source{Segment: s, file: f, size: size, header: header})
+	a.sources = append(a.sources, Source{Segment: s, File: f, Size: size, Header: header})
 	return nil
 }
 
@@ -180,21 +195,7 @@ func (r *Room) store(ctx context.Context, clip id.Clip, made *mp4.Clip) (wire.Cl
 		return wire.ClipBegin{}, fmt.Errorf("store cut clip: %w", err)
 	}
 	sums := newSummer(made.Size(), r.part)
-	buffered := bufio.NewWriterSize(f, 1<<20)
-	stoppable := writer(func(p []byte) (int, error) {
-		if err := ctx.Err(); err != nil {
-			return 0, err
-		}
-		return buffered.Write(p)
-	})
-	_, err = made.WriteTo(io.MultiWriter(stoppable, sums))
-	if err == nil {
-		err = buffered.Flush()
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
+	if err = errors.Join(pour(ctx, made, f, sums), f.Close()); err == nil {
 		err = os.Rename(tmp, r.path(clip))
 	}
 	if err == nil {
@@ -204,6 +205,21 @@ func (r *Room) store(ctx context.Context, clip id.Clip, made *mp4.Clip) (wire.Cl
 		return wire.ClipBegin{}, errors.Join(fmt.Errorf("store cut clip: %w", err), remove(tmp))
 	}
 	return sums.begin(), nil
+}
+
+// pour writes a clip into f and makes it durable; sums sees what passes. It ends early with ctx.
+func pour(ctx context.Context, made *mp4.Clip, f *os.File, sums io.Writer) error {
+	buffered := bufio.NewWriterSize(f, 1<<20)
+	stoppable := writer(func(p []byte) (int, error) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		return buffered.Write(p)
+	})
+	if _, err := made.WriteTo(io.MultiWriter(stoppable, sums)); err != nil {
+		return err
+	}
+	return errors.Join(buffered.Flush(), f.Sync())
 }
 
 // writer is a function that implements io.Writer.

@@ -62,6 +62,8 @@ func TestSite(t *testing.T) {
 		"nothing": testNothing, "interruptions": testInterruptions, "not wanted": testNotWanted, "damaged clip": testDamagedClip,
 		"damaged segment": testDamagedSegment, "restarts": testRestarts, "retention": testRetention, "full disk": testFullDisk,
 		"orders": testOrders, "one bad clip": testOneBadClip,
+		"export, exact": testExportExact, "export, gap": testExportGap, "export, codec": testExportCodecChange,
+		"export, damaged": testExportDamaged, "export, nothing": testExportNothing, "export, files": testExportFiles,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

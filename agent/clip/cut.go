@@ -170,7 +170,7 @@ func (r *Room) cut(ctx context.Context, c ledger.Clip) error {
 		return err
 	}
 	made, err := r.assemble(ctx, c.Order, segments)
-	defer made.close(r.Log)
+	defer made.close()
 	switch {
 	case errors.Is(err, mp4.ErrNoVideo):
 		return r.unavailable(ctx, c)
@@ -185,7 +185,7 @@ func (r *Room) cut(ctx context.Context, c ledger.Clip) error {
 	c.Fact.Bytes, c.Fact.Sent, c.Fact.Codec = c.Bytes, 0, made.codec
 	c.Fact.StartUs, c.Fact.EndUs = made.clip.FromUs, made.clip.ToUs
 	c.Fact.Reason = made.note()
-	if c.Fact.Gaps, err = r.gaps(ctx, c.Order); err != nil {
+	if c.Fact.Gaps, err = gaps(ctx, r.Ledger, streamOf(c.Order), c.Order.StartUs, c.Order.EndUs); err != nil {
 		return err
 	}
 	if err := r.settle(ctx, c, true); err != nil {
@@ -197,15 +197,14 @@ func (r *Room) cut(ctx context.Context, c ledger.Clip) error {
 	return nil
 }
 
-// gaps returns the ranges inside the clip that have no video, those that nothing is known of included.
-func (r *Room) gaps(ctx context.Context, o wire.ClipOrder) ([]wire.GapFact, error) {
-	stream := streamOf(o)
-	ranges, err := r.Ledger.Coverage(ctx, stream, o.StartUs, o.EndUs)
+// gaps returns the ranges in [fromUs, toUs) of a stream that have no video, those that nothing is known of included.
+func gaps(ctx context.Context, l *ledger.Ledger, stream id.Stream, fromUs, toUs int64) ([]wire.GapFact, error) {
+	ranges, err := l.Coverage(ctx, stream, fromUs, toUs)
 	if err != nil {
 		return nil, err
 	}
 	var out []wire.GapFact
-	at := o.StartUs
+	at := fromUs
 	unknown := func(until int64) {
 		if until-at > mp4.JoinToleranceUs {
 			out = append(out, wire.GapFact{Stream: stream, StartUs: at, EndUs: until, Reason: wire.Unknown})
@@ -220,7 +219,7 @@ func (r *Room) gaps(ctx context.Context, o wire.ClipOrder) ([]wire.GapFact, erro
 			})
 		}
 	}
-	unknown(o.EndUs)
+	unknown(toUs)
 	return out, nil
 }
 
@@ -234,10 +233,10 @@ func (r *Room) unavailable(ctx context.Context, c ledger.Clip) error {
 	case !r.Camera(c.Order.Camera):
 		c.Fact.Reason = "The site's agent knows no such camera."
 	}
-	if c.Fact.NearestUs, err = r.nearest(ctx, c.Order); err != nil {
+	if c.Fact.NearestUs, err = nearest(ctx, r.Ledger, streamOf(c.Order), c.Order.StartUs, c.Order.EndUs); err != nil {
 		return err
 	}
-	if c.Fact.Gaps, err = r.gaps(ctx, c.Order); err != nil {
+	if c.Fact.Gaps, err = gaps(ctx, r.Ledger, streamOf(c.Order), c.Order.StartUs, c.Order.EndUs); err != nil {
 		return err
 	}
 	c.File, c.Bytes, c.SHA256, c.Fact.Bytes, c.Fact.Sent = "", 0, nil, 0, 0
@@ -245,22 +244,22 @@ func (r *Room) unavailable(ctx context.Context, c ledger.Clip) error {
 }
 
 // nearest returns a moment of the video nearest to a range without any, 0 when there is none.
-func (r *Room) nearest(ctx context.Context, o wire.ClipOrder) (int64, error) {
+func nearest(ctx context.Context, l *ledger.Ledger, stream id.Stream, fromUs, toUs int64) (int64, error) {
 	const day = int64(24 * time.Hour / time.Microsecond)
-	stats, err := r.Ledger.StreamStats(ctx)
+	stats, err := l.StreamStats(ctx)
 	if err != nil {
 		return 0, err
 	}
-	before, err := r.Ledger.Segments(ctx, streamOf(o), o.StartUs-day, o.StartUs)
+	before, err := l.Segments(ctx, stream, fromUs-day, fromUs)
 	if err != nil {
 		return 0, err
 	}
-	after, err := r.Ledger.Segments(ctx, streamOf(o), o.EndUs, o.EndUs+day)
+	after, err := l.Segments(ctx, stream, toUs, toUs+day)
 	if err != nil {
 		return 0, err
 	}
 	var moments []int64
-	if s := stats[streamOf(o)]; s.FirstUs > 0 {
+	if s := stats[stream]; s.FirstUs > 0 {
 		moments = append(moments, s.FirstUs, s.DurableUs-1)
 	}
 	if n := len(before); n > 0 {
@@ -271,7 +270,7 @@ func (r *Room) nearest(ctx context.Context, o wire.ClipOrder) (int64, error) {
 	}
 	var found, best int64
 	for _, at := range moments {
-		if far := max(o.StartUs-at, at-o.EndUs, 0); found == 0 || far < best {
+		if far := max(fromUs-at, at-toUs, 0); found == 0 || far < best {
 			found, best = at, far
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"github.com/thesyncim/gopus"
 
 	"holdfast/shared/mp4"
-	"holdfast/shared/wire"
 )
 
 const (
@@ -37,8 +36,8 @@ type sound struct {
 	samples []mp4.Sample
 }
 
-func newSound(o wire.ClipOrder) *sound {
-	return &sound{from: o.StartUs, to: o.EndUs, buf: make([]byte, 4000)}
+func newSound(fromUs, toUs int64) *sound {
+	return &sound{from: fromUs, to: toUs, buf: make([]byte, 4000)}
 }
 
 // g711 returns the index of the track that has to be converted, -1 when there is none.

@@ -5,8 +5,6 @@ import (
 	"testing"
 
 	"github.com/thesyncim/gopus"
-
-	"holdfast/shared/wire"
 )
 
 // encode is the reverse of a decoder by search: slow, and right by construction.
@@ -47,7 +45,7 @@ func TestToneSurvives(t *testing.T) {
 	t.Parallel()
 	const rate, seconds, hz = 8000, 2, 440
 	for name, decode := range map[string]func(byte) int16{"mu-law": decodeMuLaw, "A-law": decodeALaw} {
-		s := newSound(wire.ClipOrder{StartUs: 1_000_000, EndUs: 4_000_000})
+		s := newSound(1_000_000, 4_000_000)
 		s.rate = rate
 		for frame := range seconds * 50 {
 			coded := make([]byte, rate/50)
@@ -91,7 +89,7 @@ func power(pcm []int16, hz float64) float64 {
 }
 
 func TestGapsInSoundStayGaps(t *testing.T) {
-	s := newSound(wire.ClipOrder{StartUs: 0, EndUs: 10_000_000})
+	s := newSound(0, 10_000_000)
 	s.rate = 8000
 	s.append(0, make([]byte, 8000), true)
 	s.append(1_000_000, make([]byte, 8000), true)
@@ -125,7 +123,7 @@ func TestClocksThatDiffer(t *testing.T) {
 	t.Parallel()
 	const nowUs = 1_800_000_000_000_000
 	for _, ppm := range []int64{-2000, 2000} {
-		s := newSound(wire.ClipOrder{StartUs: nowUs, EndUs: nowUs + 120_000_000})
+		s := newSound(nowUs, nowUs+120_000_000)
 		s.rate = 8000
 		for frame := range int64(2 * 60 * 50) {
 			s.append(nowUs+frame*20_000*(1_000_000+ppm)/1_000_000, make([]byte, 160), true)

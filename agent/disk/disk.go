@@ -44,6 +44,9 @@ type Config struct {
 	Rest  time.Duration // how long a volume gets no new file after a failure; 0 means ten seconds
 	Fault Fault         // nil outside tests
 	FS    FS            // nil outside tests: the system's
+	// ReadOnly is for who only looks, perhaps beside a running agent: no volume is begun, no name is made or
+	// flushed, nothing is remembered. Create on a volume must be off.
+	ReadOnly bool
 }
 
 // Volume is one folder for video, usually the mount point of a disk.

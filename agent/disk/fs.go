@@ -40,6 +40,7 @@ type Root interface {
 	Reopen(name string) (Handle, error) // to read and write
 	Mkdir(name string) error
 	Remove(name string) error
+	Rename(from, to string) error // not durable before both folders are flushed
 	Size(name string) (int64, error)
 	Names(folder string) ([]string, error)
 	Sync(folder string) error // makes the names in a folder durable
@@ -99,6 +100,7 @@ func (r osRoot) Open(name string) (Handle, error)   { return r.open(name, os.O_R
 func (r osRoot) Reopen(name string) (Handle, error) { return r.open(name, os.O_RDWR, 0) }
 func (r osRoot) Mkdir(name string) error            { return r.root.Mkdir(name, 0o750) }
 func (r osRoot) Remove(name string) error           { return r.root.Remove(name) }
+func (r osRoot) Rename(from, to string) error       { return r.root.Rename(from, to) }
 func (r osRoot) Close() error                       { return r.root.Close() }
 
 func (r osRoot) Size(name string) (int64, error) {

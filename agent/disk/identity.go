@@ -62,7 +62,7 @@ func (v *volume) check(taken map[string]string) (name string, err error) {
 			"give the agent an empty folder, or delete volume.json and the folder video if nobody needs that video")
 	case found.ID != mine.ID:
 		err = fmt.Errorf("another disk is mounted here: it is volume %s, this agent's is %s", found.ID, mine.ID)
-	case mine.Pending:
+	case mine.Pending && !v.disk.cfg.ReadOnly:
 		err = writeKnown(v.disk.cfg.FS, v.disk.cfg.State, known, v.cfg.Path, record{ID: found.ID})
 	}
 	if other, twice := taken[found.ID]; twice && err == nil {
@@ -126,11 +126,10 @@ func (v *volume) mount(root Root, name string) error {
 	if err == nil && old.Same(root) {
 		return root.Close()
 	}
-	if err := root.Mkdir(videoFolder); err != nil && !errors.Is(err, fs.ErrExist) {
-		return errors.Join(fmt.Errorf("make folder for video: %w", err), root.Close())
-	}
-	if err := v.syncFolder(root, ".", 0); err != nil {
-		return errors.Join(err, root.Close())
+	if !v.disk.cfg.ReadOnly {
+		if err := v.prepare(root); err != nil {
+			return errors.Join(err, root.Close())
+		}
 	}
 	v.mu.Lock()
 	v.id, v.root, v.folders = name, root, map[uint64]bool{}

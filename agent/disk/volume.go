@@ -35,6 +35,14 @@ type volume struct {
 	room     room
 }
 
+// prepare makes the folder for video, durably.
+func (v *volume) prepare(root Root) error {
+	if err := root.Mkdir(videoFolder); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("make folder for video: %w", err)
+	}
+	return v.syncFolder(root, ".", 0)
+}
+
 func (v *volume) unmount() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -21,7 +21,7 @@ func Examine(ctx context.Context, path string) (findings []string, err error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, fmt.Errorf("examine ledger: %w", err)
 	}
-	db, err := sql.Open("sqlite", location(path)+"?mode=ro&_pragma=busy_timeout(10000)&_pragma=query_only(1)")
+	db, err := sql.Open("sqlite", location(path)+readOnly)
 	if err != nil {
 		return nil, explain("examine ledger "+path, err)
 	}

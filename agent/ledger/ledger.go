@@ -122,6 +122,9 @@ func (l *Ledger) announce() {
 
 // write runs fn in a transaction that it may share with others, and returns after the commit.
 func (l *Ledger) write(ctx context.Context, what string, fn func(*tx) error) error {
+	if l.w == nil {
+		return fmt.Errorf("%s: %w", what, errView)
+	}
 	facts, err := l.w.do(ctx, fn)
 	if err == nil && facts {
 		l.announce()

@@ -172,7 +172,7 @@ func explain(what string, err error) error {
 }
 
 const (
-	damagedHint  = "the ledger is damaged: run  holdfast-agent check  to see what is lost and how to rebuild it"
+	damagedHint  = "the ledger is damaged: stop the agent and run  holdfast-agent check --rebuild , which builds it anew from the media files"
 	readOnlyHint = "the ledger's folder cannot be written: check its owner, its permissions and the file system"
 )
 

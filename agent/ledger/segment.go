@@ -52,6 +52,7 @@ type Durable struct {
 type StreamStat struct {
 	FirstUs   int64 // start of the oldest video, 0 when there is none
 	DurableUs int64 // end of the newest video that is safe on disk, 0 when there never was any
+	ClosedUs  int64 // end of the segment that was closed last, 0 when there never was one
 	Bytes     int64 // of media files, open ones included
 }
 
@@ -255,9 +256,9 @@ func (l *Ledger) StreamStats(ctx context.Context) (map[id.Stream]StreamStat, err
 		coalesce((SELECT min(start_us) FROM segment e WHERE e.stream = s.id),
 			(SELECT min(start_us) FROM open_segment o WHERE o.stream = s.id AND o.durable_us > o.start_us), 0),
 		coalesce((SELECT max(durable_us) FROM open_segment o WHERE o.stream = s.id AND o.durable_us > o.start_us), durable_us),
-		bytes + coalesce((SELECT sum(bytes) FROM open_segment o WHERE o.stream = s.id), 0) FROM stream s`)
+		bytes + coalesce((SELECT sum(bytes) FROM open_segment o WHERE o.stream = s.id), 0), s.durable_us FROM stream s`)
 	all, err := list(rows, err, func(rows *sql.Rows) (r row, err error) {
-		return r, rows.Scan(&r.stream.Camera, &r.stream.Kind, &r.stat.FirstUs, &r.stat.DurableUs, &r.stat.Bytes)
+		return r, rows.Scan(&r.stream.Camera, &r.stream.Kind, &r.stat.FirstUs, &r.stat.DurableUs, &r.stat.Bytes, &r.stat.ClosedUs)
 	})
 	out := make(map[id.Stream]StreamStat, len(all))
 	for _, r := range all {

@@ -42,7 +42,7 @@ func TestSegmentLife(t *testing.T) {
 	closed := Segment{ID: o.ID, Volume: "v", Stream: s, Run: run.ID, MonoUs: 5_000, StartUs: 5_000, EndUs: 12_000, Bytes: 700, Parts: 2, Root: [32]byte{7}}
 	next, err := l.CloseSegment(ctx, closed, &Gap{Stream: s, Run: run.ID, Reason: wire.Stalled})
 	must(t, err)
-	stat(StreamStat{FirstUs: 5_000, DurableUs: 12_000, Bytes: 700})
+	stat(StreamStat{FirstUs: 5_000, DurableUs: 12_000, ClosedUs: 12_000, Bytes: 700})
 	if _, err := l.CloseSegment(ctx, closed, nil); err == nil {
 		t.Fatal("a segment was closed twice")
 	}

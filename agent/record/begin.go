@@ -212,6 +212,9 @@ func (b *beginning) account(ctx context.Context) error {
 				return err
 			}
 		}
+		if s.gaps, err = gapsIn(ctx, b.Ledger, s.name, stats[s.name].DurableUs, b.run.WallUs); err != nil {
+			return err
+		}
 		g := ledger.Gap{Stream: s.name, Run: b.run.ID, StartUs: b.run.WallUs, Reason: wire.Connecting}
 		if g.ID, err = b.Ledger.BeginGap(ctx, g); err != nil {
 			return err

@@ -349,7 +349,7 @@ func TestStatementsOfAStreamAreAChain(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if want := []string{"connecting 0", "unreachable 10", "connecting 0"}; !slices.Equal(gaps, want) {
+		if want := []string{"connecting 0", "unreachable 10", "agent_crashed 1", "connecting 0"}; !slices.Equal(gaps, want) {
 			t.Errorf("gaps in the statements %q, want %q", gaps, want)
 		}
 		s.close()

@@ -13,6 +13,7 @@ import (
 	"holdfast/agent/disk"
 	"holdfast/agent/ledger"
 	"holdfast/shared/evidence"
+	"holdfast/shared/id"
 	"holdfast/shared/mp4"
 	"holdfast/shared/wire"
 )
@@ -132,6 +133,10 @@ func (r *Recorder) sealOf(ctx context.Context, s ledger.OpenSegment, found mp4.R
 	st := mp4.NewStatement(found.Header, init, found.Parts)
 	st.Recovered = true
 	st.Previous = r.lastDigest(ctx, s.Stream, s.StartUs)
+	var err error
+	if st.Gaps, err = r.gapsBefore(ctx, s); err != nil {
+		return nil, err
+	}
 	signed, err := evidence.Sign(st, r.cfg.Key)
 	if err != nil {
 		return nil, err
@@ -139,6 +144,29 @@ func (r *Recorder) sealOf(ctx context.Context, s ledger.OpenSegment, found mp4.R
 	return mp4.AppendSeal(nil, mp4.Seal{
 		Signed: signed, InitSize: found.InitSize, Video: found.Header.VideoTrack(), Parts: found.Parts,
 	}), nil
+}
+
+// gapsBefore returns the gaps between a segment and the one before it, which it would have told had it been closed.
+func (r *Recorder) gapsBefore(ctx context.Context, s ledger.OpenSegment) ([]evidence.Gap, error) {
+	stats, err := r.Ledger.StreamStats(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return gapsIn(ctx, r.Ledger, s.Stream, stats[s.Stream].ClosedUs, s.StartUs)
+}
+
+// gapsIn returns the newest gaps of a range, as many as a seal tells.
+func gapsIn(ctx context.Context, l *ledger.Ledger, name id.Stream, fromUs, toUs int64) (out []evidence.Gap, _ error) {
+	if fromUs >= toUs {
+		return nil, nil
+	}
+	ranges, err := l.Coverage(ctx, name, fromUs, toUs)
+	for _, g := range ranges {
+		if !g.Recorded {
+			out = append(out, evidence.Gap{FromUs: g.StartUs, ToUs: g.EndUs, Reason: string(g.Gap.Reason)})
+		}
+	}
+	return out[max(0, len(out)-evidence.MaxGaps):], err
 }
 
 // BootID names the host's present start, so that a run can tell a crash of the agent from a host that was off.

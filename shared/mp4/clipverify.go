@@ -14,6 +14,9 @@ import (
 // ClipReport is the outcome of VerifyClip. OK is the verdict, Problems say in words what is wrong when it is not.
 type ClipReport struct {
 	OK           bool
+	Signed       bool // every segment in it has a signature that holds under one of the keys
+	Sealed       bool // every segment in it has a signature, by whomever
+	Intact       bool // all but the signatures holds: nothing has changed since somebody signed it
 	FromUs, ToUs int64
 	PreRollUs    int64
 	Gaps         []ClipGap
@@ -21,6 +24,7 @@ type ClipReport struct {
 	Parts        int                  // parts whose signature and sums hold
 	Audio        string               // AudioOriginal, AudioReplaced or AudioNone
 	ShiftUs      int64                // the clip's time minus the signed wall time, at the first sample
+	Damage       []Damage             // parts that are damaged or altered
 	Problems     []string
 }
 
@@ -35,6 +39,7 @@ type clipVerifier struct {
 	audio   []provenSample
 	sources []Header
 	end     int64 // of the payload ranges claimed so far
+	faults  int   // problems that are not about a signature
 	least   int64 // shifts seen
 	most    int64
 }
@@ -67,6 +72,7 @@ func VerifyClip(r io.ReaderAt, size int64, keys ...ed25519.PublicKey) (ClipRepor
 		v.problem("%v", err)
 		return v.ClipReport, nil
 	}
+	v.Signed, v.Sealed = true, true
 	v.FromUs, v.ToUs, v.PreRollUs, v.Gaps, v.Audio = v.proof.fromUs, v.proof.toUs, v.proof.preRollUs, v.proof.gaps, v.proof.audio
 	for i := range v.proof.sources {
 		if err := v.checkSource(i, keys); err != nil {
@@ -76,11 +82,18 @@ func VerifyClip(r io.ReaderAt, size int64, keys ...ed25519.PublicKey) (ClipRepor
 	if err := v.checkTracks(video, audio); err != nil {
 		return v.ClipReport, fmt.Errorf("verify clip: %w", err)
 	}
-	v.OK = len(v.Problems) == 0
+	v.Intact = v.faults == 0
+	v.OK = v.Intact && v.Signed
 	return v.ClipReport, nil
 }
 
 func (v *clipVerifier) problem(format string, args ...any) {
+	v.faults++
+	v.unproven(format, args...)
+}
+
+// unproven notes a problem with a signature.
+func (v *clipVerifier) unproven(format string, args ...any) {
 	v.Problems = appendProblem(v.Problems, format, args...)
 }
 
@@ -93,22 +106,9 @@ func (v *clipVerifier) checkSource(i int, keys []ed25519.PublicKey) error {
 		v.problem("segment %d of the clip: %v", i+1, err)
 		return nil
 	}
-	var statement evidence.Statement
-	signed := false
-	if len(src.signed.Statement) == 0 {
-		v.problem("segment %d was not yet sealed when the clip was cut", h.Segment)
-	} else {
-		if statement, err = evidence.Verify(src.signed, keys...); err != nil {
-			v.problem("segment %d: %v", h.Segment, err)
-		} else {
-			signed = true
-		}
-		for _, text := range compareHeader(&h, src.init, &statement) {
-			v.problem("segment %d: %s", h.Segment, text)
-		}
-	}
+	statement, signed := v.checkSignature(src, &h, keys)
 	v.Statements = append(v.Statements, statement)
-	next := uint32(0)
+	next, endUs := uint32(0), h.StartUs
 	for j := range src.parts {
 		p := &src.parts[j]
 		sum, err := parsePartBox(p.box)
@@ -121,14 +121,40 @@ func (v *clipVerifier) checkSource(i int, keys []ed25519.PublicKey) error {
 		switch {
 		case err != nil:
 			v.problem("segment %d, part %d: %v", h.Segment, sum.Seq, err)
+			v.Damage = append(v.Damage, Damage{
+				Segment: h.Segment, First: sum.Seq, Last: sum.Seq, FromUs: max(sum.StartUs, endUs), ToUs: max(sum.EndUs, endUs),
+			})
 		case next != 0 && sum.Seq != next:
 			v.problem("segment %d: part %d follows part %d", h.Segment, sum.Seq, next-1)
 		case signed:
 			v.Parts++
 		}
-		next = sum.Seq + 1
+		next, endUs = sum.Seq+1, max(sum.EndUs, endUs)
 	}
 	return nil
+}
+
+// checkSignature checks what was signed of a segment against the keys and against its opening.
+func (v *clipVerifier) checkSignature(src *sourceProof, h *Header, keys []ed25519.PublicKey) (s evidence.Statement, signed bool) {
+	if len(src.signed.Statement) == 0 {
+		v.Signed, v.Sealed = false, false
+		v.unproven("segment %d was not yet sealed when the clip was cut", h.Segment)
+		return s, false
+	}
+	s, err := evidence.Verify(src.signed, keys...)
+	switch {
+	case err == nil:
+		signed = true
+	case errors.Is(err, evidence.ErrSignature):
+		v.unproven("segment %d: %v", h.Segment, err)
+	default:
+		v.problem("segment %d: %v", h.Segment, err)
+	}
+	v.Signed = v.Signed && signed
+	for _, text := range compareHeader(h, src.init, &s) {
+		v.problem("segment %d: %s", h.Segment, text)
+	}
+	return s, signed
 }
 
 // checkPart checks one carried part and notes its samples.

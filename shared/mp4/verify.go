@@ -18,15 +18,30 @@ type Report struct {
 	Statement evidence.Statement // what the seal says; proven only if Signed
 	Sealed    bool               // there is a seal
 	Signed    bool               // its signature holds under one of the keys
+	Intact    bool               // all but the signature holds: nothing has changed since somebody sealed it
 	Parts     int                // parts whose sums hold and which the seal covers
 	BadParts  []uint32           // numbers of the parts that are damaged, altered or missing
+	Damage    []Damage           // the same with their times
 	Problems  []string
+
+	faults int // problems that are not about the signature
+}
+
+// Damage says which parts of a segment are damaged, altered or missing, and when they play: between the whole ones
+// around them.
+type Damage struct {
+	Segment uint64 `json:"segment"`
+	First   uint32 `json:"first"` // number of the first part
+	Last    uint32 `json:"last"`
+	FromUs  int64  `json:"from_us"` // wall time
+	ToUs    int64  `json:"to_us"`
 }
 
 // maxProblems bounds a report on a file made to give many; what comes after is not said.
 const maxProblems = 100
 
 func (rep *Report) problem(format string, args ...any) {
+	rep.faults++
 	rep.Problems = appendProblem(rep.Problems, format, args...)
 }
 
@@ -66,20 +81,25 @@ func VerifySegment(r io.ReaderAt, size int64, keys ...ed25519.PublicKey) (Report
 	if err != nil {
 		return rep, fmt.Errorf("verify segment: %w", err)
 	}
-	rep.OK = rep.Signed && len(rep.Problems) == 0
+	rep.Intact = rep.Sealed && rep.faults == 0
+	rep.OK = rep.Signed && rep.Intact
 	return rep, nil
 }
 
 func (rep *Report) checkStatement(signed evidence.Signed, leaves [][32]byte, init []byte, keys []ed25519.PublicKey) {
 	s, err := evidence.Verify(signed, keys...)
 	rep.Statement, rep.Signed = s, err == nil
-	if err != nil {
+	if err != nil && !errors.Is(err, evidence.ErrSignature) {
 		rep.problem("%v", err)
+	} else if err != nil {
+		rep.Problems = appendProblem(rep.Problems, "%v", err)
 	}
 	if int(s.Parts) != len(leaves) || evidence.Root(leaves) != s.Root {
 		rep.problem("the list of parts in the seal is not the signed one")
 	}
-	rep.Problems = append(rep.Problems, compareHeader(&rep.Header, init, &s)...)
+	for _, text := range compareHeader(&rep.Header, init, &s) {
+		rep.problem("%s", text)
+	}
 }
 
 // compareHeader says where a file's opening differs from what was signed.
@@ -99,9 +119,14 @@ func (rep *Report) checkParts(r io.ReaderAt, off, end int64, leaves [][32]byte) 
 	c := checker{r: r}
 	var good []PartSum
 	next := uint32(1) // the least number that may follow
-	missing := func(until uint32) {
+	endUs := rep.Header.StartUs // of the whole part before
+	missing := func(until uint32, untilUs int64) {
+		first := next
 		for ; next < until && int(next) <= len(leaves); next++ {
 			rep.BadParts = append(rep.BadParts, next)
+		}
+		if next > first {
+			rep.Damage = append(rep.Damage, Damage{Segment: rep.Header.Segment, First: first, Last: next - 1, FromUs: endUs, ToUs: max(untilUs, endUs)})
 		}
 	}
 	for off < end && len(rep.Problems) < maxProblems {
@@ -129,11 +154,11 @@ func (rep *Report) checkParts(r io.ReaderAt, off, end int64, leaves [][32]byte) 
 			rep.problem("part %d at byte %d is not the signed one", p.Sum.Seq, p.Offset)
 			continue
 		}
-		missing(p.Sum.Seq)
-		next = p.Sum.Seq + 1
+		missing(p.Sum.Seq, p.Sum.StartUs)
+		next, endUs = p.Sum.Seq+1, p.Sum.EndUs
 		good = append(good, p.Sum)
 	}
-	missing(uint32(len(leaves)) + 1)
+	missing(uint32(len(leaves))+1, rep.Statement.EndUs)
 	if len(rep.BadParts) > 0 {
 		rep.problem("%d of %d signed parts are damaged, altered or missing", len(rep.BadParts), len(leaves))
 	}

@@ -6,7 +6,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -35,6 +34,9 @@ type cli struct {
 	Run       runCmd       `cmd:"" help:"Run in the foreground."`
 	Status    statusCmd    `cmd:"" help:"Say what the running agent sees."`
 	Check     checkCmd     `cmd:"" help:"Check ledger and footage against each other."`
+	Export    exportCmd    `cmd:"" help:"Write video of a camera into an MP4 file, exact to the frame; the agent may run meanwhile."`
+	Verify    verifyCmd    `cmd:"" help:"Say whether a segment, a clip or an exported file is what the site recorded."`
+	Key       keyCmd       `cmd:"" help:"Print the site's public evidence key, by which files are verified."`
 	CheckConf configCmd    `cmd:"" name:"config" help:"Check the configuration and list every fault."`
 	Sample    sampleCmd    `cmd:"" help:"Print a commented configuration to start from."`
 	Install   installCmd   `cmd:"" help:"Install as a service of this machine."`
@@ -63,6 +65,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	parser, err := kong.New(&c, kong.Name("holdfast-agent"), kong.Writers(out, errOut),
 		kong.Description("Records a site's cameras beside the recorder that is already there."),
 		kong.Vars{"config": defaultConfig()}, kong.Exit(func(int) { helped = true }), kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.WithHyphenPrefixedParameters(true), // --from -10m
 		kong.BindTo(out, (*io.Writer)(nil)))
 	if err != nil {
 		fmt.Fprintln(errOut, "holdfast-agent:", err)
@@ -204,43 +207,9 @@ func (s *statusCmd) Run(ctx context.Context, c *cli, out io.Writer) error {
 		return err
 	}
 	if s.JSON {
-		enc := json.NewEncoder(out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(status)
+		return printJSON(out, status)
 	}
 	_, err = io.WriteString(out, agent.Say(status))
-	return err
-}
-
-type checkCmd struct {
-	Level  string `help:"quick: ledger against file names; stat: sizes too; full: every byte." enum:"quick,stat,full" default:"stat"`
-	Repair bool   `help:"Repair what may be repaired, and say what was done."`
-	JSON   bool   `help:"Print everything as JSON."`
-}
-
-// errUnsound makes the exit code 1 when something is wrong.
-var errUnsound = errors.New("the check found something wrong")
-
-// Run checks the invariants.
-func (k *checkCmd) Run(ctx context.Context, c *cli, out io.Writer) error {
-	cfg, err := agent.Load(c.Config)
-	if err != nil {
-		return err
-	}
-	report, err := agent.Check(ctx, cfg, k.Level, k.Repair)
-	if err != nil {
-		return err
-	}
-	if k.JSON {
-		enc := json.NewEncoder(out)
-		enc.SetIndent("", "  ")
-		err = enc.Encode(report)
-	} else {
-		_, err = io.WriteString(out, report.String())
-	}
-	if err == nil && !report.OK {
-		err = errUnsound
-	}
 	return err
 }
 

@@ -1,0 +1,158 @@
+package record
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"holdfast/agent/ledger"
+	"holdfast/shared/evidence"
+	"holdfast/shared/id"
+	"holdfast/shared/wire"
+)
+
+// history is what the files tell of one stream.
+type history struct {
+	video []stretch // merged
+	gaps  []ledger.Gap
+}
+
+// stretch is a range of wall time.
+type stretch struct{ fromUs, toUs int64 }
+
+// rebuildHole is the longest time between two ranges of which nothing need be said: less than a frame.
+const rebuildHole = 1000
+
+// note adds a segment, and what its seal says of the time before it.
+func (r *rebuild) note(s ledger.Segment, gaps []evidence.Gap) {
+	h := r.streams[s.Stream]
+	if h == nil {
+		h = &history{}
+		r.streams[s.Stream] = h
+	}
+	if n := len(h.video); n > 0 && s.StartUs >= h.video[n-1].fromUs && s.StartUs <= h.video[n-1].toUs+rebuildHole {
+		h.video[n-1].toUs = max(h.video[n-1].toUs, s.EndUs)
+	} else {
+		h.video = append(h.video, stretch{s.StartUs, s.EndUs})
+	}
+	for _, g := range gaps {
+		if g.ToUs <= g.FromUs {
+			continue
+		}
+		reason := wire.Reason(g.Reason)
+		if !slices.Contains(wire.Reasons(), reason) {
+			reason = wire.Unknown
+		}
+		h.gaps = append(h.gaps, ledger.Gap{Stream: s.Stream, Run: s.Run, StartUs: g.FromUs, EndUs: g.ToUs, Reason: reason})
+	}
+	r.out.Segments++
+	r.out.Bytes += s.Bytes
+	if s.Origin != "" {
+		return // footage from elsewhere says nothing of when the agent ran
+	}
+	run := r.runs[s.Run]
+	if run == nil {
+		run = &ledger.Run{ID: s.Run, WallUs: s.StartUs - s.MonoUs, EndedBy: wire.Unknown}
+		r.runs[s.Run] = run
+	}
+	run.WallUs = min(run.WallUs, s.StartUs-s.MonoUs)
+	run.LastMonoUs = max(run.LastMonoUs, s.MonoUs+s.EndUs-s.StartUs)
+}
+
+// account writes runs, gaps, and what the cloud must unlearn.
+func (r *rebuild) account(ctx context.Context) error {
+	out := ledger.Restored{}
+	for _, n := range slices.Sorted(maps.Keys(r.runs)) {
+		out.Runs = append(out.Runs, *r.runs[n])
+	}
+	r.out.Runs = len(out.Runs)
+	for _, s := range r.Streams {
+		if r.streams[s] == nil {
+			r.streams[s] = &history{}
+		}
+	}
+	now := time.Now().UnixMicro()
+	endUs := int64(0) // of all video
+	for _, h := range r.streams {
+		for _, v := range h.video {
+			endUs = max(endUs, v.toUs)
+		}
+	}
+	byName := func(a, b id.Stream) int { return cmp.Compare(a.String(), b.String()) }
+	for _, s := range slices.SortedFunc(maps.Keys(r.streams), byName) {
+		h := r.streams[s]
+		out.Trims = append(out.Trims, h.trims(s, max(now, endUs))...)
+		out.Gaps = append(out.Gaps, r.missing(s, h, endUs)...)
+		for _, v := range h.video {
+			r.out.Recorded += time.Duration(v.toUs-v.fromUs) * time.Microsecond
+		}
+	}
+	if err := r.Ledger.Restore(ctx, out); err != nil {
+		return err
+	}
+	return r.Ledger.RestoreEnds(ctx)
+}
+
+// trims says for a stream what of all time up to nowUs is in no file. What lies before the oldest one has expired, so far
+// as anything was ever there.
+func (h *history) trims(s id.Stream, nowUs int64) (out []wire.TrimFact) {
+	reason := wire.Expired
+	if len(h.video) == 0 {
+		reason = wire.Lost
+	}
+	for _, hole := range between(h.video, 1, nowUs) {
+		if hole.toUs-hole.fromUs <= rebuildHole {
+			continue
+		}
+		out = append(out, wire.TrimFact{Stream: s, StartUs: hole.fromUs, EndUs: hole.toUs, Reason: reason})
+		reason = wire.Lost
+	}
+	return out
+}
+
+// missing returns the gaps of a stream: the signed ones, then those of which nothing is known, from its oldest video to
+// the end of all video.
+func (r *rebuild) missing(s id.Stream, h *history, endUs int64) (out []ledger.Gap) {
+	if len(h.video) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(h.gaps, func(a, b ledger.Gap) int { return cmp.Compare(a.StartUs, b.StartUs) })
+	known := slices.Clone(h.video)
+	for _, g := range h.gaps {
+		known = append(known, stretch{g.StartUs, g.EndUs})
+		r.out.Gaps += time.Duration(g.EndUs-g.StartUs) * time.Microsecond
+	}
+	first := slices.MinFunc(h.video, func(a, b stretch) int { return cmp.Compare(a.fromUs, b.fromUs) })
+	newest := slices.Max(append(slices.Collect(maps.Keys(r.runs)), 0))
+	for _, hole := range between(known, first.fromUs, endUs) {
+		if hole.toUs-hole.fromUs <= rebuildHole {
+			continue
+		}
+		out = append(out, ledger.Gap{
+			Stream: s, Run: newest, StartUs: hole.fromUs, EndUs: hole.toUs, Reason: wire.Unknown,
+			Detail: "The ledger was rebuilt from the media files, and they do not tell why there is no video here.",
+		})
+		r.out.Gaps += time.Duration(hole.toUs-hole.fromUs) * time.Microsecond
+		r.out.Unknown += time.Duration(hole.toUs-hole.fromUs) * time.Microsecond
+	}
+	return append(out, h.gaps...)
+}
+
+// between returns what of [fromUs, toUs) is in none of the ranges, in order.
+func between(ranges []stretch, fromUs, toUs int64) (out []stretch) {
+	ranges = slices.Clone(ranges)
+	slices.SortFunc(ranges, func(a, b stretch) int { return cmp.Compare(a.fromUs, b.fromUs) })
+	at := fromUs
+	for _, r := range ranges {
+		if until := min(r.fromUs, toUs); until > at {
+			out = append(out, stretch{at, until})
+		}
+		at = max(at, r.toUs)
+	}
+	if at < toUs {
+		out = append(out, stretch{at, toUs})
+	}
+	return out
+}
