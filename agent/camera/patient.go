@@ -54,21 +54,25 @@ func (p *patient) Read(b []byte) (int, error) {
 }
 
 func (p *patient) get(b []byte) (int, error) {
-	if !p.calm() || time.Now().Before(p.hurry) {
-		return p.Conn.Read(b)
-	}
-	if p.read {
+	calm := p.calm() && !time.Now().Before(p.hurry)
+	if calm && p.read {
 		p.await()
 	}
+	if p.try == nil {
+		return p.Conn.Read(b)
+	}
 	for range idleBeats {
-		if p.try == nil {
+		if !calm {
 			break
 		}
+		p.try.hush(true)
 		if n, ok, err := p.try.read(b); ok {
 			return n, err
 		}
 		p.await()
+		calm = p.calm()
 	}
+	p.try.hush(false)
 	return p.Conn.Read(b)
 }
 

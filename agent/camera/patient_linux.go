@@ -1,5 +1,3 @@
-//go:build unix
-
 package camera
 
 import (
@@ -11,11 +9,12 @@ import (
 
 // trier reads from a connection without waiting.
 type trier struct {
-	raw syscall.RawConn
-	do  func(fd uintptr) bool // made once: each call would allocate it
-	b   []byte
-	n   int
-	err error
+	raw   syscall.RawConn
+	do    func(fd uintptr) bool // made once: each call would allocate it
+	b     []byte
+	n     int
+	err   error
+	quiet bool
 }
 
 func newTrier(raw syscall.RawConn) *trier {
@@ -46,4 +45,20 @@ func (t *trier) read(b []byte) (n int, ok bool, err error) {
 		return 0, true, io.EOF
 	}
 	return t.n, true, nil
+}
+
+// hush asks the system not to wake this process for each packet that comes (socket(7), SO_RCVLOWAT), or to do so
+// again. It is a wish: without it the same happens at a higher price.
+func (t *trier) hush(quiet bool) {
+	if t.quiet == quiet {
+		return
+	}
+	t.quiet = quiet
+	least := 1
+	if quiet {
+		least = receiveBuffer / 4
+	}
+	_ = t.raw.Control(func(fd uintptr) {
+		t.err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVLOWAT, least)
+	})
 }
