@@ -13,8 +13,10 @@ import (
 )
 
 const (
-	// readSize is how much is read from a connection at once: at least one interleaved packet of any size.
-	readSize = 80 << 10
+	// readSize is how much is read from a connection at once; more only if a camera sends larger packets.
+	readSize = 32 << 10
+	// packetSize is the largest that a packet can be, with its frame.
+	packetSize = 4 + 1<<16
 	// sign is how often the RTSP library is shown that packets come.
 	sign = 250 * time.Millisecond
 )
@@ -88,6 +90,9 @@ func (i *interleaved) Read(p []byte) (int, error) {
 func (i *interleaved) fill() error {
 	i.w = copy(i.buf, i.buf[i.r:i.w])
 	i.r = 0
+	if i.w == len(i.buf) { // a packet that does not fit
+		i.buf = append(i.buf, make([]byte, packetSize-len(i.buf))...)
+	}
 	n, err := i.Conn.Read(i.buf[i.w:])
 	i.w += n
 	if n > 0 {

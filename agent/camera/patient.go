@@ -10,9 +10,9 @@ const (
 	// beat is how often a patient connection is looked at. All of them are at the same moments, so that the machine
 	// is woken once for all.
 	beat = 50 * time.Millisecond
-	// gush is so much for one beat that more is on its way: a key frame. For a while nothing waits then, since a
-	// camera whose connection is full drops pictures.
-	gush     = 32 << 10
+	// gush is so much for one beat that more is on its way: a large key frame. For a while nothing waits then, since
+	// a camera whose connection is full drops pictures.
+	gush     = 96 << 10
 	gushTime = 100 * time.Millisecond
 	// idleBeats is after how many beats without a byte it is cheaper to be woken by the next one.
 	idleBeats = 4
@@ -27,7 +27,8 @@ type patient struct {
 	calm  func() bool // nobody is in a hurry
 	try   *trier      // reads what is there; nil where the system can't do that
 	hurry time.Time   // no waiting until then
-	read  bool        // something has come since the last beat
+	bytes int         // since the last beat
+	more  bool        // than fitted into the last read
 }
 
 func newPatient(c net.Conn, calm func() bool) *patient {
@@ -46,16 +47,17 @@ func newPatient(c net.Conn, calm func() bool) *patient {
 // Read implements net.Conn.
 func (p *patient) Read(b []byte) (int, error) {
 	n, err := p.get(b)
-	if n >= gush || n == len(b) {
+	p.bytes += n
+	p.more = n == len(b)
+	if p.bytes >= gush {
 		p.hurry = time.Now().Add(gushTime)
 	}
-	p.read = n > 0
 	return n, err
 }
 
 func (p *patient) get(b []byte) (int, error) {
-	calm := p.calm() && !time.Now().Before(p.hurry)
-	if calm && p.read {
+	calm := p.calm() && (p.hurry.IsZero() || time.Now().After(p.hurry))
+	if calm && p.bytes > 0 && !p.more {
 		p.await()
 	}
 	if p.try == nil {
@@ -72,9 +74,13 @@ func (p *patient) get(b []byte) (int, error) {
 		p.await()
 		calm = p.calm()
 	}
+	p.bytes = 0
 	p.try.hush(false)
 	return p.Conn.Read(b)
 }
 
 // await sleeps to the next beat.
-func (p *patient) await() { time.Sleep(beat - time.Duration(time.Now().UnixNano())%beat) }
+func (p *patient) await() {
+	time.Sleep(beat - time.Duration(time.Now().UnixNano())%beat)
+	p.bytes, p.hurry = 0, time.Time{}
+}
