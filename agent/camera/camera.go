@@ -82,6 +82,8 @@ type Cameras struct {
 	log   *slog.Logger
 	gate  *accounts
 
+	spares sync.Pool // buffers in which access units come together
+
 	cameras []Camera
 	streams map[id.Stream]*stream
 

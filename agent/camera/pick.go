@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bluenviron/gortsplib/v4/pkg/base"
 	"github.com/bluenviron/gortsplib/v4/pkg/description"
 	"github.com/bluenviron/gortsplib/v4/pkg/format"
 	"github.com/bluenviron/gortsplib/v4/pkg/sdp"
@@ -22,9 +23,11 @@ type choice struct {
 	sets  sets
 	video *description.Media
 	vform format.Format
+	vsent *base.Response // to the SETUP of the video
 
 	sound *description.Media // nil without
 	sform format.Format
+	ssent *base.Response
 	track mp4.Track // of the sound
 }
 
@@ -95,10 +98,6 @@ func (c *choice) pickSound(f format.Format) bool {
 // receive joins the RTP packets of the chosen tracks to an assembler.
 func (p *session) receive(c choice) error {
 	s := p.stream
-	picture, err := decodeVideo(c.vform)
-	if err != nil {
-		return errors.Join(errNoVideo, err)
-	}
 	known := c.sets
 	if known.sps == nil || known.pps == nil {
 		known = s.known // some cameras send them in the first session only
@@ -115,30 +114,38 @@ func (p *session) receive(c choice) error {
 		s.frame(f)
 	})
 	if c.sound != nil {
-		if sound, err := decodeSound(c.sform); err == nil {
+		if sound, err := decodeSound(c.sform, a.pushAudio); err == nil {
 			a.addAudio(c.track)
-			p.on(c.sound, c.sform, sound, a.pushAudio)
+			p.on(c.sound, c.sform, c.ssent, sound)
 		}
 	}
-	p.on(c.video, c.vform, picture, func(units [][]byte, raw uint32) {
-		p.heard.Store(int64(time.Since(p.began)))
+	picture, err := decodeVideo(c.vform, &s.owner.spares, func(units [][]byte, raw uint32) {
+		now := time.Since(p.began)
+		if p.heard.Swap(int64(now)) == 0 {
+			p.settled = now + 2*settle
+		}
 		a.pushVideo(units, raw)
 	})
+	if err != nil {
+		return errors.Join(errNoVideo, err)
+	}
+	p.on(c.video, c.vform, c.vsent, picture)
 	return nil
 }
 
-// on receives one track: decode turns packets into units, push takes them.
-func (p *session) on(m *description.Media, f format.Format, decode decoder, push func([][]byte, uint32)) {
-	p.client.OnPacketRTP(m, f, func(pkt *rtp.Packet) {
+// on receives one track, whose SETUP was answered with res.
+func (p *session) on(m *description.Media, f format.Format, res *base.Response, decode decoder) {
+	take := func(pkt packet) {
 		defer p.guard()
-		units, err := decode(pkt)
-		if err != nil {
+		if err := decode(pkt); err != nil {
 			p.broken.Add(1)
-			return
 		}
-		if len(units) > 0 {
-			push(units, pkt.Timestamp)
-		}
+	}
+	if number, ok := channelOf(res); ok && p.wire != nil {
+		p.wire.take(number, f.PayloadType(), take)
+	}
+	p.client.OnPacketRTP(m, f, func(pkt *rtp.Packet) {
+		take(packet{kind: pkt.PayloadType, marker: pkt.Marker, seq: pkt.SequenceNumber, time: pkt.Timestamp, payload: pkt.Payload})
 	})
 }
 

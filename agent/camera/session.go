@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -23,10 +24,12 @@ type session struct {
 	setup  bool // SETUP or PLAY has been sent
 
 	client   *rtsp.Client
+	wire     *interleaved  // nil where the packets come through the client: by UDP, or encrypted
 	refusal  error         // why an answer of the device was not accepted
 	broken   atomic.Uint64 // packets lost or unreadable
 	began    time.Time
-	heard    atomic.Int64 // when the last access unit came, ns since began; 0 before the first
+	heard    atomic.Int64  // when the last access unit came, ns since began; 0 before the first
+	settled  time.Duration // since began, when the first frames have told the stream's time; the reader's alone
 	panicked chan error
 }
 
@@ -46,7 +49,7 @@ func (p *session) run(ctx context.Context) error {
 	p.client = &rtsp.Client{
 		Scheme: u.Scheme, Host: u.Host, Transport: &transport, UserAgent: "Holdfast",
 		ReadTimeout: s.owner.cfg.Stall, WriteTimeout: 5 * time.Second,
-		DialContext:       s.dial.dial,
+		DialContext:       p.dial,
 		OnResponse:        p.answer,
 		OnDecodeError:     func(error) { p.broken.Add(1) },
 		OnPacketsLost:     func(lost uint64) { p.broken.Add(lost) },
@@ -73,6 +76,21 @@ func (p *session) run(ctx context.Context) error {
 	return err
 }
 
+// dial connects to the device.
+func (p *session) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := p.stream.dial.dial(ctx, network, address)
+	if err != nil || p.stream.source.udp || p.stream.source.address.Scheme != "rtsp" {
+		return conn, err
+	}
+	p.wire = newInterleaved(newPatient(conn, p.calm), func(packets int) { p.broken.Add(uint64(packets)) })
+	return p.wire, nil
+}
+
+// calm says whether packets may wait for a moment: frames come, and nobody watches them.
+func (p *session) calm() bool {
+	return p.heard.Load() != 0 && time.Since(p.began) > p.settled && !p.stream.hub.Watched()
+}
+
 // play brings the session to the point where frames come.
 func (p *session) play(u *base.URL) error {
 	s := p.stream
@@ -95,11 +113,11 @@ func (p *session) play(u *base.URL) error {
 		return err
 	}
 	p.setup = true
-	if _, err := p.client.Setup(desc.BaseURL, picked.video, 0, 0); err != nil {
+	if picked.vsent, err = p.client.Setup(desc.BaseURL, picked.video, 0, 0); err != nil {
 		return fmt.Errorf("set up video: %w", err)
 	}
 	if picked.sound != nil {
-		if _, err := p.client.Setup(desc.BaseURL, picked.sound, 0, 0); err != nil {
+		if picked.ssent, err = p.client.Setup(desc.BaseURL, picked.sound, 0, 0); err != nil {
 			s.log.Info("the camera refuses sound: recording goes on without", "error", err)
 			picked.sound = nil
 		}

@@ -67,6 +67,7 @@ func (v *volume) flushRound() {
 	}
 	round := Round{Volume: v.id, Took: took, Files: out}
 	v.mu.Unlock()
+	v.disk.log.Debug("flush round", "volume", round.Volume, "files", len(out), "took", took)
 	v.disk.mu.Lock()
 	tell := v.disk.flushed
 	v.disk.mu.Unlock()

@@ -26,6 +26,7 @@ type Hub struct {
 	brk     *Break  // set while the source is down
 	params  *Params
 	readers map[*Reader]struct{}
+	eager   int           // readers that want each frame at once
 	changed chan struct{} // closed and replaced when readers come or go
 }
 
@@ -111,6 +112,13 @@ func (h *Hub) Readers() (int, <-chan struct{}) {
 	return len(h.readers), h.changed
 }
 
+// Watched says whether somebody wants each frame at once: a reader that was not attached by Batch.
+func (h *Hub) Watched() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.eager > 0
+}
+
 // Limit bounds what may wait for one reader; beyond it whole groups of pictures are dropped.
 type Limit struct {
 	Frames int
@@ -120,10 +128,18 @@ type Limit struct {
 // Reader attaches a reader that starts with what the Hub has in memory: a Break while the source is down,
 // else the frames since the newest key frame that are not yet on disk. The first frame may therefore not be
 // a key frame: the frames before it are on disk. Close the reader when done.
-func (h *Hub) Reader(limit Limit) *Reader {
-	r := &Reader{hub: h, limit: limit, wake: make(chan struct{}, 1)}
+func (h *Hub) Reader(limit Limit) *Reader { return h.attach(limit, false) }
+
+// Batch attaches a reader as Reader does, for one who has time: it is not woken for each frame, see Reader.Until.
+func (h *Hub) Batch(limit Limit) *Reader { return h.attach(limit, true) }
+
+func (h *Hub) attach(limit Limit, batch bool) *Reader {
+	r := &Reader{hub: h, limit: limit, batch: batch, wake: make(chan struct{}, 1)}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if !batch {
+		h.eager++
+	}
 	if h.brk != nil {
 		r.put(Item{Break: h.brk})
 	}
@@ -144,9 +160,13 @@ func (h *Hub) announce() {
 type Reader struct {
 	hub   *Hub
 	limit Limit
+	batch bool
 	wake  chan struct{}
 
 	mu       sync.Mutex
+	params   *Params // of the newest frame
+	untilUs  int64   // while params stays, frames before this moment wake nobody (batch)
+	moved    bool    // something came since the last Still
 	queue    []Item
 	head     int
 	bytes    int
@@ -182,10 +202,49 @@ func (r *Reader) put(it Item) {
 	if it.Break == nil {
 		r.bytes += it.Frame.Bytes
 	}
+	r.moved = true
+	if r.due(&it) {
+		r.signal()
+	}
+}
+
+// due says whether an item that has just come wakes the reader; the caller holds the lock.
+func (r *Reader) due(it *Item) bool {
+	if !r.batch || it.Break != nil {
+		return true
+	}
+	if it.Frame.Params != r.params {
+		r.params, r.untilUs = it.Frame.Params, 0
+		return true
+	}
+	return it.Frame.MonoUs >= r.untilUs || len(r.queue)-r.head >= r.limit.Frames/4 || r.bytes >= r.limit.Bytes/4
+}
+
+func (r *Reader) signal() {
 	select {
 	case r.wake <- struct{}{}:
 	default:
 	}
+}
+
+// Until lets a reader that was attached by Batch sleep until a frame captured at monoUs or later has come. What
+// can't wait wakes it before: a Break, a frame with other Params, and a queue that is a quarter full.
+func (r *Reader) Until(monoUs int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.untilUs = monoUs
+	if n := len(r.queue); n > r.head && r.queue[n-1].Break == nil && r.queue[n-1].Frame.MonoUs >= monoUs {
+		r.signal() // it came before this call
+	}
+}
+
+// Still says whether nothing has come since it was asked before.
+func (r *Reader) Still() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	still := !r.moved
+	r.moved = false
+	return still
 }
 
 // Next waits for the next item. It fails with ctx's error, or ErrClosed after Close.
@@ -250,14 +309,14 @@ func (r *Reader) Close() {
 	r.hub.mu.Lock()
 	if _, ok := r.hub.readers[r]; ok {
 		delete(r.hub.readers, r)
+		if !r.batch {
+			r.hub.eager--
+		}
 		r.hub.announce()
 	}
 	r.hub.mu.Unlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed, r.queue, r.head, r.bytes = true, nil, 0, 0
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
+	r.signal()
 }

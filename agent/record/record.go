@@ -119,6 +119,7 @@ type Recorder struct {
 	byName  map[id.Stream]*stream
 	fatal   chan error
 	torn    atomic.Bool // a segment was given up and waits to be mended
+	buffers buffers
 
 	mu   sync.Mutex
 	open map[uint64]*segment // being written now
@@ -148,8 +149,10 @@ func New(cfg Config, on Floors) (*Recorder, error) {
 func (r *Recorder) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, s := range r.streams {
+		defer s.attach()()
 		group.Go(func() error { return s.run(ctx) })
 	}
+	group.Go(func() error { return r.rouse(ctx) })
 	group.Go(func() error { return r.tend(ctx) })
 	err := group.Wait()
 	if errors.Is(err, context.Canceled) {
@@ -158,6 +161,27 @@ func (r *Recorder) Run(ctx context.Context) error {
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	return errors.Join(err, r.Ledger.EndRun(end, r.Clock.Run(), r.Clock.Mono(), r.cfg.EndedBy()))
+}
+
+// rouse tells the streams that stand still: one ticker for all of them, since few ever do.
+func (r *Recorder) rouse(ctx context.Context) error {
+	tick := time.NewTicker(r.cfg.Part / 2)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		for _, s := range r.streams {
+			if s.reader.Still() {
+				select {
+				case s.still <- struct{}{}:
+				default:
+				}
+			}
+		}
+	}
 }
 
 // tend does what comes round: health every second, signs of life, the clock and left-over segments more

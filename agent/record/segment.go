@@ -23,6 +23,7 @@ type segment struct {
 	init    []byte
 	params  *media.Params
 	builder *mp4.PartBuilder
+	buffers *buffers
 	parts   []mp4.PartSum
 	partUs  int64 // longest part
 
@@ -50,7 +51,7 @@ type mark struct {
 }
 
 // create makes the file of a segment that begins with the key frame f, with its header in it.
-func create(d *disk.Disk, clock *media.Clock, h mp4.Header, f media.Frame, partUs int64) (*segment, error) {
+func (r *Recorder) create(h mp4.Header, f media.Frame) (*segment, error) {
 	init, err := mp4.AppendInit(nil, h)
 	if err != nil {
 		return nil, err
@@ -59,18 +60,18 @@ func create(d *disk.Disk, clock *media.Clock, h mp4.Header, f media.Frame, partU
 	if err != nil {
 		return nil, err
 	}
-	file, err := d.Create(h.Segment)
+	file, err := r.Disk.Create(h.Segment)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := file.Write(init); err != nil {
 		err = errors.Join(err, file.Close())
-		_, gone := d.Remove(file.Volume(), h.Segment)
+		_, gone := r.Disk.Remove(file.Volume(), h.Segment)
 		return nil, errors.Join(err, gone)
 	}
 	return &segment{
-		clock: clock, file: file, header: h, init: init, params: f.Params, builder: builder, partUs: partUs,
-		held: f, firstSeq: f.Seq,
+		clock: r.Clock, file: file, header: h, init: init, params: f.Params, builder: builder, buffers: &r.buffers,
+		partUs: r.cfg.Part.Microseconds(), held: f, firstSeq: f.Seq,
 		sound: h.AudioTrack() < 0 || h.Base[h.AudioTrack()] != 0,
 	}, nil
 }
@@ -102,9 +103,20 @@ func (s *segment) audio(f media.Frame) error {
 	return s.put(f, duration, f.MonoUs+scale(duration, 1e6, rate))
 }
 
+// rounding is by how many microseconds a part may be too long: frame rates are not whole ones.
+const rounding = 1000
+
+// dueMono returns from when on, on the run's timeline, a frame ends the part that is being built.
+func (s *segment) dueMono() int64 {
+	from := s.held.MonoUs
+	if !s.builder.Empty() {
+		from = s.partMono
+	}
+	return from + s.partUs + rounding + 1
+}
+
 // put adds a frame that lasts until untilUs on the run's timeline, beginning a new part when it is time.
 func (s *segment) put(f media.Frame, duration, untilUs int64) error {
-	const rounding = 1000 // frame rates are not whole microseconds
 	if !s.builder.Empty() && untilUs-s.partMono > s.partUs+rounding {
 		if err := s.writePart(); err != nil {
 			return err
@@ -150,8 +162,8 @@ func (s *segment) writePart() error {
 		return nil
 	}
 	at := s.file.Size()
-	bytes, sum := s.builder.Finish()
-	if _, err := s.file.Write(bytes); err != nil {
+	sum, err := s.buffers.write(s.file, s.builder)
+	if err != nil {
 		return err
 	}
 	s.parts = append(s.parts, sum)
@@ -165,6 +177,23 @@ func (s *segment) writePart() error {
 	copy(m.base[:], s.header.Base)
 	s.index = append(s.index, m)
 	return nil
+}
+
+// buffers are what parts are put together in before they are written. A disk takes one part after another, so
+// that few are needed, however many streams there are.
+type buffers struct{ pool sync.Pool }
+
+// write writes what was collected in a builder.
+func (b *buffers) write(file *disk.File, from *mp4.PartBuilder) (mp4.PartSum, error) {
+	buf, _ := b.pool.Get().(*[]byte)
+	if buf == nil {
+		buf = new([]byte)
+	}
+	defer b.pool.Put(buf) // the file keeps nothing of it
+	var sum mp4.PartSum
+	*buf, sum = from.AppendTo((*buf)[:0])
+	_, err := file.Write(*buf)
+	return sum, err
 }
 
 // finish writes the last part, whose last frame ends at endMono, then the seal, and makes all of it durable.
@@ -214,8 +243,9 @@ func (s *segment) hole(f media.Frame) bool {
 
 // stale says whether the open part has waited so long that it must be written although it is short: the
 // stream stands still.
-func (s *segment) stale(part time.Duration) bool {
-	return !s.builder.Empty() && time.Since(s.began) > part*3/2
+func (s *segment) stale() bool {
+	waited := max(time.Since(s.began).Microseconds(), s.clock.MonoIn(s.header.Run)-s.partMono)
+	return !s.builder.Empty() && waited > s.partUs*3/2
 }
 
 // safe returns how much of the first bytes of the file are whole parts, and the wall time at which the last of

@@ -26,6 +26,7 @@ type stream struct {
 	log  *slog.Logger
 
 	// Only the stream's goroutine touches these; Begin sets them before.
+	still  chan struct{} // told while no frames come
 	reader *media.Reader
 	order  interleaver
 	params *media.Params
@@ -65,17 +66,19 @@ func newStream(r *Recorder, hub *media.Hub) *stream {
 	name := hub.Stream()
 	return &stream{
 		rec: r, name: name, hub: hub, log: r.Log.With("camera", name.Camera, "stream", name.Kind),
-		retry: backoff.New(r.cfg.Retry), first: true,
+		retry: backoff.New(r.cfg.Retry), first: true, still: make(chan struct{}, 1),
 	}
+}
+
+// attach begins to collect the stream's frames, and returns the function that ends that.
+func (s *stream) attach() (detach func()) {
+	waiting := s.rec.cfg.Queue / int64(len(s.rec.streams))
+	s.reader = s.hub.Batch(media.Limit{Frames: 8192, Bytes: int(max(waiting, 2<<20))})
+	return s.reader.Close
 }
 
 // run records until ctx ends, then takes what still waits and closes the segment.
 func (s *stream) run(ctx context.Context) error {
-	waiting := s.rec.cfg.Queue / int64(len(s.rec.streams))
-	s.reader = s.hub.Reader(media.Limit{Frames: 8192, Bytes: int(max(waiting, 2<<20))})
-	defer s.reader.Close()
-	tick := time.NewTicker(s.rec.cfg.Part / 2)
-	defer tick.Stop()
 	stepped := s.rec.Clock.Stepped()
 	lasting := context.WithoutCancel(ctx) // the account is kept to the end
 	for {
@@ -83,8 +86,8 @@ func (s *stream) run(ctx context.Context) error {
 		select {
 		case <-s.reader.Ready():
 			err = s.drain(lasting)
-		case <-tick.C:
-			err = s.tick(lasting)
+		case <-s.still:
+			err = s.rest(lasting)
 		case <-stepped:
 			stepped = s.rec.Clock.Stepped()
 			err = s.step(lasting)
@@ -104,12 +107,21 @@ func (s *stream) drain(ctx context.Context) error {
 	for {
 		it, ok := s.reader.Try()
 		if !ok {
+			s.reader.Until(s.dueMono())
 			return nil
 		}
 		if err := s.item(ctx, it); err != nil {
 			return err
 		}
 	}
+}
+
+// dueMono returns from when on frames have something to wait for no longer: until then they may gather.
+func (s *stream) dueMono() int64 {
+	if s.seg == nil {
+		return 0
+	}
+	return s.seg.dueMono()
 }
 
 func (s *stream) item(ctx context.Context, it media.Item) error {
@@ -224,7 +236,7 @@ func (s *stream) begin(ctx context.Context, f media.Frame) error {
 	}
 	s.since = time.Time{}
 	startUs := s.rec.Clock.WallIn(s.params.Run, f.MonoUs)
-	seg, err := create(s.rec.Disk, s.rec.Clock, s.header(f, startUs), f, s.rec.cfg.Part.Microseconds())
+	seg, err := s.rec.create(s.header(f, startUs), f)
 	if err != nil {
 		return s.diskFailed(ctx, err)
 	}
@@ -364,9 +376,13 @@ func (s *stream) release() {
 	}
 }
 
-// tick writes a part that has waited for too long because the stream stands still.
-func (s *stream) tick(ctx context.Context) error {
-	if s.seg != nil && s.seg.stale(s.rec.cfg.Part) {
+// rest takes what waits although it is not much, and writes a part that has waited for too long: the stream
+// stands still.
+func (s *stream) rest(ctx context.Context) error {
+	if err := s.drain(ctx); err != nil {
+		return err
+	}
+	if s.seg != nil && s.seg.stale() {
 		return s.wrote(ctx, s.seg.writePart())
 	}
 	return nil

@@ -29,14 +29,14 @@ func second() (Header, []Sample) {
 	return header(1, tracks, t0), samples
 }
 
-func buildPart(tb testing.TB, b *PartBuilder, samples []Sample, seq uint32) []byte {
+func buildPart(tb testing.TB, b *PartBuilder, samples []Sample, seq uint32, into []byte) []byte {
 	b.Reset(seq, t0, 0)
 	for i := range samples {
 		if err := b.Add(samples[i]); err != nil {
 			tb.Fatal(err)
 		}
 	}
-	part, _ := b.Finish()
+	part, _ := b.AppendTo(into)
 	return part
 }
 
@@ -46,9 +46,8 @@ func TestBuilderAllocatesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	buildPart(t, b, samples, 1)
-	buildPart(t, b, samples, 2)
-	if n := testing.AllocsPerRun(20, func() { buildPart(t, b, samples, 3) }); n != 0 {
+	buf := buildPart(t, b, samples, 1, nil)
+	if n := testing.AllocsPerRun(20, func() { buildPart(t, b, samples, 3, buf[:0]) }); n != 0 {
 		t.Fatalf("%v allocations for a part", n)
 	}
 }
@@ -60,12 +59,13 @@ func BenchmarkPartBuilder(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.SetBytes(int64(len(buildPart(b, builder, samples, 1))))
+	buf := buildPart(b, builder, samples, 1, nil)
+	b.SetBytes(int64(len(buf)))
 	b.ReportAllocs()
 	seq := uint32(0)
 	for b.Loop() {
 		seq++
-		buildPart(b, builder, samples, seq)
+		buildPart(b, builder, samples, seq, buf[:0])
 	}
 }
 
@@ -89,7 +89,7 @@ func minute(tb testing.TB) recorded {
 				tb.Fatal(err)
 			}
 		}
-		part, sum := b.Finish()
+		part, sum := b.AppendTo(nil)
 		rec.file = append(rec.file, part...)
 		rec.parts = append(rec.parts, sum)
 	}

@@ -272,7 +272,7 @@ func record(t testing.TB, h Header, samples []Sample, partUs int64, key ed25519.
 		if b.Empty() {
 			return
 		}
-		part, sum := b.Finish()
+		part, sum := b.AppendTo(nil)
 		rec.file = append(rec.file, part...)
 		rec.parts = append(rec.parts, sum)
 		rec.ends = append(rec.ends, len(rec.file))

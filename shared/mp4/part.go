@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -17,19 +18,20 @@ type Sample struct {
 	Duration uint32 // to the next sample's DTS; inside a part the next sample's DTS wins over this
 	Key      bool   // decoding can begin here (video)
 	// Units are the NAL units of a video access unit, bare (they are written with a four-byte length each),
-	// or the pieces of one audio frame, written one after the other. Add copies them.
+	// or the pieces of one audio frame, written one after the other.
 	Units [][]byte
 }
 
 // maxMedia bounds media times, so that sums of them never overflow.
 const maxMedia = 1 << 52
 
-// PartBuilder collects the samples of one part after another into one reused buffer. Not safe for concurrent use.
+// PartBuilder collects the samples of one part after another. Not safe for concurrent use.
 //
 //	b, err := NewPartBuilder(h)
-//	for each part: b.Reset(seq, startUs, monoUs); b.Add(sample)...; bytes, sum := b.Finish(); write bytes
+//	for each part: b.Reset(seq, startUs, monoUs); b.Add(sample)...; bytes, sum := b.AppendTo(nil); write bytes
 //
-// The buffer keeps room in front of the payload for the part's boxes, so that nothing is moved at the end.
+// It holds on to the samples' units and puts the bytes of a part together only when they are asked for, so that many
+// builders can share one buffer.
 type PartBuilder struct {
 	segment uint64
 	run     int64
@@ -44,26 +46,24 @@ type PartBuilder struct {
 	keySample       int32
 	keyTime         int64
 
-	buf      []byte // room for boxes, video payload, and after Finish the audio payload
-	room     int
-	videoEnd int
-	sound    []byte // audio payload
-	boxes    []byte
-	moof     hash.Hash
-	scratch  [sha256.Size]byte
+	boxes   []byte
+	hash    hash.Hash
+	scratch [sha256.Size]byte
 }
 
 type builderTrack struct {
 	codec     Codec
 	timescale uint32
 	samples   []builderSample
-	sum       hash.Hash
+	bytes     int // payload
+	sum       [sha256.Size]byte
 	first     int64 // DTS
 	last      int64
 	reordered bool // some CTS is not 0
 }
 
 type builderSample struct {
+	units          [][]byte
 	duration, size uint32
 	cts            int32
 	key            bool
@@ -74,11 +74,10 @@ func NewPartBuilder(h Header) (*PartBuilder, error) {
 	if err := h.Validate(); err != nil {
 		return nil, fmt.Errorf("build parts: %w", err)
 	}
-	b := &PartBuilder{segment: h.Segment, run: h.Run, video: h.track(true), audio: h.track(false), moof: sha256.New()}
+	b := &PartBuilder{segment: h.Segment, run: h.Run, video: h.track(true), audio: h.track(false), hash: sha256.New()}
 	for _, t := range h.Tracks {
-		b.tracks = append(b.tracks, builderTrack{codec: t.Codec, timescale: t.Timescale, sum: sha256.New()})
+		b.tracks = append(b.tracks, builderTrack{codec: t.Codec, timescale: t.Timescale})
 	}
-	b.room = 2048
 	b.Reset(1, h.StartUs, h.MonoUs)
 	return b, nil
 }
@@ -89,45 +88,23 @@ func (b *PartBuilder) Reset(seq uint32, startUs, monoUs int64) {
 	b.seq, b.startUs, b.monoUs = seq, startUs, monoUs
 	b.mediaUs, b.empty = 0, true
 	b.keySample, b.keyTime = -1, 0
-	if cap(b.buf) < b.room {
-		b.buf = make([]byte, b.room)
-	}
-	b.buf, b.videoEnd = b.buf[:b.room], b.room
-	b.sound = b.sound[:0]
 	for i := range b.tracks {
 		t := &b.tracks[i]
-		t.samples, t.reordered = t.samples[:0], false
-		t.sum.Reset()
+		clear(t.samples) // lets go of the units
+		t.samples, t.bytes, t.reordered = t.samples[:0], 0, false
 	}
 }
 
-// Add copies s into the part. Inside a part samples follow one another: what comes after a gap must begin a new part,
-// and the Duration of the sample before must not bridge the gap. Add fails, leaving the part as it was, with ErrOrder
-// when a track's DTS does not grow, and with ErrTooLarge when the part must be ended first.
+// Add takes s into the part; nobody may change its Units before the next Reset. Inside a part samples follow one
+// another: what comes after a gap must begin a new part, and the Duration of the sample before must not bridge the
+// gap. Add fails, leaving the part as it was, with ErrOrder when a track's DTS does not grow, and with ErrTooLarge
+// when the part must be ended first.
 func (b *PartBuilder) Add(s Sample) error {
-	if err := b.check(&s); err != nil {
+	size, err := b.check(&s)
+	if err != nil {
 		return fmt.Errorf("add sample to part %d: %w", b.seq, err)
 	}
 	t := &b.tracks[s.Track]
-	b.buf = b.buf[:b.videoEnd] // Finish may have put audio behind it
-	dst, from := &b.sound, len(b.sound)
-	if t.codec.IsVideo() {
-		dst, from = &b.buf, len(b.buf)
-	}
-	out := *dst
-	for _, unit := range s.Units {
-		if t.codec.IsVideo() {
-			if len(unit) == 0 {
-				continue // players stumble over empty units
-			}
-			out = binary.BigEndian.AppendUint32(out, uint32(len(unit)))
-		}
-		out = append(out, unit...)
-	}
-	*dst = out
-	b.videoEnd = len(b.buf)
-	t.sum.Write(out[from:])
-
 	if n := len(t.samples); n > 0 {
 		t.samples[n-1].duration = uint32(s.DTS - t.last)
 	} else {
@@ -138,7 +115,8 @@ func (b *PartBuilder) Add(s Sample) error {
 		b.keySample, b.keyTime = int32(len(t.samples)), s.DTS+int64(s.CTS)
 	}
 	t.reordered = t.reordered || s.CTS != 0
-	t.samples = append(t.samples, builderSample{duration: s.Duration, size: uint32(len(out) - from), cts: s.CTS, key: s.Key})
+	t.samples = append(t.samples, builderSample{units: s.Units, duration: s.Duration, size: uint32(size), cts: s.CTS, key: s.Key})
+	t.bytes += size
 	if b.empty {
 		b.empty = false
 		b.mediaUs = toUs(s.DTS, t.timescale)
@@ -146,42 +124,49 @@ func (b *PartBuilder) Add(s Sample) error {
 	return nil
 }
 
-func (b *PartBuilder) check(s *Sample) error {
+// check returns the bytes that s takes.
+func (b *PartBuilder) check(s *Sample) (size int, err error) {
 	if s.Track < 0 || s.Track >= len(b.tracks) {
-		return fmt.Errorf("track %d of %d: %w", s.Track, len(b.tracks), ErrFormat)
+		return 0, fmt.Errorf("track %d of %d: %w", s.Track, len(b.tracks), ErrFormat)
 	}
 	t := &b.tracks[s.Track]
-	size := 0
 	for _, unit := range s.Units {
 		size += len(unit)
 		if t.codec.IsVideo() && len(unit) > 0 {
 			size += 4
 		}
 		if size > MaxPart {
-			return fmt.Errorf("sample of over %d bytes: %w", MaxPart, ErrTooLarge)
+			return 0, fmt.Errorf("sample of over %d bytes: %w", MaxPart, ErrTooLarge)
 		}
 	}
 	if size == 0 {
-		return fmt.Errorf("sample without bytes: %w", ErrFormat)
+		return 0, fmt.Errorf("sample without bytes: %w", ErrFormat)
 	}
 	if s.DTS < 0 || s.DTS > maxMedia {
-		return fmt.Errorf("DTS %d: %w", s.DTS, ErrOrder)
+		return 0, fmt.Errorf("DTS %d: %w", s.DTS, ErrOrder)
 	}
 	n := len(t.samples)
 	if n > 0 && s.DTS <= t.last {
-		return fmt.Errorf("DTS %d after %d: %w", s.DTS, t.last, ErrOrder)
+		return 0, fmt.Errorf("DTS %d after %d: %w", s.DTS, t.last, ErrOrder)
 	}
 	if n > 0 && s.DTS-t.last > math.MaxUint32 || n >= MaxSamples || b.Size()+size > MaxPart-MaxMoof-partBoxSize-boxHead {
-		return fmt.Errorf("%d samples, %d bytes: %w", n, b.Size(), ErrTooLarge)
+		return 0, fmt.Errorf("%d samples, %d bytes: %w", n, b.Size(), ErrTooLarge)
 	}
-	return nil
+	return size, nil
 }
 
 // Empty says whether nothing was added since Reset.
 func (b *PartBuilder) Empty() bool { return b.empty }
 
 // Size returns the payload bytes collected since Reset.
-func (b *PartBuilder) Size() int { return b.videoEnd - b.room + len(b.sound) }
+func (b *PartBuilder) Size() int { return b.payload(b.video) + b.payload(b.audio) }
+
+func (b *PartBuilder) payload(track int) int {
+	if track < 0 {
+		return 0
+	}
+	return b.tracks[track].bytes
+}
 
 // Duration returns the time from the first sample's DTS to the latest end of a sample.
 func (b *PartBuilder) Duration() time.Duration {
@@ -198,50 +183,60 @@ func (b *PartBuilder) lengthUs() (us int64) {
 	return us
 }
 
-// Finish returns the part's bytes, to be written in one piece, and its sum. The bytes are the builder's own: they
-// stay valid and unchanged until the next Reset or Add. An empty part has no bytes.
-func (b *PartBuilder) Finish() ([]byte, PartSum) {
+// AppendTo appends the part's bytes, to be written in one piece, to dst, and returns its sum. An empty part has no
+// bytes. The part stays as it is: more samples may be added.
+func (b *PartBuilder) AppendTo(dst []byte) ([]byte, PartSum) {
 	if b.empty {
-		return nil, PartSum{}
+		return dst, PartSum{}
 	}
-	b.buf = append(b.buf[:b.videoEnd], b.sound...)
-	payload := len(b.buf) - b.room
-
-	w := writer{b: append(b.boxes[:0], make([]byte, partBoxSize)...)}
 	moofSize := b.moofSize()
+	w := writer{b: append(b.boxes[:0], make([]byte, partBoxSize)...)}
 	b.appendMoof(&w, moofSize)
 	moof := w.b[partBoxSize:]
 	at := w.open("mdat")
-	binary.BigEndian.PutUint32(w.b[at:], uint32(boxHead+payload))
-	b.moof.Reset()
-	b.moof.Write(moof)
-
-	sum := b.describe()
-	sum.Bytes = int64(len(w.b) + payload)
-	sum.Moof = b.digest(b.moof)
-	sum.appendBox(w.b[:0])
+	binary.BigEndian.PutUint32(w.b[at:], uint32(boxHead+b.Size()))
 	b.boxes = w.b
 
-	if len(b.boxes) > b.room {
-		b.widen(len(b.boxes))
+	begin, boxes := len(dst), len(w.b)
+	dst = slices.Grow(dst, boxes+b.Size())[:begin+boxes]
+	for _, track := range [...]int{b.video, b.audio} {
+		if track >= 0 {
+			dst = b.appendPayload(dst, &b.tracks[track])
+		}
 	}
-	begin := b.room - len(b.boxes)
-	copy(b.buf[begin:], b.boxes)
-	return b.buf[begin:], sum
+	b.hash.Reset()
+	b.hash.Write(moof)
+	sum := b.describe()
+	sum.Bytes = int64(len(dst) - begin)
+	sum.Moof = b.digest()
+	sum.appendBox(w.b[:0])
+	copy(dst[begin:], w.b[:boxes])
+	return dst, sum
 }
 
-// widen gives the boxes more room. It happens in the first parts of a segment only.
-func (b *PartBuilder) widen(least int) {
-	room := least + least/2
-	buf := make([]byte, len(b.buf)-b.room+room)
-	copy(buf[room:], b.buf[b.room:])
-	b.videoEnd += room - b.room
-	b.buf, b.room = buf, room
+// appendPayload copies the samples of a track and sums them on the way, while the cache still holds them.
+func (b *PartBuilder) appendPayload(dst []byte, t *builderTrack) []byte {
+	b.hash.Reset()
+	for i := range t.samples {
+		from := len(dst)
+		for _, unit := range t.samples[i].units {
+			if t.codec.IsVideo() {
+				if len(unit) == 0 {
+					continue // players stumble over empty units
+				}
+				dst = binary.BigEndian.AppendUint32(dst, uint32(len(unit)))
+			}
+			dst = append(dst, unit...)
+		}
+		b.hash.Write(dst[from:])
+	}
+	t.sum = b.digest()
+	return dst
 }
 
 // digest goes through a field of b, since what goes through the interface would else be allocated for each part.
-func (b *PartBuilder) digest(h hash.Hash) [sha256.Size]byte {
-	h.Sum(b.scratch[:0])
+func (b *PartBuilder) digest() [sha256.Size]byte {
+	b.hash.Sum(b.scratch[:0])
 	return b.scratch
 }
 
@@ -251,24 +246,18 @@ func (b *PartBuilder) describe() PartSum {
 		Segment: b.segment, Run: b.run, Seq: b.seq,
 		StartUs: b.startUs, EndUs: b.startUs + b.lengthUs(), MonoUs: b.monoUs, MediaUs: b.mediaUs,
 		Key: b.keySample == 0, KeySample: b.keySample, KeyTime: b.keyTime,
-		VideoBytes: uint32(b.videoEnd - b.room), AudioBytes: uint32(len(b.sound)),
+		VideoBytes: uint32(b.payload(b.video)), AudioBytes: uint32(b.payload(b.audio)),
 		Video: sha256.Sum256(nil), Audio: sha256.Sum256(nil),
 	}
 	if b.video >= 0 {
 		sum.VideoSamples = uint32(len(b.tracks[b.video].samples))
-		sum.Video = b.digest(b.tracks[b.video].sum)
+		sum.Video = b.tracks[b.video].sum
 	}
 	if b.audio >= 0 {
 		sum.AudioSamples = uint32(len(b.tracks[b.audio].samples))
-		sum.Audio = b.digest(b.tracks[b.audio].sum)
+		sum.Audio = b.tracks[b.audio].sum
 	}
 	return sum
-}
-
-// AppendTo appends what Finish returns to dst: for callers that gather several parts in a buffer of their own.
-func (b *PartBuilder) AppendTo(dst []byte) ([]byte, PartSum) {
-	part, sum := b.Finish()
-	return append(dst, part...), sum
 }
 
 // Sizes of the boxes of a moof (ISO/IEC 14496-12 section 8.8).
@@ -333,7 +322,7 @@ func (b *PartBuilder) appendMoof(w *writer, size int) {
 		w.close(at)
 		offset := size + boxHead
 		if i == b.audio {
-			offset += b.videoEnd - b.room
+			offset += b.payload(b.video)
 		}
 		t.appendTrun(w, offset)
 		w.close(traf)
@@ -346,7 +335,8 @@ func (t *builderTrack) appendTrun(w *writer, offset int) {
 	at := w.openFull("trun", 1, flags)
 	w.u32(uint32(len(t.samples)))
 	w.u32(uint32(offset))
-	for _, s := range t.samples {
+	for i := range t.samples {
+		s := &t.samples[i]
 		w.u32(s.duration)
 		w.u32(s.size)
 		if flags&trunFlags != 0 {

@@ -299,7 +299,7 @@ func TestBuilderRefusals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if part, sum := b.Finish(); part != nil || sum != (PartSum{}) {
+	if part, sum := b.AppendTo(nil); part != nil || sum != (PartSum{}) {
 		t.Fatal("an empty part has bytes")
 	}
 	unit := [][]byte{{0x65, 1, 2, 3}}
@@ -321,13 +321,13 @@ func TestBuilderRefusals(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}
-	one, sum := b.Finish()
+	one, sum := b.AppendTo(nil)
 	first := bytes.Clone(one)
 	if sum.VideoSamples != 1 || b.Size() != 8 || b.Duration().Microseconds() != 555 {
 		t.Fatalf("refused samples left a trace: %+v, %d bytes, %v", sum, b.Size(), b.Duration())
 	}
 	if again, _ := b.AppendTo([]byte("x")); !bytes.Equal(again[1:], first) {
-		t.Fatal("a second Finish differs")
+		t.Fatal("a part that is put together twice differs")
 	}
 	if err := b.Add(Sample{Track: 1, DTS: 7, Units: unit}); err != nil {
 		t.Fatal(err)
@@ -335,7 +335,7 @@ func TestBuilderRefusals(t *testing.T) {
 	if err := b.Add(Sample{DTS: 150, Units: [][]byte{{0x41}, {}, {0x41, 2}}}); err != nil {
 		t.Fatal(err)
 	}
-	part, _ := b.Finish()
+	part, _ := b.AppendTo(nil)
 	h := header(1, m.tracks, t0)
 	p, err := ReadPart(bytes.NewReader(part), int64(len(part)), 0, h)
 	if err != nil {
@@ -365,10 +365,10 @@ func TestBuilderGrowsWithoutHarm(t *testing.T) {
 				t.Fatal(err)
 			}
 			if i%700 == 0 {
-				b.Finish()
+				b.AppendTo(nil)
 			}
 		}
-		part, _ := b.Finish()
+		part, _ := b.AppendTo(nil)
 		p, err := ReadPart(bytes.NewReader(part), int64(len(part)), 0, h)
 		if err != nil || len(p.Samples) != 6000 {
 			t.Fatal(err)

@@ -14,17 +14,14 @@ import (
 	"time"
 
 	"holdfast/testenv/house"
-	"holdfast/testenv/scenes"
 )
 
 // sizes measures the programs as they are released, and what a browser loads before the first page shows.
 func (b *bench) sizes(ctx context.Context) error {
 	for name, pkg := range map[string]string{"agent_binary": "./agent/cmd/holdfast-agent", "cloud_binary": "./cloud/cmd/holdfast-cloud"} {
-		out := filepath.Join(b.dir, name)
-		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", out, pkg)
-		cmd.Dir, cmd.Env = house.Root(), append(os.Environ(), "CGO_ENABLED=0")
-		if text, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("build %s: %w\n%s", pkg, err, text)
+		out, err := b.build(ctx, name, pkg)
+		if err != nil {
+			return err
 		}
 		info, err := os.Stat(out)
 		if err != nil {
@@ -62,65 +59,6 @@ func packed(text []byte) int {
 		return 0 // a buffer never fails
 	}
 	return out.Len()
-}
-
-const streams = 64
-
-// record measures what recording 64 streams of 2 Mbit/s costs the agent, all else on.
-func (b *bench) record(ctx context.Context) error {
-	loop, err := scenes.Heavy(ctx, filepath.Join(os.TempDir(), "holdfast-loops"), 2000)
-	if err != nil {
-		return err
-	}
-	var cameras []house.CameraPlan
-	for i := range streams {
-		cameras = append(cameras, house.CameraPlan{Key: fmt.Sprintf("cam-%02d", i+1), Name: fmt.Sprintf("Camera %d", i+1), Loop: loop, Mute: true})
-	}
-	h, err := house.Start(ctx, house.Setup{Dir: filepath.Join(b.dir, "record"), Branches: []house.BranchPlan{{Name: "Bench", Cameras: cameras}}})
-	if h != nil {
-		defer func() { _ = h.Close() }()
-	}
-	if err != nil {
-		return err
-	}
-	s := h.Sites[0]
-	if err := s.Recording(ctx, streams, 60*time.Second); err != nil {
-		return err
-	}
-	if err := pause(ctx, 10*time.Second); err != nil { // the burst of the start is over
-		return err
-	}
-	pid := s.Agent.PID()
-	from, err := cpu(pid)
-	if err != nil {
-		return err
-	}
-	begun, lostBefore := time.Now(), overflow(s)
-	if err := pause(ctx, b.seconds); err != nil {
-		return err
-	}
-	to, err := cpu(pid)
-	if err != nil {
-		return err
-	}
-	memory, err := rss(pid)
-	if err != nil {
-		return err
-	}
-	wall := time.Since(begun)
-	say("record_cpu_per_stream", 100*float64(to-from)/float64(wall)/streams, "% of a core")
-	say("record_rss_64", float64(memory)/1e6, "MB")
-	say("record_lost_packets", overflow(s)-lostBefore, "packets")
-	return nil
-}
-
-// overflow counts packets that were lost because the agent read too slowly.
-func overflow(s *house.Site) uint64 {
-	var n uint64
-	for _, c := range s.Cameras.Cameras() {
-		n += c.Main().Counters().Overflow
-	}
-	return n
 }
 
 // idle measures what a site of four cameras sends while nothing happens and nobody watches.

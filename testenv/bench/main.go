@@ -2,7 +2,7 @@
 // as "name: value unit", with the machine's load before and after.
 //
 // It owns the rigs of its figures and leaves nothing running. Absolute times on a shared machine mean little: compare
-// runs on the same machine. -run names the groups to measure, -seconds how long a rate is measured.
+// runs on the same machine. -run names the groups to measure, -for how long a rate is measured.
 package main
 
 import (
@@ -27,6 +27,7 @@ func groups() []group {
 	return []group{
 		{"size", (*bench).sizes},
 		{"record", (*bench).record},
+		{"heavy", (*bench).heavy},
 		{"idle", (*bench).idle},
 		{"live", (*bench).live},
 	}
@@ -34,15 +35,20 @@ func groups() []group {
 
 type bench struct {
 	seconds time.Duration
+	long    time.Duration // of the heavy load
+	streams int
 	dir     string // for everything that is built and recorded
 }
 
 func main() {
-	run := flag.String("run", "size,record,idle,live", "groups to measure, separated by commas")
-	seconds := flag.Int("seconds", 60, "how long a rate is measured, in seconds")
+	run := flag.String("run", "size,record,heavy,idle,live", "groups to measure, separated by commas")
+	var b bench
+	flag.DurationVar(&b.seconds, "for", time.Minute, "how long a rate is measured")
+	flag.DurationVar(&b.long, "heavy", time.Minute, "how long 80 cameras of 4 Mbit/s are recorded; ten minutes write 24 GB")
+	flag.IntVar(&b.streams, "n", 64, "how many streams are recorded beside the floor")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := measure(ctx, strings.Split(*run, ","), time.Duration(*seconds)*time.Second)
+	err := b.measure(ctx, strings.Split(*run, ","))
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -50,13 +56,11 @@ func main() {
 	}
 }
 
-func measure(ctx context.Context, names []string, seconds time.Duration) (err error) {
-	dir, err := os.MkdirTemp("", "holdfast-bench-*")
-	if err != nil {
+func (b *bench) measure(ctx context.Context, names []string) (err error) {
+	if b.dir, err = os.MkdirTemp("", "holdfast-bench-*"); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	b := &bench{seconds: seconds, dir: dir}
+	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
 	say("load_before", load(), "")
 	for _, name := range names {
 		found := false

@@ -57,6 +57,7 @@ type CameraPlan struct {
 	Mute  bool   // the loop's sound is left out
 
 	Loop *scenes.Loop // instead of Place, for both streams
+	Main string       // instead of Place: the address of a camera elsewhere, which asks for no login and has no sub-stream
 }
 
 // Owner is how the first person signs in.
@@ -85,11 +86,11 @@ type Site struct {
 	BranchPlan
 	ID      id.Site
 	Agent   *Process
-	Line    *netcut.Proxy // between agent and cloud
-	Cameras *fakecam.Server
-	Local   string // http://host:port of the agent's window
-	Data    string // the agent's data folder
-	Config  string // its YAML file
+	Line    *netcut.Proxy   // between agent and cloud
+	Cameras *fakecam.Server // nil when all cameras are elsewhere
+	Local   string          // http://host:port of the agent's window
+	Data    string          // the agent's data folder
+	Config  string          // its YAML file
 
 	house *House
 }

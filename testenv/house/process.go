@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Process is a program of the house, whose output is kept in a file.
+// Process is a program in a process of its own, whose output is kept in a file.
 type Process struct {
 	Name string
 	Log  string // file with all it printed
@@ -26,22 +26,28 @@ type Process struct {
 	err error // how it ended
 }
 
-// spawn starts a program; it dies with this process.
+// spawn starts a program of the house.
 func (h *House) spawn(name string, env []string, program string, args ...string) (*Process, error) {
 	path := filepath.Join(h.Dir, strings.ToLower(strings.ReplaceAll(name, " ", "-"))+".log")
-	out, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	cmd := exec.CommandContext(context.WithoutCancel(h.ctx), program, args...)
+	cmd.Env = append(os.Environ(), env...)
+	return Spawn(name, path, cmd)
+}
+
+// Spawn starts a program as the first of its own process group: Ctrl-C is for this process, which ends the others in
+// order. All it prints goes into the file log.
+func Spawn(name, log string, cmd *exec.Cmd) (*Process, error) {
+	out, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = out.Close() }()
-	cmd := exec.CommandContext(context.WithoutCancel(h.ctx), program, args...)
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.Env = append(os.Environ(), env...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for this process: it ends the others in order
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	p := &Process{Name: name, Log: path, cmd: cmd, done: make(chan struct{})}
+	p := &Process{Name: name, Log: log, cmd: cmd, done: make(chan struct{})}
 	go func() {
 		err := cmd.Wait()
 		p.mu.Lock()

@@ -57,6 +57,9 @@ func (h *House) addSite(ctx context.Context, n int, plan BranchPlan) error {
 func (s *Site) connect() error {
 	var cams fakecam.Config
 	for i, c := range s.BranchPlan.Cameras {
+		if c.Main != "" {
+			continue
+		}
 		main, sub := c.Place+"/main", c.Place+"/sub"
 		if c.Loop != nil {
 			main, sub = c.Loop.Name, c.Loop.Name
@@ -67,10 +70,12 @@ func (s *Site) connect() error {
 		})
 	}
 	var err error
-	if s.Cameras, err = fakecam.New(cams); err != nil {
-		return err
+	if len(cams.Cameras) > 0 {
+		if s.Cameras, err = fakecam.New(cams); err != nil {
+			return err
+		}
+		s.house.background("cameras", s.Cameras.Run)
 	}
-	s.house.background("cameras", s.Cameras.Run)
 	if s.Line, err = netcut.New("127.0.0.1:0", strings.TrimPrefix(s.house.URL, "http://")); err != nil {
 		return err
 	}
@@ -91,6 +96,10 @@ func (s *Site) WriteConfig(change func(text string) string) error {
 	}
 	b.WriteString("cameras:\n")
 	for _, c := range s.BranchPlan.Cameras {
+		if c.Main != "" {
+			fmt.Fprintf(&b, "  - {key: %s, name: %q, main: %q}\n", c.Key, c.Name, c.Main)
+			continue
+		}
 		cam := s.Cameras.Camera(c.Key)
 		fmt.Fprintf(&b, "  - {key: %s, name: %q, main: %q, sub: %q, user: %s, password: %q, record_sub: %v}\n",
 			c.Key, c.Name, cam.URL("main"), cam.URL("sub"), CameraUser, CameraPassword, c.Sub)

@@ -131,6 +131,11 @@ func (r *runCmd) Run(ctx context.Context, c *cli) error {
 // work loads the configuration and runs the agent. One that is silent has nobody who reads its standard error:
 // all it has to say goes to a log file.
 func work(ctx context.Context, config string, silent bool, ready func()) (err error) {
+	if os.Getenv("GOGC") == "" {
+		// Nearly all of the heap is pictures on their way to the disk, which cost the collector nothing to look
+		// through: to keep it small is cheap.
+		debug.SetGCPercent(50)
+	}
 	cfg, err := agent.Load(config)
 	if silent && cfg.Log.File == "" {
 		cfg.Log.File = logFile(cfg)

@@ -41,7 +41,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 	password := flag.String("password", "", "its password")
 	udp := flag.Bool("udp", false, "offer RTP over UDP too")
 	limit := flag.Int("max-sessions", 0, "sessions over all cameras; 0 means no limit")
-	heavy := flag.Int("heavy", 0, "kbit/s: give every camera a 1080p main stream of this rate (needs ffmpeg once)")
+	heavy := flag.Int("heavy", 0, "kbit/s: every camera has a 1080p main stream of this rate and no sub-stream (needs ffmpeg once)")
 	flag.Parse()
 
 	cfg := fakecam.Config{Listen: *listen, UDP: *udp, MaxSessions: *limit, Log: log}
@@ -57,7 +57,7 @@ func run(ctx context.Context, log *slog.Logger) error {
 		}
 		cfg.Loops = map[string]*scenes.Loop{loop.Name: loop}
 		for i := range cfg.Cameras {
-			cfg.Cameras[i].Main = loop.Name
+			cfg.Cameras[i].Main, cfg.Cameras[i].Sub = loop.Name, ""
 		}
 	}
 	server, err := fakecam.New(cfg)
