@@ -207,7 +207,7 @@ func (h *house) run(ctx context.Context) error {
 	if err := h.record.Begin(context.WithoutCancel(ctx)); err != nil {
 		return err
 	}
-	h.apply(ctx, h.desired())
+	h.apply(ctx, h.desired().DesiredConfig)
 	base := context.WithoutCancel(ctx)
 	floors, stopFloors := stage(base)
 	out, stopOut := stage(base)

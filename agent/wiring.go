@@ -124,7 +124,7 @@ func (h *house) hello() wire.Hello {
 	hello := wire.Hello{
 		Epoch: h.ledger.Epoch(), AgentVer: h.opt.Version, OS: runtime.GOOS + "/" + runtime.GOARCH, Host: host, BootID: record.BootID(),
 		Run: h.clock.Run(), UpUs: time.Since(h.started).Microseconds(), WallUs: time.Now().UnixMicro(),
-		Cameras: h.states(), Conditions: h.board.Conditions(), Config: h.desired().Version, Local: h.cfg.Local.Listen,
+		Cameras: h.states(), Conditions: h.board.Conditions(), Config: h.desired().held(), Local: h.cfg.Local.Listen,
 		Holds: h.retain.Report().Holds,
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
@@ -255,11 +255,25 @@ func answered[In, Out any](c wire.Command, do func(In) (Out, error)) (any, []byt
 
 const desiredMeta = "desired"
 
-// desired returns the last good desired configuration of the cloud.
-func (h *house) desired() wire.DesiredConfig {
+// desired is the last good desired configuration of the cloud, as the ledger keeps it.
+type desired struct {
+	wire.DesiredConfig
+	Wire int `json:"wire"` // version of the protocol in which it was understood; an agent of version 1 kept none
+}
+
+// held is the version that the cloud is told. What an older agent took in may lack what this one understands: the
+// cloud sends it again then.
+func (d desired) held() int64 {
+	if d.Wire < wire.Version {
+		return 0
+	}
+	return d.Version
+}
+
+func (h *house) desired() desired {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	var d wire.DesiredConfig
+	var d desired
 	text, err := h.ledger.Meta(ctx, desiredMeta)
 	if err == nil && text != "" {
 		err = json.Unmarshal([]byte(text), &d)
@@ -278,7 +292,7 @@ func (h *house) desire(ctx context.Context, d wire.DesiredConfig) wire.ConfigRep
 		reply.Faults = append(reply.Faults, fmt.Sprintf("version %d is older than %d, which is in force", d.Version, have.Version))
 		return reply
 	}
-	text, err := json.Marshal(d)
+	text, err := json.Marshal(desired{d, wire.Version})
 	if err == nil {
 		err = h.ledger.SetMeta(ctx, desiredMeta, string(text))
 	}

@@ -37,7 +37,7 @@ func showSite(s fleet.Site) api.SiteStatus {
 		}
 	}
 	if d := s.Disk; d != nil {
-		out.Disk = &api.DiskInfo{Total: d.TotalBytes, Free: d.FreeBytes, Video: d.VideoBytes, Days: d.DaysLeft}
+		out.Disk = &api.DiskInfo{Total: d.TotalBytes, Free: d.FreeBytes, Video: d.VideoBytes, Days: d.DaysLeft, Held: d.HeldBytes, Capacity: d.CapacityBytes}
 	}
 	if q := s.Queue; q != nil {
 		out.Queue = &api.QueueInfo{Facts: q.Facts, OldestUs: q.OldestUs, Clips: q.Clips, ClipBytes: q.ClipBytes}
@@ -57,10 +57,16 @@ func (r fleetRoom) Cameras(_ context.Context, scope store.Scope, site id.Site) (
 	for camera, c := range r.Fleet.Cameras(scope, site) {
 		out[camera] = api.CameraStatus{
 			Status: c.Status, Reason: c.Reason, Text: c.Text, SinceUs: c.SinceUs, Recording: c.Recording, Streams: c.Streams,
-			FirstUs: c.FirstUs, DurableUs: c.DurableUs,
+			FirstUs: c.FirstUs, DurableUs: c.DurableUs, Retention: c.Retention,
 		}
 	}
 	return out, nil
+}
+
+// Holds implements api.Fleet.
+func (r fleetRoom) Holds(_ context.Context, scope store.Scope, site id.Site) (api.HoldReport, error) {
+	h := r.Fleet.Holds(scope, site)
+	return api.HoldReport{States: h.States, Known: h.Known, Able: h.Able}, nil
 }
 
 // Story implements api.Fleet.

@@ -47,6 +47,9 @@ const (
 	DeedClipDownloaded  Deed = "clip_downloaded"
 	DeedClipChanged     Deed = "clip_changed"
 	DeedClipRemoved     Deed = "clip_removed"
+	DeedHoldMade        Deed = "hold_made"
+	DeedHoldAgreed      Deed = "hold_agreed" // to hold more than half of a disk
+	DeedHoldReleased    Deed = "hold_released"
 	DeedRuleAdded       Deed = "rule_added"
 	DeedRuleChanged     Deed = "rule_changed"
 	DeedRuleRemoved     Deed = "rule_removed"

@@ -36,6 +36,7 @@ const (
 	Playback    Action = "playback"     // recorded video at the site, and its coverage
 	Export      Action = "export"       // see, fetch and choose clips
 	EditClips   Action = "clips.edit"   // rename and remove clips
+	EditHolds   Action = "holds.edit"   // keep ranges at a site from deletion, and release them
 	EditCameras Action = "cameras.edit" // name, recording and retention of cameras
 	EditSites   Action = "sites.edit"   // name, region, zone and address of a site
 	MakeSites   Action = "sites.create" // add and remove sites
@@ -50,7 +51,7 @@ const (
 // Actions returns the closed list.
 func Actions() []Action {
 	return []Action{
-		Self, View, Health, Events, Live, Playback, Export, EditClips, EditCameras, EditSites, MakeSites, EditRegions,
+		Self, View, Health, Events, Live, Playback, Export, EditClips, EditHolds, EditCameras, EditSites, MakeSites, EditRegions,
 		Enrol, EditRules, EditPeople, EditAlerts, SeeAudit,
 	}
 }
@@ -62,7 +63,8 @@ func (r Role) Can() []Action {
 		return Actions()
 	case Manager:
 		return []Action{
-			Self, View, Health, Events, Live, Playback, Export, EditClips, EditCameras, EditSites, Enrol, EditRules, EditPeople,
+			Self, View, Health, Events, Live, Playback, Export, EditClips, EditHolds, EditCameras, EditSites, Enrol, EditRules,
+			EditPeople,
 		}
 	case Viewer:
 		return []Action{Self, View, Health, Events, Live, Playback, Export}

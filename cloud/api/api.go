@@ -198,6 +198,7 @@ func (a *API) mount(mux *http.ServeMux) huma.API {
 	d.people()
 	d.sites()
 	d.cameras()
+	d.holds()
 	d.live()
 	d.events()
 	d.clips()

@@ -97,9 +97,12 @@ func (d *door) changeCamera(ctx context.Context, who access.Actor, in *struct {
 	if in.Body.KeepDays != nil {
 		c.KeepDays = *in.Body.KeepDays
 	}
+	if in.Body.SharePct != nil {
+		c.SharePct = *in.Body.SharePct
+	}
 	entry := access.Entry{
 		Deed: access.DeedCameraChanged, Target: string(c.ID), Site: c.Site,
-		Detail: fmt.Sprintf("%s: disabled %t, keep %d days (0: as the site says)", c.Name(), c.Disabled, c.KeepDays),
+		Detail: fmt.Sprintf("%s: disabled %t, keep %d days and %d %% of the disk (0: as the site says)", c.Name(), c.Disabled, c.KeepDays, c.SharePct),
 	}
 	err = d.access.Change(ctx, who, entry, func(q store.Querier) error { return orgs.UpdateCamera(ctx, q, who.Scope(), c) })
 	if err != nil {
@@ -114,10 +117,20 @@ func camera(c orgs.Camera, status CameraStatus) Camera {
 	out := Camera{
 		ID: string(c.ID), Site: string(c.Site), Name: c.Name(), Channel: c.Channel, Status: status.Status, Reason: string(status.Reason),
 		Text: status.Text, SinceUs: status.SinceUs, Recording: status.Recording, Streams: []Stream{}, Disabled: c.Disabled,
-		KeepDays: c.KeepDays, Reported: c.Reported, FirstUs: status.FirstUs, DurableUs: status.DurableUs,
+		KeepDays: c.KeepDays, SharePct: c.SharePct, Reported: c.Reported, FirstUs: status.FirstUs, DurableUs: status.DurableUs,
 	}
 	if out.Status == "" {
 		out.Status = "unknown"
+	}
+	if r := status.Retention; r != nil {
+		out.Retention = &Retention{
+			Bytes: r.Bytes, Held: r.HeldBytes, DayBytes: r.DayBytes, Days: r.Days, KeepUs: r.KeepUs, MaxBytes: r.MaxBytes,
+		}
+		if due := r.Due; due != nil {
+			out.Retention.Due = &Shortening{
+				DueUs: due.DueUs, KeepUs: due.KeepUs, MaxBytes: due.MaxBytes, LengthUs: due.LengthUs, Bytes: due.Bytes,
+			}
+		}
 	}
 	for _, s := range status.Streams {
 		out.Streams = append(out.Streams, Stream{

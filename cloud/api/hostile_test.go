@@ -114,6 +114,7 @@ func templates(operation string) []string {
 		"changeSite": {`{"name":"Harbour","timezone":"UTC","address":"x","region":""}`}, "changeCamera": {`{"name":"Till","keep_days":"3"}`},
 		"orderClip": {`{"camera":"x","start_us":"1","end_us":"2","title":"x"}`}, "changeClip": {`{"title":"x"}`},
 		"addRule": {`{"name":"R","event_kind":"motion","pre_s":"1","post_s":"1","enabled":"true","site":"","camera":""}`}, "changeRule": {`{"name":"R","camera":"x"}`},
+		"addHold": {`{"camera":"x","start_us":"1","end_us":"2","until_us":"3","name":"x","over":"true"}`}, "agreeHold": {`{"over":"true"}`},
 		"signIn":         {`{"email":"x@example.com","password":"x"}`},
 		"setPassword":    {`{"token":"x","password":"copper lantern 42"}`},
 		"changePassword": {`{"old":"x","new":"copper lantern 42"}`},

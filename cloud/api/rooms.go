@@ -64,6 +64,14 @@ type CameraStatus struct {
 	Streams   []wire.StreamState
 	FirstUs   int64
 	DurableUs int64
+	Retention *wire.Retention // nil: never reported
+}
+
+// HoldReport is what a site says of holds.
+type HoldReport struct {
+	States []wire.HoldState // all of the site, those that were made there included
+	Known  bool             // an agent was ever heard of
+	Able   bool             // it can keep holds, and waits a day with a stricter limit
 }
 
 // Fleet knows how sites are.
@@ -72,6 +80,8 @@ type Fleet interface {
 	Sites(ctx context.Context, scope store.Scope, sites []id.Site) (map[id.Site]SiteStatus, error)
 	// Cameras returns the status of each camera of a site; a missing one reads as "unknown".
 	Cameras(ctx context.Context, scope store.Scope, site id.Site) (map[id.Camera]CameraStatus, error)
+	// Holds returns what a site said of holds last.
+	Holds(ctx context.Context, scope store.Scope, site id.Site) (HoldReport, error)
 	// Story returns what happened at a site, at most limit entries.
 	Story(ctx context.Context, scope store.Scope, site id.Site, span Span, limit int) ([]StoryEntry, error)
 	// Incidents returns the incidents of the sites.

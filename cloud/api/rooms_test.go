@@ -23,6 +23,10 @@ type rooms struct {
 	open    map[id.Session]bool
 	offers  []LiveOrder
 	configs int
+	cameras map[id.Camera]CameraStatus
+	holds   HoldReport
+	disk    *DiskInfo
+	ranges  []Range
 	err     error // what Live and Clips.Order answer instead
 	wait    func(ctx context.Context) error
 	alerts  Alerts
@@ -56,14 +60,16 @@ func inside(site id.Site, sites []id.Site) bool { return sites == nil || slices.
 func (r *rooms) Sites(_ context.Context, _ store.Scope, sites []id.Site) (map[id.Site]SiteStatus, error) {
 	out := map[id.Site]SiteStatus{}
 	for _, s := range sites {
-		out[s] = SiteStatus{Status: "ok", Recording: 1}
+		out[s] = SiteStatus{Status: "ok", Recording: 1, Disk: r.disk}
 	}
 	return out, nil
 }
 
 func (r *rooms) Cameras(context.Context, store.Scope, id.Site) (map[id.Camera]CameraStatus, error) {
-	return nil, nil
+	return r.cameras, nil
 }
+
+func (r *rooms) Holds(context.Context, store.Scope, id.Site) (HoldReport, error) { return r.holds, nil }
 
 func (r *rooms) Story(_ context.Context, _ store.Scope, site id.Site, _ Span, _ int) ([]StoryEntry, error) {
 	return []StoryEntry{{Kind: "run", Title: "Run at " + string(site), State: "ok"}}, nil
@@ -99,7 +105,7 @@ func (r *rooms) Code(_ context.Context, scope store.Scope, site id.Site, code id
 func (r *rooms) Revoke(context.Context, store.Scope, id.Site) error { return nil }
 
 func (r *rooms) Coverage(_ context.Context, _ store.Scope, _ id.Site, _ id.Stream, span Span) (Coverage, error) {
-	return Coverage{FromUs: span.FromUs, ToUs: span.ToUs}, nil
+	return Coverage{FromUs: span.FromUs, ToUs: span.ToUs, Ranges: r.ranges}, nil
 }
 
 func (r *rooms) Offer(ctx context.Context, o LiveOrder) (wire.LiveAnswer, error) {

@@ -115,6 +115,12 @@ func table() []rowOfTable {
 		{method: "GET", path: "/cameras/{camera}", want: seers()},
 		{method: "PATCH", path: "/cameras/{camera}", body: `{"name":"Till","disabled":true,"keep_days":7}`, want: runners(200)},
 		{method: "DELETE", path: "/cameras/{camera}", want: runners(204)},
+		{method: "GET", path: "/cameras/{camera}/retention", query: "?keep_days=7&share_pct=20", want: runners(200)},
+
+		{method: "GET", path: "/sites/{site}/holds", want: watchers(200)},
+		{method: "POST", path: "/holds", body: `{"camera":"{camera}","start_us":1000,"end_us":2000,"name":"Break-in"}`, want: [8]int{201, 201, 422, 403, 403, 403, 422, 401}},
+		{method: "PATCH", path: "/holds/{hold}", body: `{"over":true}`, want: runners(200)},
+		{method: "DELETE", path: "/holds/{hold}", want: runners(204)},
 		{method: "GET", path: "/cameras/{camera}/coverage", query: "?from_us=1&to_us=1000", want: watchers(200)},
 		{method: "GET", path: "/cameras/{camera}/still", want: watchers(200)},
 		{method: "POST", path: "/cameras/{camera}/live", body: "v=0\r\n", kind: "application/sdp", want: watchers(201)},
@@ -152,7 +158,7 @@ func table() []rowOfTable {
 
 func (p place) fill(s string) string {
 	return strings.NewReplacer("{site}", string(p.site), "{camera}", string(p.camera), "{region}", string(p.region), "{clip}", string(p.clip),
-		"{rule}", string(p.rule), "{code}", string(p.code), "{person}", string(p.person), "{session}", string(id.New[id.Session]())).Replace(s)
+		"{rule}", string(p.rule), "{hold}", string(p.hold), "{code}", string(p.code), "{person}", string(p.person), "{session}", string(id.New[id.Session]())).Replace(s)
 }
 
 // TestEveryRouteForEveryRole is the table of rights as browsers meet it.
@@ -175,7 +181,7 @@ func TestEveryRouteForEveryRole(t *testing.T) {
 				checkProblem(t, what, got)
 			}
 			if column == "other tenant" || strings.HasSuffix(column, "out") || column == "anonymous" {
-				for _, secret := range []string{string(p.camera), string(p.clip), string(p.rule), string(p.code), string(p.person)} {
+				for _, secret := range []string{string(p.camera), string(p.clip), string(p.rule), string(p.code), string(p.person), string(p.hold)} {
 					if strings.Contains(got.body, secret) && !strings.Contains(row.body, "{") {
 						t.Errorf("%s: the answer names %s: %s", what, secret, got.body)
 					}

@@ -77,6 +77,9 @@ type DiskInfo struct {
 	Free  int64   `json:"free"`
 	Video int64   `json:"video"`
 	Days  float64 `json:"days,omitempty" doc:"Days of video that fit at today's rate; absent while unknown."`
+	Held  int64   `json:"held,omitempty" doc:"Bytes of video that holds keep."`
+
+	Capacity int64 `json:"capacity,omitempty" doc:"Bytes of video that the volumes may take: a camera's share is a share of this."`
 }
 
 // QueueInfo is what waits at the site for the line.
@@ -169,9 +172,12 @@ type Camera struct {
 	Streams   []Stream `json:"streams" nullable:"false"`
 	Disabled  bool     `json:"disabled" doc:"A person wishes that it is not recorded."`
 	KeepDays  int      `json:"keep_days" doc:"0: as the site's configuration says."`
+	SharePct  int      `json:"share_pct" doc:"At most so many hundredths of the site's disks; 0: as the site's configuration says."`
 	Reported  bool     `json:"reported" doc:"The site's configuration still has it."`
 	FirstUs   int64    `json:"first_us,omitempty" doc:"Oldest video at the site."`
 	DurableUs int64    `json:"durable_us,omitempty" doc:"Video up to here is on the site's disk."`
+
+	Retention *Retention `json:"retention,omitempty" doc:"What the site keeps of it; absent while unknown."`
 }
 
 // Cameras lists the cameras of a site, ordered by name.
@@ -200,4 +206,5 @@ type CameraPatch struct {
 	Name     *string `json:"name,omitempty" maxLength:"512" doc:"At most 128 characters; empty: as the site says."`
 	Disabled *bool   `json:"disabled,omitempty" doc:"True: stop recording; the time is declared as a gap."`
 	KeepDays *int    `json:"keep_days,omitempty" minimum:"0" maximum:"3650" doc:"0: as the site's configuration says."`
+	SharePct *int    `json:"share_pct,omitempty" minimum:"0" maximum:"100" doc:"0: as the site's configuration says."`
 }

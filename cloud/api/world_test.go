@@ -159,6 +159,7 @@ type place struct {
 	clip   id.Clip
 	rule   id.Rule
 	code   id.Code
+	hold   id.Hold
 	person id.Person // a viewer of the site
 }
 
@@ -166,7 +167,7 @@ func (w *world) place() place {
 	w.t.Helper()
 	p := place{
 		site: id.New[id.Site](), camera: id.New[id.Camera](), region: id.New[id.Region](), clip: id.New[id.Clip](),
-		rule: id.New[id.Rule](), code: id.New[id.Code](), person: id.New[id.Person](),
+		rule: id.New[id.Rule](), code: id.New[id.Code](), hold: id.New[id.Hold](), person: id.New[id.Person](),
 	}
 	ctx := w.t.Context()
 	w.do(func(q store.Querier) error {
@@ -181,7 +182,9 @@ func (w *world) place() place {
 			return err
 		}
 		_, err = orgs.SeenCameras(ctx, q, w.org, p.site, []wire.CameraState{{Camera: p.camera, Name: "Counter"}}, 1)
-		return errors.Join(err, orgs.Unreport(ctx, q, store.Org(w.org), p.site))
+		return errors.Join(err, orgs.Unreport(ctx, q, store.Org(w.org), p.site), orgs.AddHold(ctx, q, store.Org(w.org), orgs.Hold{
+			ID: p.hold, Org: w.org, Site: p.site, Camera: p.camera, StartUs: 1, EndUs: 2, Name: "Break-in", PersonName: "Ada", CreatedUs: 1,
+		}))
 	})
 	w.rooms.add(w.org, p)
 	return p

@@ -40,6 +40,7 @@ type reportBody struct {
 	Conditions []wire.ConditionFact `json:"conditions"`
 	InForce    int64                `json:"in_force"`
 	Faults     []string             `json:"faults"`
+	Holds      []wire.HoldState     `json:"holds"`
 }
 
 // Load reads what is known of every site. Call it before sessions are opened; a second call does nothing.
@@ -99,7 +100,7 @@ func (f *Fleet) restore(st health.State, r health.Report, enrolledUs int64) {
 	s.agent, s.enrolledUs, s.seenUs, s.stateAt, s.reportAt = st.Agent, enrolledUs, st.SeenUs, time.Now(), time.Now()
 	s.openedUs, s.ending, s.rttUs, s.offsetUs = body.OpenedUs, body.Ending, body.RTTUs, body.OffsetUs
 	s.disk, s.queue, s.status, s.sinceUs = body.Disk, body.Queue, body.Status, body.SinceUs
-	s.about, s.inForce, s.faults = report.About, report.InForce, report.Faults
+	s.about, s.inForce, s.faults, s.holds = report.About, report.InForce, report.Faults, report.Holds
 	s.setConditions(report.Conditions)
 	for i, state := range report.Cameras {
 		c := &camera{CameraState: state}
@@ -310,7 +311,7 @@ func (s *site) stateBody() stateBody {
 }
 
 func (s *site) reportBody() reportBody {
-	r := reportBody{About: s.about, InForce: s.inForce, Faults: s.faults}
+	r := reportBody{About: s.about, InForce: s.inForce, Faults: s.faults, Holds: s.holds}
 	for _, c := range s.cameras {
 		r.Cameras = append(r.Cameras, c.CameraState)
 		r.SinceUs = append(r.SinceUs, c.sinceUs)

@@ -35,6 +35,7 @@ type site struct {
 	queue      wire.QueueState
 	cameras    []*camera
 	conditions map[conditionKey]wire.ConditionFact
+	holds      []wire.HoldState
 
 	want    wire.DesiredConfig
 	names   map[id.Camera]orgs.Camera
@@ -70,6 +71,7 @@ type about struct {
 	BootID    string `json:"boot_id"`
 	Run       int64  `json:"run"`
 	StartedUs int64  `json:"started_us"` // by the cloud's clock
+	Protocol  int    `json:"protocol"`   // newest version that it speaks
 }
 
 // camera is what is known of one camera.
@@ -93,8 +95,9 @@ func (s *site) greet(ref agents.Ref, h wire.Hello, now time.Time) {
 	s.agent, s.dropped = ref.Agent, false
 	s.about = about{
 		Version: h.AgentVer, OS: h.OS, Host: h.Host, Local: h.Local, BootID: h.BootID, Run: h.Run,
-		StartedUs: now.UnixMicro() - max(h.UpUs, 0),
+		StartedUs: now.UnixMicro() - max(h.UpUs, 0), Protocol: h.Version,
 	}
+	s.holds = h.Holds
 	// The welcome carried a newer configuration, if there is one; asking later tells what became of it.
 	s.inForce, s.retryAt = h.Config, now.Add(pushDelay)
 	s.offsetUs = h.WallUs - now.UnixMicro()
@@ -145,6 +148,9 @@ func (s *site) beat(h wire.Heartbeat, rtt time.Duration, now time.Time) {
 	}
 	s.setDurable(h)
 	s.disk, s.queue = h.Disk, h.Queue
+	if s.about.Protocol >= holdsSince {
+		s.holds = h.Holds
+	}
 	if rtt > 0 {
 		s.rttUs = rtt.Microseconds()
 	}
@@ -259,7 +265,7 @@ func (s *site) silence(now time.Time) time.Duration {
 
 // retire forgets the agent: it was removed from its site, which is no fault to tell anybody.
 func (s *site) retire(now time.Time) {
-	s.agent, s.connected, s.dark, s.cameras = "", false, false, nil
+	s.agent, s.connected, s.dark, s.cameras, s.holds = "", false, false, nil, nil
 	s.conditions, s.stateDirty, s.reportDirty = map[conditionKey]wire.ConditionFact{}, false, false
 	s.phases, s.dropped = nil, true
 	if s.incident != nil {

@@ -99,6 +99,7 @@ type Camera struct {
 	Streams   []wire.StreamState
 	FirstUs   int64 // oldest video at the site
 	DurableUs int64 // video up to here is on the site's disk
+	Retention *wire.Retention
 }
 
 // Sites returns how each of these sites is; one that is not in the scope or was never heard of is "never".
@@ -214,7 +215,7 @@ func (f *Fleet) Cameras(scope store.Scope, which id.Site) map[id.Camera]Camera {
 // camera returns how a camera is, without its streams. Of a site that is not heard of nothing is known.
 func (s *site) camera(c *camera, now time.Time) Camera {
 	st := c.main()
-	v := Camera{Reason: st.Reason, SinceUs: s.since(c, st)}
+	v := Camera{Reason: st.Reason, SinceUs: s.since(c, st), Retention: c.Retention}
 	for _, st := range c.Streams {
 		if st.Kind == id.Main {
 			v.FirstUs, v.DurableUs = st.FirstUs, st.DurableUs

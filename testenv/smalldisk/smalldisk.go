@@ -32,11 +32,18 @@ func Files(bytes int64, files int) Kind {
 // Mount mounts a file system for the length of the test and returns its folder.
 func Mount(t testing.TB, k Kind) string {
 	t.Helper()
+	dir := filepath.Join(t.TempDir(), "disk")
+	MountAt(t, k, dir)
+	return dir
+}
+
+// MountAt is Mount at a folder, which is made.
+func MountAt(t testing.TB, k Kind, dir string) {
+	t.Helper()
 	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
 		t.Skip("a small file system can only be mounted by root on Linux")
 	}
-	dir := filepath.Join(t.TempDir(), "disk")
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if k.mkfs == nil {
@@ -62,7 +69,6 @@ func Mount(t testing.TB, k Kind) string {
 			run(t, "umount", "-l", dir)
 		}
 	})
-	return dir
 }
 
 func run(t testing.TB, name string, args ...string) {

@@ -56,7 +56,7 @@ const sites = createRoute({
   component: lazyRouteComponent(() => import("./pages/Sites")),
 });
 
-export const siteTabs = ["cameras", "wall", "story", "events", "settings"] as const;
+export const siteTabs = ["cameras", "wall", "story", "events", "holds", "settings"] as const;
 export type SiteTab = (typeof siteTabs)[number];
 const site = createRoute({
   getParentRoute: () => inside, path: "/sites/$site",

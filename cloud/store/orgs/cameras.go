@@ -21,6 +21,7 @@ type Camera struct {
 	Channel     string // the recorder's own word for it
 	Disabled    bool   // wish: do not record
 	KeepDays    int    // wish: retention by age; 0: as the site says
+	SharePct    int    // wish: at most so many hundredths of the site's disks; 0: as the site says
 	FirstSeenUs int64
 	Reported    bool // the site's newest hello named it
 }
@@ -36,10 +37,10 @@ func (c Camera) Name() string {
 // MaxCameras is how many cameras one site can have; more are refused.
 const MaxCameras = 1000
 
-const cameraColumns = `id, org, site, name, site_name, channel, disabled, keep_days, first_seen_us, reported`
+const cameraColumns = `id, org, site, name, site_name, channel, disabled, keep_days, share_pct, first_seen_us, reported`
 
 func scanCamera(row scanner) (c Camera, err error) {
-	err = row.Scan(&c.ID, &c.Org, &c.Site, &c.Given, &c.SiteName, &c.Channel, &c.Disabled, &c.KeepDays, &c.FirstSeenUs,
+	err = row.Scan(&c.ID, &c.Org, &c.Site, &c.Given, &c.SiteName, &c.Channel, &c.Disabled, &c.KeepDays, &c.SharePct, &c.FirstSeenUs,
 		&c.Reported)
 	return c, err
 }
@@ -70,11 +71,11 @@ func Cameras(ctx context.Context, q store.Querier, scope store.Scope, site id.Si
 	return list, rows.Err()
 }
 
-// UpdateCamera stores the wishes for a camera (Given, Disabled, KeepDays) and raises the version of its site's
+// UpdateCamera stores the wishes for a camera (Given, Disabled, KeepDays, SharePct) and raises the version of its site's
 // desired configuration.
 func UpdateCamera(ctx context.Context, q store.Querier, scope store.Scope, c Camera) error {
-	err := one(q.ExecContext(ctx, `UPDATE camera SET name = $3, disabled = $4, keep_days = $5
-		WHERE ($1 = '*' OR org = $1) AND id = $2 AND deleted_us = 0`, scope.Filter(), c.ID, c.Given, c.Disabled, c.KeepDays))
+	err := one(q.ExecContext(ctx, `UPDATE camera SET name = $3, disabled = $4, keep_days = $5, share_pct = $6
+		WHERE ($1 = '*' OR org = $1) AND id = $2 AND deleted_us = 0`, scope.Filter(), c.ID, c.Given, c.Disabled, c.KeepDays, c.SharePct))
 	if err != nil {
 		return err
 	}
@@ -113,7 +114,7 @@ func Unreport(ctx context.Context, q store.Querier, scope store.Scope, site id.S
 }
 
 // Desired returns the desired configuration of a site: a row for each camera for which somebody wishes
-// something.
+// something, and the holds.
 func Desired(ctx context.Context, q store.Querier, scope store.Scope, site id.Site) (wire.DesiredConfig, error) {
 	s, err := GetSite(ctx, q, scope, site)
 	if err != nil {
@@ -123,14 +124,18 @@ func Desired(ctx context.Context, q store.Querier, scope store.Scope, site id.Si
 	if err != nil {
 		return wire.DesiredConfig{}, err
 	}
-	want := wire.DesiredConfig{Version: s.Config, Cameras: []wire.CameraDesire{}}
+	holds, err := Holds(ctx, q, scope, site, time.Now().UnixMicro())
+	if err != nil {
+		return wire.DesiredConfig{}, err
+	}
+	want := wire.DesiredConfig{Version: s.Config, Cameras: []wire.CameraDesire{}, Holds: desire(holds)}
 	for _, c := range list {
-		if c.Given == "" && !c.Disabled && c.KeepDays == 0 {
+		if c.Given == "" && !c.Disabled && c.KeepDays == 0 && c.SharePct == 0 {
 			continue
 		}
 		keep := time.Duration(c.KeepDays) * 24 * time.Hour
 		want.Cameras = append(want.Cameras, wire.CameraDesire{
-			Camera: c.ID, Name: c.Given, Disable: c.Disabled, KeepUs: keep.Microseconds(),
+			Camera: c.ID, Name: c.Given, Disable: c.Disabled, KeepUs: keep.Microseconds(), SharePct: c.SharePct,
 		})
 	}
 	return want, nil

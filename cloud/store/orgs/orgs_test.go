@@ -18,7 +18,7 @@ import (
 func TestConformance(t *testing.T) {
 	cases := map[string]func(*testing.T, *store.DB){
 		"regions": regions, "sites": sites, "pages": pages, "filter": filter, "cameras": cameras, "seen": seen,
-		"tenants": tenants, "settings": settings, "desired": desired,
+		"tenants": tenants, "settings": settings, "desired": desired, "holds": holds,
 	}
 	db.Each(t, func(t *testing.T, d *store.DB) {
 		for name, run := range cases {
@@ -181,7 +181,7 @@ func cameras(t *testing.T, d *store.DB) {
 	if err != nil || c.Name() != "Camera "+string(cam[4:8]) || c.FirstSeenUs != 77 || !c.Reported || c.Site != site {
 		t.Fatalf("GetCamera = %+v, %v", c, err)
 	}
-	c.Given, c.Disabled, c.KeepDays = "Counter", true, 14
+	c.Given, c.Disabled, c.KeepDays, c.SharePct = "Counter", true, 14, 20
 	do(t, d, func(q store.Querier) error { return orgs.UpdateCamera(t.Context(), q, scope, c) })
 	list, err := orgs.Cameras(t.Context(), d.Read(), scope, site)
 	if err != nil || len(list) != 1 || list[0] != c || list[0].Name() != "Counter" {
@@ -258,19 +258,72 @@ func desired(t *testing.T, d *store.DB) {
 	a, b := id.New[id.Camera](), id.New[id.Camera]()
 	see(t, d, org, site, hello(a, b))
 	want, err := orgs.Desired(t.Context(), d.Read(), scope, site)
-	if err != nil || want.Version != 0 || len(want.Cameras) != 0 {
+	if err != nil || want.Version != 0 || len(want.Cameras) != 0 || want.Holds == nil {
 		t.Fatalf("Desired of a new site = %+v, %v", want, err)
 	}
 	c, err := orgs.GetCamera(t.Context(), d.Read(), scope, b)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.KeepDays = 30
+	c.KeepDays, c.SharePct = 30, 20
 	do(t, d, func(q store.Querier) error { return orgs.UpdateCamera(t.Context(), q, scope, c) })
 	want, err = orgs.Desired(t.Context(), d.Read(), scope, site)
 	if err != nil || want.Version != 1 || len(want.Cameras) != 1 ||
-		want.Cameras[0] != (wire.CameraDesire{Camera: b, KeepUs: (30 * 24 * time.Hour).Microseconds()}) {
+		want.Cameras[0] != (wire.CameraDesire{Camera: b, KeepUs: (30 * 24 * time.Hour).Microseconds(), SharePct: 20}) {
 		t.Fatalf("Desired = %+v, %v", want, err)
+	}
+}
+
+// holds walks a hold through its life: made, agreed to, over, released.
+func holds(t *testing.T, d *store.DB) {
+	org, scope := addOrg(t, d)
+	site, other := addSite(t, d, org, "Harbour"), addSite(t, d, org, "Station")
+	cam, ctx, now := id.New[id.Camera](), t.Context(), time.Now().UnixMicro()
+	see(t, d, org, site, hello(cam))
+	h := orgs.Hold{
+		ID: id.New[id.Hold](), Org: org, Site: site, Camera: cam, StartUs: 10, EndUs: 20, Name: "Break-in", Person: "per-x", PersonName: "Ada", CreatedUs: now,
+	}
+	late := h
+	late.ID, late.UntilUs, late.CreatedUs = id.New[id.Hold](), now-2*24*3600*1_000_000, now+1
+	for _, x := range []orgs.Hold{h, late} {
+		do(t, d, func(q store.Querier) error { return orgs.AddHold(ctx, q, scope, x) })
+	}
+	list := func(site id.Site) []orgs.Hold {
+		got, err := orgs.Holds(ctx, d.Read(), scope, site, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if got := list(site); len(got) != 1 || got[0] != h || len(list(other)) != 0 {
+		t.Fatalf("Holds = %+v, want the one whose time is not over", got)
+	}
+	do(t, d, func(q store.Querier) error { return orgs.AgreeHold(ctx, q, scope, h) })
+	want, err := orgs.Desired(ctx, d.Read(), scope, site)
+	if err != nil || want.Version != 3 || len(want.Holds) != 1 ||
+		want.Holds[0] != (wire.HoldDesire{Hold: h.ID, Camera: cam, StartUs: 10, EndUs: 20, Name: "Break-in", By: "Ada", Over: true}) {
+		t.Fatalf("Desired = %+v, %v", want, err)
+	}
+	do(t, d, func(q store.Querier) error { return orgs.ReleaseHold(ctx, q, scope, h, now) })
+	if err := d.Tx(ctx, func(q store.Querier) error { return orgs.ReleaseHold(ctx, q, scope, h, now) }); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a second release = %v", err)
+	}
+	if got, err := orgs.GetHold(ctx, d.Read(), scope, h.ID); err != nil || got.ReleasedUs != now || len(list(site)) != 0 {
+		t.Errorf("the released hold is %+v, %v, listed are %d", got, err, len(list(site)))
+	}
+	do(t, d, func(q store.Querier) error {
+		for range wire.MaxHolds {
+			x := h
+			x.ID = id.New[id.Hold]()
+			if err := orgs.AddHold(ctx, q, scope, x); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	h.ID = id.New[id.Hold]()
+	if err := d.Tx(ctx, func(q store.Querier) error { return orgs.AddHold(ctx, q, scope, h) }); !errors.Is(err, orgs.ErrHolds) {
+		t.Errorf("one hold more = %v, want ErrHolds", err)
 	}
 }
 
@@ -286,6 +339,8 @@ func tenants(t *testing.T, d *store.DB) {
 		return orgs.AddRegion(t.Context(), q, orgs.Region{ID: region, Org: org, Name: "North"})
 	})
 	ctx := t.Context()
+	hold := orgs.Hold{ID: id.New[id.Hold](), Org: org, Site: site, Camera: cam, StartUs: 1, EndUs: 2, Name: "x", CreatedUs: 1}
+	do(t, d, func(q store.Querier) error { return orgs.AddHold(ctx, q, scope, hold) })
 	ask := func(s store.Scope) map[string]error {
 		errs := map[string]error{}
 		err := d.Tx(ctx, func(q store.Querier) error {
@@ -294,6 +349,9 @@ func tenants(t *testing.T, d *store.DB) {
 			_, errs["site"] = orgs.GetSite(ctx, q, s, site)
 			_, errs["camera"] = orgs.GetCamera(ctx, q, s, cam)
 			_, errs["desired"] = orgs.Desired(ctx, q, s, site)
+			_, errs["hold"] = orgs.GetHold(ctx, q, s, hold.ID)
+			errs["agree"] = orgs.AgreeHold(ctx, q, s, hold)
+			errs["release"] = orgs.ReleaseHold(ctx, q, s, hold, 1)
 			errs["lock"] = orgs.Lock(ctx, q, s, org)
 			errs["rename region"] = orgs.RenameRegion(ctx, q, s, region, "Mine")
 			errs["update site"] = orgs.UpdateSite(ctx, q, s, orgs.Site{ID: site, Name: "Mine"})

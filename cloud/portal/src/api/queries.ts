@@ -117,6 +117,18 @@ export const clip = (id: string) => queryOptions({
   refetchInterval: 4_000,
 });
 
+export const holds = (site: string) => queryOptions({
+  queryKey: ["holds", site],
+  queryFn: async () => (await data(client.GET("/sites/{site}/holds", { params: { path: { site } } }))).holds,
+  refetchInterval: 15_000,
+});
+
+/** What other limits of a camera would delete. */
+export const retentionPreview = (camera: string, keep_days: number, share_pct: number) => queryOptions({
+  queryKey: ["retention", camera, keep_days, share_pct],
+  queryFn: () => data(client.GET("/cameras/{camera}/retention", { params: { path: { camera }, query: { keep_days, share_pct } } })),
+});
+
 export const rules = () => queryOptions({ queryKey: ["rules"], queryFn: async () => (await data(client.GET("/rules"))).rules });
 export const people = () => queryOptions({
   queryKey: ["people"],

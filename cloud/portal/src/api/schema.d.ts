@@ -106,6 +106,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/cameras/{camera}/retention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What other limits of a camera would delete, before they are saved */
+        get: operations["previewRetention"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/cameras/{camera}/still": {
         parameters: {
             query?: never;
@@ -209,6 +226,41 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/holds": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Keep a range at its site from deletion */
+        post: operations["addHold"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/holds/{hold}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Release a hold: its video goes when limits or room ask for it */
+        delete: operations["releaseHold"];
+        options?: never;
+        head?: never;
+        /** Agree that a hold keeps more than half of a disk */
+        patch: operations["agreeHold"];
         trace?: never;
     };
     "/incidents": {
@@ -596,6 +648,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sites/{site}/holds": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Ranges that nothing at a site deletes, newest first */
+        get: operations["listHolds"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sites/{site}/story": {
         parameters: {
             query?: never;
@@ -725,6 +794,13 @@ export interface components {
             recording: boolean;
             /** @description The site's configuration still has it. */
             reported: boolean;
+            /** @description What the site keeps of it; absent while unknown. */
+            retention?: components["schemas"]["Retention"];
+            /**
+             * Format: int64
+             * @description At most so many hundredths of the site's disks; 0: as the site's configuration says.
+             */
+            share_pct: number;
             /** Format: int64 */
             since_us?: number;
             site: string;
@@ -752,6 +828,11 @@ export interface components {
             keep_days?: number;
             /** @description At most 128 characters; empty: as the site says. */
             name?: string;
+            /**
+             * Format: int64
+             * @description 0: as the site's configuration says.
+             */
+            share_pct?: number;
         };
         Cameras: {
             cameras: components["schemas"]["Camera"][];
@@ -874,12 +955,22 @@ export interface components {
         };
         DiskInfo: {
             /**
+             * Format: int64
+             * @description Bytes of video that the volumes may take: a camera's share is a share of this.
+             */
+            capacity?: number;
+            /**
              * Format: double
              * @description Days of video that fit at today's rate; absent while unknown.
              */
             days?: number;
             /** Format: int64 */
             free: number;
+            /**
+             * Format: int64
+             * @description Bytes of video that holds keep.
+             */
+            held?: number;
             /** Format: int64 */
             total: number;
             /** Format: int64 */
@@ -947,6 +1038,79 @@ export interface components {
             events: components["schemas"]["Event"][];
             /** @description Give it as 'before' to get older ones; absent at the end. */
             next?: string;
+        };
+        Hold: {
+            /** @description Who made it. */
+            by?: string;
+            /** Format: int64 */
+            bytes: number;
+            camera: string;
+            camera_name: string;
+            /** Format: int64 */
+            created_us?: number;
+            /** Format: int64 */
+            end_us: number;
+            /**
+             * Format: int64
+             * @description Length of what had gone before.
+             */
+            gone_us: number;
+            id: string;
+            /**
+             * @description One that was made at the site is released there.
+             * @enum {string}
+             */
+            made_at: "portal" | "site";
+            /** @description What it is for. */
+            name: string;
+            /** @description Somebody agrees to hold more than half of a disk. */
+            over: boolean;
+            /**
+             * Format: int64
+             * @description Length of what is there.
+             */
+            recorded_us: number;
+            site: string;
+            /** Format: int64 */
+            start_us: number;
+            /**
+             * @description waiting: the site has not taken it yet. kept: all that was recorded is there. partly: some of it had gone before. empty: nothing of it is at the site. refused: it would hold more than half of a disk and nobody has agreed; it protects nothing. ended: its time is over. unsupported: the agent is too old.
+             * @enum {string}
+             */
+            state: "waiting" | "kept" | "partly" | "empty" | "refused" | "ended" | "unsupported";
+            /** @description For a person. */
+            text?: string;
+            /**
+             * Format: int64
+             * @description When it ends by itself; absent: when somebody releases it.
+             */
+            until_us?: number;
+        };
+        HoldPatch: {
+            /**
+             * @description Agree to hold more than half of a disk.
+             * @enum {boolean}
+             */
+            over: true;
+        };
+        HoldRequest: {
+            camera: string;
+            /** Format: int64 */
+            end_us: number;
+            /** @description What it is for, at most 128 characters. */
+            name: string;
+            /** @description Agree to hold more than half of a disk. */
+            over?: boolean;
+            /** Format: int64 */
+            start_us: number;
+            /**
+             * Format: int64
+             * @description Absent or 0: until somebody releases it.
+             */
+            until_us?: number;
+        };
+        Holds: {
+            holds: components["schemas"]["Hold"][];
         };
         ICE: {
             servers: components["schemas"]["ICEServer"][];
@@ -1116,6 +1280,59 @@ export interface components {
         Regions: {
             regions: components["schemas"]["Region"][];
         };
+        Retention: {
+            /**
+             * Format: int64
+             * @description Of video at the site.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Recorded in a day, by the last 24 hours; 0 while unknown.
+             */
+            day_bytes: number;
+            /**
+             * Format: double
+             * @description How far back video will reach at today's rate; absent while unknown.
+             */
+            days?: number;
+            /** @description A stricter limit that waits for a day before it deletes anything. */
+            due?: components["schemas"]["Shortening"];
+            /**
+             * Format: int64
+             * @description Bytes of it that holds keep.
+             */
+            held?: number;
+            /**
+             * Format: int64
+             * @description Limit in force at the site, of site and portal together; absent without one.
+             */
+            keep_us?: number;
+            /**
+             * Format: int64
+             * @description Limit in force at the site; absent without one.
+             */
+            max_bytes?: number;
+        };
+        RetentionPreview: {
+            /**
+             * Format: int64
+             * @description About so many.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description When it would begin to go, if saved now; absent: nothing goes, or an old agent deletes at once.
+             */
+            due_us?: number;
+            /** @description False while the site has not said what it keeps. */
+            known: boolean;
+            /**
+             * Format: int64
+             * @description Length of the video that would go.
+             */
+            length_us: number;
+        };
         Rule: {
             /** @description Absent: the camera of the event. */
             camera?: string;
@@ -1189,6 +1406,21 @@ export interface components {
         SetupState: {
             /** @description True until the organisation and its owner exist. */
             needed: boolean;
+        };
+        Shortening: {
+            /** Format: int64 */
+            bytes: number;
+            /** Format: int64 */
+            due_us: number;
+            /** Format: int64 */
+            keep_us?: number;
+            /**
+             * Format: int64
+             * @description Length of the video that goes.
+             */
+            length_us: number;
+            /** Format: int64 */
+            max_bytes?: number;
         };
         SignInRequest: {
             email: string;
@@ -1537,6 +1769,31 @@ export interface operations {
             };
         };
     };
+    previewRetention: {
+        parameters: {
+            query?: {
+                keep_days?: number;
+                share_pct?: number;
+            };
+            header?: never;
+            path: {
+                camera: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetentionPreview"];
+                };
+            };
+        };
+    };
     getStill: {
         parameters: {
             query?: {
@@ -1769,6 +2026,76 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Events"];
+                };
+            };
+        };
+    };
+    addHold: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["HoldRequest"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Hold"];
+                };
+            };
+        };
+    };
+    releaseHold: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                hold: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    agreeHold: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                hold: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["HoldPatch"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Hold"];
                 };
             };
         };
@@ -2509,6 +2836,28 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["CodeState"];
+                };
+            };
+        };
+    };
+    listHolds: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                site: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Holds"];
                 };
             };
         };

@@ -15,7 +15,7 @@ export function touched(change: Change): QueryKey[] {
     case "site":
       return [["sites"], ...(change.site ? [["site", change.site], ["cameras", change.site], ["story", change.site]] : [["site"]])];
     case "camera":
-      return [["sites"], ...(change.camera ? [["camera", change.camera]] : []), ...(change.site ? [["site", change.site], ["cameras", change.site]] : [])];
+      return [["sites"], ...(change.camera ? [["camera", change.camera]] : []), ...(change.site ? [["site", change.site], ["cameras", change.site], ["holds", change.site]] : [])];
     case "coverage":
       return [change.camera ? ["coverage", change.camera] : ["coverage"]];
     case "event":

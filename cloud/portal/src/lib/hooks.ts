@@ -18,3 +18,13 @@ export function useTitle(title: string | undefined): void {
     document.title = title ? `${title} · Holdfast` : "Holdfast";
   }, [title]);
 }
+
+/** The value once it has not changed for a while, so that not every key asks the cloud. */
+export function useSettled<T>(value: T, forMs: number): T {
+  const [settled, setSettled] = useState(value);
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(value), forMs);
+    return () => clearTimeout(timer);
+  }, [value, forMs]);
+  return settled;
+}

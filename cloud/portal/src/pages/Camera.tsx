@@ -1,14 +1,15 @@
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { Pencil } from "lucide-react";
-import { useCallback, useEffect, useRef, useState } from "react";
+import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 
 import { useCan } from "../api/can";
-import { camera as cameraQuery, site as siteQuery } from "../api/queries";
-import type { Camera, Site } from "../api/types";
+import { camera as cameraQuery, holds as holdsQuery, site as siteQuery } from "../api/queries";
+import type { Camera, Hold, Site } from "../api/types";
 import { nowUs } from "../lib/time";
 import { text } from "../text";
 import { rangeAt } from "../timeline/coverage";
+import { HoldDialog } from "../timeline/HoldDialog";
 import { KeepDialog } from "../timeline/KeepDialog";
 import { Timeline } from "../timeline/Timeline";
 import { useTimeline } from "../timeline/useTimeline";
@@ -45,7 +46,7 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
   const navigate = useNavigate({ from: "/cameras/$camera" });
   const can = useCan();
   const [editing, setEditing] = useState(false);
-  const [keeping, setKeeping] = useState(false);
+  const [keeping, setKeeping] = useState<"clip" | "hold">();
   const zone = site.timezone;
   const stream = search.stream ?? "main";
   const timeline = useTimeline(camera.id, stream, search.at ?? search.in, can("playback"), can("playback") && can("events"));
@@ -67,7 +68,9 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
     else set({ at: Math.round(us) });
   }, [set, asked, session]);
   const live = useCallback(() => set({ at: undefined }), [set]);
-  const keep = can("export") ? () => setKeeping(true) : undefined;
+  const keep = can("export") ? () => setKeeping("clip") : undefined;
+  const hold = can("holds.edit") ? () => setKeeping("hold") : undefined;
+  const held = useHeld(site.id, camera.id, can("playback"));
   const page = usePageKeys({
     " ": () => (snapshot.paused ? session?.resume() : session?.pause()),
     l: () => { timeline.follow(); live(); },
@@ -92,21 +95,37 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
           {camera.status === "failing" && snapshot.phase !== "failed" && <Notice tone="warn" title={text.cameraStatus.failing}>{why(camera)}</Notice>}
           {can("playback") && (
             <Timeline name={camera.name} zone={zone} timeline={timeline} playheadUs={playheadUs} live={asked === undefined} selection={selection}
-                onSelection={(next) => set({ in: next && Math.round(next.inUs), out: next && Math.round(next.outUs) })} onPlay={play} onLive={live} onKeep={keep} />
+                onSelection={(next) => set({ in: next && Math.round(next.inUs), out: next && Math.round(next.outUs) })} onPlay={play} onLive={live} onKeep={keep} onHold={hold} held={held} />
           )}
         </div>
       </div>
-      {keeping && selection && (
-        <KeepDialog open camera={camera} zone={zone} selection={selection} stream={stream} hasSub={sub} ranges={timeline.ranges} onClose={() => setKeeping(false)}
+      {keeping === "hold" && selection && (
+        <HoldDialog camera={camera} zone={zone} selection={selection} ranges={timeline.ranges} onClose={() => setKeeping(undefined)}
+          onHeld={() => {
+            say(text.hold.done);
+            set({ in: undefined, out: undefined });
+            void navigate({ to: "/sites/$site", params: { site: site.id }, search: { tab: "holds" } });
+          }} />
+      )}
+      {keeping === "clip" && selection && (
+        <KeepDialog open camera={camera} zone={zone} selection={selection} stream={stream} hasSub={sub} ranges={timeline.ranges} onClose={() => setKeeping(undefined)}
           onKept={(clip) => {
             say(text.keep.done);
             set({ in: undefined, out: undefined });
             void navigate({ to: "/clips", search: { clip: clip.id } });
           }} />
       )}
-      {editing && <CameraDialog camera={camera} onClose={() => setEditing(false)} />}
+      {editing && <CameraDialog camera={camera} zone={zone} onClose={() => setEditing(false)} />}
     </Page>
   );
+}
+
+const noHolds: Hold[] = [];
+
+/** The ranges of a camera that are held now. */
+function useHeld(site: string, camera: string, allowed: boolean): readonly Hold[] {
+  const { data } = useQuery({ ...holdsQuery(site), enabled: allowed });
+  return useMemo(() => data?.filter((hold) => hold.camera === camera && (hold.state === "kept" || hold.state === "partly")) ?? noHolds, [data, camera]);
 }
 
 /** Keys that work anywhere on the page, except where text is typed or another control takes them. */

@@ -17,6 +17,7 @@ import { Page } from "../ui/page";
 import { CameraGrid } from "./site/CameraGrid";
 import { EnrolDialog } from "./site/EnrolDialog";
 import { HealthPanel } from "./site/HealthPanel";
+import { HoldsTab } from "./site/HoldsTab";
 import { MissingPanel, VerdictPanel } from "./site/Verdict";
 import { SettingsTab } from "./site/SettingsTab";
 import { SiteEvents } from "./site/SiteEvents";
@@ -24,7 +25,7 @@ import { StoryTab } from "./site/StoryTab";
 import { Wall } from "./site/Wall";
 
 const needs: Partial<Record<SiteTab, Action[]>> = {
-  wall: ["live"], story: ["health"], events: ["events"], settings: ["sites.edit", "agents.edit", "sites.create"],
+  wall: ["live"], story: ["health"], events: ["events"], holds: ["playback"], settings: ["sites.edit", "agents.edit", "sites.create"],
 };
 
 /** One site: its cameras, its health, what happened, and its settings. */
@@ -71,6 +72,7 @@ export default function SitePage() {
       {tab === "wall" && <Wall site={site} />}
       {tab === "story" && <StoryTab site={site} />}
       {tab === "events" && <SiteEvents site={site} />}
+      {tab === "holds" && <HoldsTab site={site} />}
       {tab === "settings" && <SettingsTab site={site} onEnrol={() => setEnrolling(true)} />}
       {enrolling && <EnrolDialog site={site} onClose={() => setEnrolling(false)} />}
     </Page>

@@ -1,9 +1,9 @@
-import { ChevronLeft, ChevronRight, Keyboard, Minus, Plus, Scissors, SquareDashedMousePointer, TableProperties, X } from "lucide-react";
+import { ChevronLeft, ChevronRight, Keyboard, LockKeyhole, Minus, Plus, Scissors, SquareDashedMousePointer, TableProperties, X } from "lucide-react";
 import { useEffect, useState } from "react";
 import { Dialog as AriaDialog, DialogTrigger } from "react-aria-components/Dialog";
 import { Popover } from "react-aria-components/Popover";
 
-import type { Range } from "../api/types";
+import type { Hold, Range } from "../api/types";
 import { duration } from "../lib/format";
 import { clock, clockSeconds, dateInput, DAY, dayWord, fromDateInput, HOUR, zoneName } from "../lib/time";
 import { text } from "../text";
@@ -28,12 +28,15 @@ interface TimelineProps {
   onLive: () => void;
   /** Absent: this person may not keep clips. */
   onKeep: (() => void) | undefined;
+  /** Absent: this person may not hold ranges at the site. */
+  onHold: (() => void) | undefined;
+  held: readonly Hold[];
 }
 
 const looks: readonly Look[] = ["site", "cloud", "in_flight", "gap", "intended", "unknown"];
 
 /** Where the video of a camera is: the band, its tools, its legend, and the same as a table. */
-export function Timeline({ name, zone, timeline, playheadUs, live, selection, onSelection, onPlay, onLive, onKeep }: TimelineProps) {
+export function Timeline({ name, zone, timeline, playheadUs, live, selection, onSelection, onPlay, onLive, onKeep, onHold, held }: TimelineProps) {
   const { view, nowUs, ranges } = timeline;
   const [selecting, setSelecting] = useState(false);
   const [table, setTable] = useState(false);
@@ -81,7 +84,7 @@ export function Timeline({ name, zone, timeline, playheadUs, live, selection, on
           <IconButton small label={text.timeline.zoomIn} keys="+" onPress={() => timeline.following ? timeline.show(spanOf(view) / 2, undefined, nowUs) : timeline.setView(zoomed(view, 0.5, middle, nowUs))}><Plus size={16} aria-hidden /></IconButton>
         </div>
         <div className="timeline-tools">
-          {onKeep && (
+          {(onKeep ?? onHold) && (
             <IconButton small look={selecting ? "primary" : "quiet"} label={text.timeline.selectRange} keys="I O" onPress={() => setSelecting(!selecting)} data-testid="select-range"><SquareDashedMousePointer size={17} aria-hidden /></IconButton>
           )}
           <IconButton small label={table ? text.timeline.tableHide : text.timeline.table} onPress={() => setTable(!table)} data-testid="timeline-table-toggle"><TableProperties size={17} aria-hidden /></IconButton>
@@ -89,15 +92,16 @@ export function Timeline({ name, zone, timeline, playheadUs, live, selection, on
         </div>
       </div>
 
-      <Track name={name} zone={zone} timeline={timeline} playheadUs={playheadUs} live={live} selection={selection} selecting={selecting} onPlay={onPlay} onSelection={selecting ? onSelection : take} />
+      <Track name={name} zone={zone} timeline={timeline} playheadUs={playheadUs} live={live} selection={selection} selecting={selecting} held={held} onPlay={onPlay} onSelection={selecting ? onSelection : take} />
 
-      {onKeep && (selection || selecting) && (
+      {(onKeep ?? onHold) && (selection || selecting) && (
         <div className="timeline-selection" role="status" data-testid="selection">
           {selection ? (
             <>
               <span className="num"><span className="strong">{text.timeline.selection(selection.outUs - selection.inUs)}</span> <span className="soft">{dayWord(selection.inUs, zone)} {clockSeconds(selection.inUs, zone)} – {clockSeconds(selection.outUs, zone)}</span></span>
               <span className="timeline-selection-actions">
-                <Button small look="primary" icon={<Scissors size={15} aria-hidden />} onPress={() => { setSelecting(false); onKeep(); }} data-testid="keep-clip">{text.timeline.keep}</Button>
+                {onHold && <Button small icon={<LockKeyhole size={15} aria-hidden />} onPress={() => { setSelecting(false); onHold(); }} data-testid="hold-range">{text.timeline.hold}</Button>}
+                {onKeep && <Button small look="primary" icon={<Scissors size={15} aria-hidden />} onPress={() => { setSelecting(false); onKeep(); }} data-testid="keep-clip">{text.timeline.keep}</Button>}
                 <IconButton small label={text.timeline.dropSelection} onPress={() => { setSelecting(false); onSelection(undefined); }}><X size={16} aria-hidden /></IconButton>
               </span>
             </>
@@ -111,6 +115,7 @@ export function Timeline({ name, zone, timeline, playheadUs, live, selection, on
           <div className="timeline-foot">
             <ul className="legend" aria-label={text.timeline.legend}>
               {looks.map((look) => <li key={look} title={text.coverageHint[look]}><span className={`swatch swatch-${look}`} aria-hidden />{text.coverage[look]}</li>)}
+              {held.length > 0 && <li title={text.timeline.heldHint}><span className="swatch swatch-held" aria-hidden />{text.timeline.held}</li>}
             </ul>
             <p className="muted small num" data-testid="timeline-summary">
               {timeline.loading ? text.timeline.loading : text.timeline.gaps(gaps.count, duration(gaps.us))}{unknown > 0 && `, ${text.timeline.unknown(duration(unknown))}`} · {zoneName(view.toUs, zone)}

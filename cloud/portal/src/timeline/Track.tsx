@@ -1,6 +1,6 @@
 import { type CSSProperties, type KeyboardEvent, type ReactNode, useEffect, useLayoutEffect, useRef, useState } from "react";
 
-import type { Event } from "../api/types";
+import type { Event, Hold } from "../api/types";
 import { clockSeconds, dayWord } from "../lib/time";
 import { onTheme } from "../lib/theme";
 import { text } from "../text";
@@ -25,6 +25,7 @@ interface TrackProps {
   live: boolean;
   selection: Selection | undefined;
   selecting: boolean;
+  held: readonly Hold[];
   onPlay: (us: number) => void;
   onSelection: (next: Selection | undefined) => void;
 }
@@ -33,7 +34,7 @@ interface TrackProps {
 const reach = 7;
 
 /** The band itself: coverage, events, playhead, selection; pointer, wheel, pinch and keys. */
-export function Track({ name, zone, timeline, playheadUs, live, selection, selecting, onPlay, onSelection }: TrackProps) {
+export function Track({ name, zone, timeline, playheadUs, live, selection, selecting, held, onPlay, onSelection }: TrackProps) {
   const { view, ranges, events, nowUs, setView } = timeline;
   const box = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
@@ -60,7 +61,7 @@ export function Track({ name, zone, timeline, playheadUs, live, selection, selec
     if (!painted.current || painted.current.look !== look || painted.current.scale !== scale) {
       painted.current = { look, scale, colours: palette(canvas.current, scale) };
     }
-    paint(canvas.current, width, scale, painted.current.colours, { view, zone, ranges, events, nowUs });
+    paint(canvas.current, width, scale, painted.current.colours, { view, zone, ranges, events, held, nowUs });
   });
 
   const eventAt = (us: number): Event | undefined => {

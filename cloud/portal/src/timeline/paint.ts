@@ -1,6 +1,6 @@
 // Paints the timeline's track on a canvas. Each state has its own colour and its own pattern, so that it can be
 // told apart without colour.
-import type { Event, Range } from "../api/types";
+import type { Event, Hold, Range } from "../api/types";
 import { reasonWords } from "../text/health";
 import { clock, clockSeconds, dayName, HOUR, MINUTE } from "../lib/time";
 import { blocks, type Look } from "./coverage";
@@ -24,6 +24,7 @@ export interface Scene {
   zone: string;
   ranges: readonly Range[];
   events: readonly Event[];
+  held: readonly Hold[];
   nowUs: number;
 }
 
@@ -129,7 +130,7 @@ function paintTicks(context: CanvasRenderingContext2D, width: number, colours: P
   }
 }
 
-function paintTrack(context: CanvasRenderingContext2D, width: number, colours: Palette, { view, ranges, nowUs }: Scene): void {
+function paintTrack(context: CanvasRenderingContext2D, width: number, colours: Palette, { view, ranges, held, nowUs }: Scene): void {
   const { trackTop: top, trackHeight: height } = layout;
   context.save();
   context.beginPath();
@@ -144,7 +145,25 @@ function paintTrack(context: CanvasRenderingContext2D, width: number, colours: P
     context.fillRect(x, top, Math.min(block.x + block.width, Math.max(end, 0)) - x, height);
   }
   context.restore();
+  paintHeld(context, width, colours, view, held);
   paintReasons(context, Math.max(0, end), colours, view, ranges, width);
+}
+
+/** A bracket along the lower edge of what is held. */
+function paintHeld(context: CanvasRenderingContext2D, width: number, colours: Palette, view: View, held: readonly Hold[]): void {
+  const bottom = layout.trackTop + layout.trackHeight;
+  for (const hold of held) {
+    const from = Math.max(-4, xOf(hold.start_us, view, width));
+    const to = Math.min(width + 4, xOf(hold.end_us, view, width));
+    if (to < 0 || from > width) continue;
+    const wide = Math.max(3, to - from);
+    context.fillStyle = colours.surface;
+    context.fillRect(from - 1, bottom - 11, wide + 2, 11);
+    context.fillStyle = colours.ink;
+    context.fillRect(from, bottom - 4, wide, 4);
+    context.fillRect(from, bottom - 10, Math.min(2.5, wide), 10);
+    context.fillRect(from + wide - Math.min(2.5, wide), bottom - 10, Math.min(2.5, wide), 10);
+  }
 }
 
 /** Writes a gap's reason into it where there is room. */

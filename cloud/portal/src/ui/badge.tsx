@@ -1,7 +1,7 @@
-import { Circle, CircleCheck, CircleDashed, CircleHelp, CirclePause, Hourglass, type LucideIcon, TriangleAlert, Unplug } from "lucide-react";
+import { Circle, CircleCheck, CircleDashed, CircleHelp, CirclePause, Hourglass, LockKeyhole, type LucideIcon, TriangleAlert, Unplug } from "lucide-react";
 import type { ReactNode } from "react";
 
-import type { Camera, ClipState, SiteStatus } from "../api/types";
+import type { Camera, ClipState, HoldState, SiteStatus } from "../api/types";
 import { text } from "../text";
 import type { Tone } from "./notice";
 
@@ -52,4 +52,18 @@ const clipIcons: Record<ClipState, LucideIcon> = {
 
 export function ClipBadge({ state }: { state: ClipState }) {
   return <Badge tone={clipTones[state]} icon={clipIcons[state]} data-testid="clip-status" data-status={state}>{text.clipState[state]}</Badge>;
+}
+
+const holdLook: Record<HoldState, { tone: Tone; icon: LucideIcon }> = {
+  waiting: { tone: "quiet", icon: Hourglass },
+  kept: { tone: "ok", icon: LockKeyhole },
+  partly: { tone: "warn", icon: TriangleAlert },
+  empty: { tone: "bad", icon: TriangleAlert },
+  refused: { tone: "bad", icon: TriangleAlert },
+  ended: { tone: "quiet", icon: CircleDashed },
+  unsupported: { tone: "bad", icon: TriangleAlert },
+};
+
+export function HoldBadge({ state }: { state: HoldState }) {
+  return <Badge tone={holdLook[state].tone} icon={holdLook[state].icon} data-testid="hold-status" data-status={state}>{text.hold.states[state]}</Badge>;
 }

@@ -1,15 +1,15 @@
 import { Diamond } from "lucide-react";
 import { useState } from "react";
 
-import type { Camera, Event, Stream, StreamKind } from "../../api/types";
-import { age, bitrate, codecName, duration } from "../../lib/format";
+import type { Camera, Event, Retention, Stream, StreamKind } from "../../api/types";
+import { age, bitrate, bytes, codecName, daysLeft, duration } from "../../lib/format";
 import { eventName } from "../../lib/events";
 import { useNow } from "../../lib/hooks";
 import { clockSeconds, dayWord, moment, SECOND } from "../../lib/time";
 import { text } from "../../text";
 import { reasonWords } from "../../text/health";
 import { Segments } from "../../ui/choice";
-import { Facts } from "../../ui/page";
+import { type Fact, Facts } from "../../ui/page";
 
 interface AsideProps {
   camera: Camera;
@@ -75,11 +75,35 @@ function About({ camera, zone, stream, onStream, mayPlay, hasSub }: Pick<AsidePr
         camera.status !== "ok" && !!camera.since_us && { label: text.cameraPage.since, value: `${moment(camera.since_us, zone)}, ${duration(now - camera.since_us)}` },
         !!camera.durable_us && { label: text.cameraPage.newest, value: behind < 60 * SECOND ? age(behind) : moment(camera.durable_us, zone) },
         !!camera.first_us && { label: text.cameraPage.oldest, value: `${moment(camera.first_us, zone)}`, note: duration(now - camera.first_us) },
-        { label: text.cameraPage.kept, value: camera.keep_days > 0 ? text.cameraPage.keptDays(camera.keep_days) : text.cameraPage.keptBySite },
+        { label: text.cameraPage.kept, value: wished(camera) },
+        ...retentionFacts(camera.retention, zone),
         ...camera.streams.map((known) => ({ label: known.kind === "main" ? text.cameraPage.main : text.cameraPage.sub, ...streamWords(known) })),
       ]} />
     </div>
   );
+}
+
+/** What people wish: days, a share of the disk, both, or neither. */
+function wished(camera: Camera): string {
+  const parts = [camera.keep_days > 0 ? text.cameraPage.keptDays(camera.keep_days) : "", camera.share_pct > 0 ? text.cameraPage.keptShare(camera.share_pct) : ""];
+  return parts.filter(Boolean).join(", ") || text.cameraPage.keptBySite;
+}
+
+/** What the site says of it: how far back video will reach, how much there is, and what goes soon. */
+function retentionFacts(retention: Retention | undefined, zone: string): (Fact | false)[] {
+  if (!retention) return [];
+  const { due } = retention;
+  const left = daysLeft(retention.days);
+  return [
+    { label: text.cameraPage.reaches, value: left ? text.cameraPage.reachesRate(left) : text.cameraPage.reachesUnknown },
+    {
+      label: text.cameraPage.size, value: bytes(retention.bytes),
+      note: [retention.held ? text.cameraPage.sizeHeld(bytes(retention.held)) : "", retention.day_bytes > 0 ? text.cameraPage.sizeDay(bytes(retention.day_bytes)) : ""].filter(Boolean).join(", "),
+    },
+    due !== undefined && {
+      label: text.cameraPage.due, tone: "warn", value: text.cameraPage.dueValue(duration(due.length_us), bytes(due.bytes)), note: text.cameraPage.dueFrom(moment(due.due_us, zone)),
+    } as Fact,
+  ];
 }
 
 function streamWords(stream: Stream): { value: string; note: string; tone?: "bad" } {

@@ -29,7 +29,7 @@ export function HealthPanel({ site }: { site: Site }) {
           </span>
         </>
       ),
-      note: `${text.site.diskVideo(bytes(disk.video))}, ${left ? text.site.diskLeft(left) : text.site.diskUnknown}`,
+      note: [text.site.diskVideo(bytes(disk.video)), disk.held ? text.site.diskHeld(bytes(disk.held)) : "", left ? text.site.diskLeft(left) : text.site.diskUnknown].filter(Boolean).join(", "),
     },
     queue !== undefined && {
       label: text.site.queue,
