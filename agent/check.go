@@ -23,6 +23,7 @@ import (
 type Report struct {
 	OK     bool          `json:"ok"`
 	Ledger []string      `json:"ledger"` // what is wrong with the ledger itself
+	Mended []string      `json:"mended"` // what was wrong with it and is mended
 	Files  record.Report `json:"files"`  // ledger and footage against each other
 }
 
@@ -31,6 +32,9 @@ func (r Report) String() string {
 	var b strings.Builder
 	for _, text := range r.Ledger {
 		fmt.Fprintf(&b, "broken ledger: %s\n", text)
+	}
+	for _, text := range r.Mended {
+		fmt.Fprintf(&b, "repaired ledger: %s\n", text)
 	}
 	for _, f := range r.Files.Findings {
 		fmt.Fprintln(&b, f)
@@ -44,7 +48,7 @@ func (r Report) String() string {
 	return b.String()
 }
 
-// Check verifies the invariants I1, I2 and I7 of a stopped agent; level is quick, stat or full. With repair it
+// Check verifies the invariants I1, I2, I3 and I7 of a stopped agent; level is quick, stat or full. With repair it
 // mends what can be mended without loss.
 func Check(ctx context.Context, cfg Config, level string, repair bool) (_ Report, err error) {
 	depth, known := map[string]record.Depth{"quick": record.Quick, "stat": record.Stat, "full": record.Full}[level]
@@ -83,6 +87,14 @@ func Check(ctx context.Context, cfg Config, level string, repair bool) (_ Report
 		return Report{}, err
 	}
 	defer func() { err = errors.Join(err, h.ledger.Close()) }()
+	if repair && len(r.Ledger) > 0 {
+		if r.Mended, err = h.ledger.Mend(ctx); err != nil {
+			return r, err
+		}
+		if r.Ledger, err = ledger.Examine(ctx, path); err != nil {
+			return r, err
+		}
+	}
 	r.Files, err = record.Check(ctx, record.CheckConfig{Depth: depth, Repair: repair, Keys: evidenceKeys(cfg.Data)}, h.ledger, h.disk, h.opt.Log)
 	r.OK = err == nil && len(r.Ledger) == 0 && r.Files.OK()
 	return r, err

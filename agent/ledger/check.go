@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-
-	"holdfast/shared/id"
 )
 
 // maxFindings bounds what Examine lists of one kind.
@@ -27,7 +25,7 @@ func Examine(ctx context.Context, path string) (findings []string, err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	for _, look := range []func(context.Context, *sql.DB) ([]string, error){
-		damages, numberings, outboxHoles, wrongSums, wrongVolumes, wrongSpans,
+		damages, numberings, outboxHoles, untold, wrongSums, wrongVolumes, wrongSpans,
 	} {
 		found, err := look(ctx, db)
 		if err != nil {
@@ -79,66 +77,5 @@ func wrongVolumes(ctx context.Context, db *sql.DB) ([]string, error) {
 
 // wrongSpans compares the merged coverage with what the segments say.
 func wrongSpans(ctx context.Context, db *sql.DB) ([]string, error) {
-	spans, err := merged(ctx, db, `span`)
-	if err != nil {
-		return nil, err
-	}
-	segments, err := merged(ctx, db, `segment`)
-	if err != nil {
-		return nil, err
-	}
-	var found []string
-	for i := 0; i < max(len(spans), len(segments)) && len(found) == 0; i++ {
-		switch {
-		case i >= len(spans):
-			found = append(found, segments[i].String()+" lies in segments, but not in the coverage")
-		case i >= len(segments):
-			found = append(found, spans[i].String()+" lies in the coverage, but in no segment")
-		case !spans[i].near(segments[i]):
-			found = append(found, fmt.Sprintf("the coverage has %v where the segments have %v", spans[i], segments[i]))
-		}
-	}
-	return found, nil
-}
-
-type stretch struct {
-	stream         id.Stream
-	run            int64
-	origin         string
-	startUs, endUs int64
-}
-
-func (s stretch) String() string {
-	return fmt.Sprintf("[%d, %d) of %v in run %d %s", s.startUs, s.endUs, s.stream, s.run, s.origin)
-}
-
-func (s stretch) near(o stretch) bool {
-	return s.stream == o.stream && s.run == o.run && s.origin == o.origin &&
-		max(s.startUs-o.startUs, o.startUs-s.startUs, s.endUs-o.endUs, o.endUs-s.endUs) <= toleranceUs
-}
-
-// merged reads the ranges of a table of ranges, with those that abut or overlap as one.
-func merged(ctx context.Context, db *sql.DB, table string) ([]stretch, error) {
-	rows, err := db.QueryContext(ctx, `SELECT camera, s.kind, run, origin, start_us, end_us FROM `+table+` x
-		JOIN stream s ON s.id = x.stream ORDER BY camera, s.kind, run, origin, start_us, end_us`)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = rows.Close() }()
-	var out []stretch
-	for rows.Next() {
-		var s stretch
-		if err := rows.Scan(&s.stream.Camera, &s.stream.Kind, &s.run, &s.origin, &s.startUs, &s.endUs); err != nil {
-			return nil, err
-		}
-		if n := len(out); n > 0 {
-			last := &out[n-1]
-			if last.stream == s.stream && last.run == s.run && last.origin == s.origin && s.startUs <= last.endUs+toleranceUs {
-				last.endUs = max(last.endUs, s.endUs)
-				continue
-			}
-		}
-		out = append(out, s)
-	}
-	return out, rows.Err()
+	return wrongSpansIn(func(query string, args ...any) (*sql.Rows, error) { return db.QueryContext(ctx, query, args...) })
 }

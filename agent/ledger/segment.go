@@ -151,10 +151,7 @@ func (t *tx) closeSegment(s Segment) error {
 	if err := t.fresh(s.ID); err != nil {
 		return err
 	}
-	queue, seq, err := t.fact(liveQueue, wire.KindCoverage, wire.CoverageFact{
-		Stream: s.Stream, Run: s.Run, Segment: s.ID, StartUs: s.StartUs, EndUs: s.EndUs, Bytes: s.Bytes,
-		Root: s.Root[:], Recovered: s.Recovered, Origin: s.Origin,
-	})
+	queue, seq, err := t.fact(liveQueue, wire.KindCoverage, coverageFact(s))
 	if err != nil {
 		return err
 	}

@@ -117,7 +117,7 @@ func Check(ctx context.Context, cfg CheckConfig, l *ledger.Ledger, d *disk.Disk,
 			c.here[v.ID] = true
 		}
 	}
-	for _, step := range []func(context.Context) error{c.files, c.rows, c.declareLost, c.time} {
+	for _, step := range []func(context.Context) error{c.files, c.garbage, c.open, c.rows, c.declareLost, c.time} {
 		if err := step(ctx); err != nil {
 			return c.report, fmt.Errorf("check recordings: %w", err)
 		}
@@ -154,6 +154,63 @@ func (c *checker) files(ctx context.Context) error {
 		c.find(Finding{Severity: Repaired, Invariant: "I2", Segment: f.Segment, Volume: f.Volume, Text: text})
 		return nil
 	})
+}
+
+// garbage looks at files that wait to be unlinked: the next start does it, if nobody does before.
+func (c *checker) garbage(ctx context.Context) error {
+	garbage, err := c.ledger.Garbage(ctx)
+	if err != nil {
+		return err
+	}
+	for _, g := range garbage {
+		f := Finding{Severity: Note, Invariant: "I2", Segment: g.ID, Volume: g.Volume, Text: "it was deleted, and its file waits to be unlinked"}
+		_, err := c.disk.Size(g.Volume, g.ID)
+		switch {
+		case !c.here[g.Volume]:
+			f.Text = "it was deleted, and its file will be unlinked when its volume is here"
+		case !c.Repair && errors.Is(err, fs.ErrNotExist):
+			continue // all that is left to do is to forget it
+		case c.Repair:
+			gone, err := c.disk.Remove(g.Volume, g.ID)
+			if err != nil {
+				f.Severity, f.Text = Broken, fmt.Sprintf("it was deleted, and its file can't be unlinked: %v", err)
+				break
+			}
+			if err := c.ledger.Buried(ctx, gone); err != nil {
+				return err
+			}
+			f.Severity, f.Text = Repaired, "it was deleted; its file is unlinked now"
+		}
+		c.find(f)
+	}
+	return nil
+}
+
+// open looks for the files of segments that were open when the agent ended.
+func (c *checker) open(ctx context.Context) error {
+	open, err := c.ledger.OpenSegments(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range open {
+		if !c.here[s.Volume] {
+			continue // it waits for its volume
+		}
+		_, err := c.disk.Size(s.Volume, s.ID)
+		if !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		f := Finding{Severity: Broken, Invariant: "I1", Segment: s.ID, Volume: s.Volume, Stream: s.Stream, Text: "it was being written, and its file is gone"}
+		if c.Repair {
+			row := ledger.Segment{ID: s.ID, Volume: s.Volume, Stream: s.Stream, Run: s.Run, StartUs: s.StartUs, EndUs: max(s.DurableUs, s.StartUs)}
+			if err := c.forget(ctx, row); err != nil {
+				return err
+			}
+			f.Severity, f.Text = Repaired, "it was being written, and its file is gone: it is declared lost"
+		}
+		c.find(f)
+	}
+	return nil
 }
 
 // rows looks at the file of every closed segment.
@@ -278,13 +335,29 @@ func (c *checker) declareLost(ctx context.Context) error {
 	gone := make([]uint64, 0, len(c.lost))
 	for _, s := range c.lost {
 		gone = append(gone, s.ID)
-		gap := ledger.Gap{Stream: s.Stream, Run: s.Run, StartUs: s.StartUs, EndUs: s.EndUs, Reason: wire.Lost, Detail: "The file of this video is gone from the disk."}
-		if _, err := c.ledger.BeginGap(ctx, gap); err != nil {
+		if err := c.lostGap(ctx, s); err != nil {
 			return err
 		}
 		c.find(Finding{Severity: Repaired, Invariant: "I1", Segment: s.ID, Volume: s.Volume, Stream: s.Stream, Text: "its file is gone: it is declared lost"})
 	}
 	return c.ledger.Buried(ctx, gone)
+}
+
+// forget takes one segment without a file out of the ledger.
+func (c *checker) forget(ctx context.Context, s ledger.Segment) error {
+	if err := c.ledger.Condemn(ctx, []ledger.Segment{s}, wire.Lost); err != nil {
+		return err
+	}
+	return errors.Join(c.lostGap(ctx, s), c.ledger.Buried(ctx, []uint64{s.ID}))
+}
+
+func (c *checker) lostGap(ctx context.Context, s ledger.Segment) error {
+	if s.EndUs <= s.StartUs {
+		return nil
+	}
+	gap := ledger.Gap{Stream: s.Stream, Run: s.Run, StartUs: s.StartUs, EndUs: s.EndUs, Reason: wire.Lost, Detail: "The file of this video is gone from the disk."}
+	_, err := c.ledger.BeginGap(ctx, gap)
+	return err
 }
 
 // time looks for moments of which nothing is known, from the oldest video of each stream on.

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"holdfast/agent/ledger"
 	"holdfast/shared/wire"
 )
 
@@ -133,6 +134,40 @@ func TestWhatCheckFindsAndMends(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What a crash leaves in the middle of a deletion is worth a note, and nobody's loss.
+func TestCheckOfGarbage(t *testing.T) {
+	t.Parallel()
+	checked(t, func(s *site, check func(Depth, bool) Report) {
+		segments, err := s.ledger.SegmentsAfter(s.t.Context(), 0, 1)
+		must(s.t, err)
+		must(s.t, s.ledger.Condemn(s.t.Context(), segments, wire.Expired))
+		assertFindings(s.t, check(Quick, false), true, "note I2 segment 2: it was deleted, and its file waits")
+		assertFindings(s.t, check(Quick, true), true, "repaired I2 segment 2: it was deleted; its file is unlinked now")
+		assertFindings(s.t, check(Full, false), true)
+		if _, err := os.Stat(filepath.Join(s.dir, "video", "video", "000000000000", "0000000000000002.mp4")); !os.IsNotExist(err) {
+			s.t.Errorf("the file: %v", err)
+		}
+	})
+}
+
+func TestCheckOfAnOpenSegmentWithoutItsFile(t *testing.T) {
+	t.Parallel()
+	checked(t, func(s *site, check func(Depth, bool) Report) {
+		at := time.Now().UnixMicro()
+		open := ledger.OpenSegment{ID: s.ledger.NextSegment(), Volume: s.disk.Volumes()[0].ID, Stream: s.streams[0], Run: 1, StartUs: at}
+		must(s.t, s.ledger.BeginSegment(s.t.Context(), open, nil))
+		must(s.t, s.ledger.Flushed(s.t.Context(), 1, []ledger.Durable{{ID: open.ID, DurableUs: at + 2_000_000, Bytes: 5}}))
+		assertFindings(s.t, check(Quick, false), false, "it was being written, and its file is gone")
+		assertFindings(s.t, check(Quick, true), true, "it is declared lost")
+		assertFindings(s.t, check(Quick, false), true)
+		ranges, err := s.ledger.Coverage(s.t.Context(), s.streams[0], at, at+2_000_000)
+		must(s.t, err)
+		if len(ranges) != 1 || ranges[0].Recorded || ranges[0].Gap.Reason != wire.Lost {
+			s.t.Errorf("its time is %+v", ranges)
+		}
+	})
 }
 
 func TestCheckSeesAForeignKey(t *testing.T) {

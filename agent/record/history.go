@@ -119,6 +119,7 @@ func (r *rebuild) missing(s id.Stream, h *history, endUs int64) (out []ledger.Ga
 		return nil
 	}
 	slices.SortStableFunc(h.gaps, func(a, b ledger.Gap) int { return cmp.Compare(a.StartUs, b.StartUs) })
+	h.snap()
 	known := slices.Clone(h.video)
 	for _, g := range h.gaps {
 		known = append(known, stretch{g.StartUs, g.EndUs})
@@ -138,6 +139,30 @@ func (r *rebuild) missing(s id.Stream, h *history, endUs int64) (out []ledger.Ga
 		r.out.Unknown += time.Duration(hole.toUs-hole.fromUs) * time.Microsecond
 	}
 	return append(out, h.gaps...)
+}
+
+// snap moves the edges of gaps onto those of the video beside them: a segment's end is rounded in its file.
+func (h *history) snap() {
+	var starts, ends []int64
+	for _, v := range h.video {
+		starts, ends = append(starts, v.fromUs), append(ends, v.toUs)
+	}
+	slices.Sort(starts)
+	slices.Sort(ends)
+	for i := range h.gaps {
+		g := &h.gaps[i]
+		g.StartUs = min(nearest(ends, g.StartUs), g.EndUs)
+		g.EndUs = max(nearest(starts, g.EndUs), g.StartUs)
+	}
+}
+
+// nearest returns the value of a sorted list that is within a rounding error of us, else us.
+func nearest(list []int64, us int64) int64 {
+	i, _ := slices.BinarySearch(list, us-rebuildHole)
+	if i < len(list) && list[i] <= us+rebuildHole {
+		return list[i]
+	}
+	return us
 }
 
 // between returns what of [fromUs, toUs) is in none of the ranges, in order.
