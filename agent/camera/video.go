@@ -1,6 +1,7 @@
 package camera
 
 import (
+	"bytes"
 	"fmt"
 
 	"holdfast/shared/mp4"
@@ -66,7 +67,9 @@ func (v *video) sort(units [][]byte) access {
 			if string(*v.now.slot(k)) != string(u) {
 				a.sets = append(a.sets, u)
 			}
-			*v.want.slot(k) = u
+			if want := v.want.slot(k); !bytes.Equal(*want, u) {
+				*want = bytes.Clone(u) // a part of u would keep the whole picture in memory
+			}
 		case nalDrop:
 		case nalKey:
 			a.key, a.slice = true, true
