@@ -35,6 +35,7 @@ type audit struct {
 	holes    []string        // moments of which nothing is said, and frames that are nowhere
 	broken   []string        // promises that the agent made before a cut and did not keep
 	segments int             // decoded
+	starved  time.Duration   // the longest that a machine did not get to run before a cut
 
 	enrolments int
 }
@@ -43,6 +44,7 @@ type audit struct {
 func (a *audit) add(b *audit) {
 	a.cuts, a.frames, a.kept, a.inGaps, a.segments = a.cuts+b.cuts, a.frames+b.frames, a.kept+b.kept, a.inGaps+b.inGaps, a.segments+b.segments
 	a.tails, a.starts = append(a.tails, b.tails...), append(a.starts, b.starts...)
+	a.starved = max(a.starved, b.starved)
 	a.holes, a.broken = append(a.holes, b.holes...), append(a.broken, b.broken...)
 }
 
@@ -148,6 +150,10 @@ func (b *book) check() {
 		b.hole("the books are empty")
 		return
 	}
+	if b.clocks {
+		b.byNumber()
+		return
+	}
 	at := b.ranges[0].StartUs
 	for _, r := range b.ranges {
 		if r.StartUs > at {
@@ -183,6 +189,8 @@ func (b *book) sentFrames(boot *boot) {
 			b.kept++
 		case on.times > 1:
 			b.hole("frame %d of start %d is on disk %d times", f.number, boot.number+1, on.times)
+		case b.lossless && f.atUs > boot.readyUs:
+			b.hole("frame %d of start %d, sent at %s, is lost", f.number, boot.number+1, clock(f.atUs))
 		case b.declared(f.atUs + b.offset(camera, f.number)):
 			b.inGaps++
 		default:
@@ -190,7 +198,37 @@ func (b *book) sentFrames(boot *boot) {
 		}
 	}
 	if boot.cut.from == steady && !b.deletes {
-		b.tails = append(b.tails, max(0, time.Duration(boot.cutUs-safe)*time.Microsecond))
+		tail := max(0, time.Duration(boot.cutUs-safe)*time.Microsecond)
+		b.tails = append(b.tails, tail)
+		b.starved = max(b.starved, boot.starved())
+		if limit := tailLimit + 2*boot.starved(); tail > limit {
+			b.broken = append(b.broken, fmt.Sprintf("%s %s, start %d: the cut cost %.2f s, allowed are %.2f", b.name, cameraName(b.camera),
+				boot.number+1, tail.Seconds(), limit.Seconds()))
+		}
+	}
+}
+
+// byNumber looks for every frame between the first and the last on disk, whatever the clock said.
+func (b *book) byNumber() {
+	for _, boot := range b.boots {
+		camera := uint32(boot.number*perBoot + b.camera + 1)
+		first, last := uint64(math.MaxUint64), uint64(0)
+		for k := range b.onDisk {
+			if k.camera == camera {
+				first, last = min(first, k.number), max(last, k.number)
+			}
+		}
+		for _, f := range boot.sent[camera] {
+			if f.number < first || f.number > last {
+				continue
+			}
+			b.frames++
+			if n := b.onDisk[key{camera, f.number}].times; n != 1 {
+				b.hole("frame %d of start %d is on disk %d times", f.number, boot.number+1, n)
+			} else {
+				b.kept++
+			}
+		}
 	}
 }
 
@@ -262,7 +300,18 @@ func (c *chain) bootAt(us int64) int {
 func (a *audit) startTimes(c *chain) {
 	for _, b := range c.boots {
 		if b.readyUs > 0 {
-			a.starts = append(a.starts, time.Duration(b.readyUs-b.startUs)*time.Microsecond)
+			took := time.Duration(b.readyUs-b.startUs) * time.Microsecond
+			a.starts = append(a.starts, took)
+			longest := time.Duration(0)
+			for _, l := range b.late {
+				if l.atUs < b.readyUs {
+					longest += time.Duration(l.us) * time.Microsecond
+				}
+			}
+			if limit := startLimit + longest; took > limit {
+				a.broken = append(a.broken, fmt.Sprintf("%s, start %d: it took %.1f s until all cameras were recorded, allowed are %.1f", c.name,
+					b.number+1, took.Seconds(), limit.Seconds()))
+			}
 		}
 	}
 }

@@ -24,17 +24,19 @@ type load struct {
 // chain is one disk that loses its power again and again. Each start finds what the cut before left; at the end all of
 // it is accounted for.
 type chain struct {
-	rig     *rig
-	name    string
-	fs      string // ext4 or xfs
-	mount   string // its options
-	mkfs    []string
-	mbytes  int64
-	load    load
-	volume  string // YAML
-	nosync  bool   // fsync does nothing
-	deletes bool   // retention deletes what the books spoke of before
-	cuts    []cut
+	rig      *rig
+	name     string
+	fs       string // ext4 or xfs
+	mount    string // its options
+	mkfs     []string
+	mbytes   int64
+	load     load
+	volume   string // YAML
+	nosync   bool   // fsync does nothing
+	deletes  bool   // retention deletes what the books spoke of before
+	clocks   bool   // the clock is set: times of sending and of recording can't be compared
+	lossless bool   // once all cameras are recorded no frame may be lost, declared or not
+	cuts     []cut
 
 	dir   string
 	boots []*boot
@@ -64,10 +66,12 @@ type boot struct {
 	before  string // folder with the ledger as the cut before had left it
 	early   []uml.Ended
 
-	mu     sync.Mutex
-	sent   map[uint32][]frame
-	claims []uml.Claim
-	events []string
+	mu      sync.Mutex
+	heardUs int64 // the last line
+	late    []lateness
+	sent    map[uint32][]frame
+	claims  []uml.Claim
+	events  []string
 }
 
 // frame is one frame that a camera has sent.
@@ -76,11 +80,30 @@ type frame struct {
 	atUs   int64
 }
 
+// lateness says that until a moment the machine had not got to run for so long.
+type lateness struct{ atUs, us int64 }
+
+// starved returns how long the machine did not get to run in the seconds before its cut: a host without time for it.
+func (b *boot) starved() time.Duration {
+	longest := max(0, b.cutUs-b.heardUs-200_000)
+	for _, l := range b.late {
+		if l.atUs > b.cutUs-4_000_000 {
+			longest = max(longest, l.us)
+		}
+	}
+	return time.Duration(longest) * time.Microsecond
+}
+
 // heard takes the lines of the guest.
 func (b *boot) heard(kind byte, body []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.heardUs = time.Now().UnixMicro()
 	switch kind {
+	case uml.LineLate:
+		if us, err := strconv.ParseInt(string(body), 10, 64); err == nil {
+			b.late = append(b.late, lateness{b.heardUs, us})
+		}
 	case uml.LineFrames:
 		for _, f := range strings.Fields(string(body)) {
 			if camera, sent, err := parseFrame(f); err == nil {
@@ -221,8 +244,8 @@ func (c *chain) finish(ctx context.Context, m *uml.Machine, b *boot) error {
 		c.rig.say("%s: the agent ended with %d, its check with %d:\n%s", c.name, code, check.Code, check.Out)
 		return fmt.Errorf("check: %s", check.Out)
 	}
-	for _, name := range []string{"data", "video"} {
-		if err := m.Call(ctx, "copy", uml.Copy{From: uml.Disk + "/" + name, To: uml.Host + "/" + name}, nil); err != nil {
+	for from, to := range map[string]string{uml.Disk + "/data": "/data", uml.Disk + "/video": "/video/1", uml.Disk2 + "/video": "/video/2"} {
+		if err := m.Call(ctx, "copy", uml.Copy{From: from, To: uml.Host + to, Maybe: true}, nil); err != nil {
 			return err
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -104,8 +103,8 @@ func (s *series) bear(ctx context.Context, c *chain) error {
 	for _, text := range append(a.holes, a.broken...) {
 		s.fault("%s", text)
 	}
-	s.say("%s: %d cuts in %v; %d frames, %d on disk, %d in declared gaps; worst tail %.2f s, longest start %.1f s", c.name, a.cuts,
-		time.Since(begun).Round(time.Second), a.frames, a.kept, a.inGaps, percentile(a.tails, 1), percentile(a.starts, 1))
+	s.say("%s: %d cuts in %v; %d frames, %d on disk, %d in declared gaps; worst tail %.2f s, longest start %.1f s, starved %.2f s", c.name, a.cuts,
+		time.Since(begun).Round(time.Second), a.frames, a.kept, a.inGaps, percentile(a.tails, 1), percentile(a.starts, 1), a.starved.Seconds())
 	if s.keep {
 		return nil
 	}
@@ -123,8 +122,8 @@ func (s *series) steady(ctx context.Context, fs, mount string, n int) error {
 	}
 	c := &chain{name: name, fs: fs, mount: mount, mbytes: 1024, volume: roomyVolume}
 	if fs == "xfs" {
-		if _, err := exec.LookPath("mkfs.xfs"); err != nil {
-			s.say("xfs is left out: %v", err)
+		if missing := uml.Missing("mkfs.xfs"); missing != "" {
+			s.say("xfs is left out: %s", missing)
 			return nil
 		}
 	}
@@ -218,6 +217,7 @@ func (s *series) print() {
 	figure("powercut_tail_p95", percentile(a.tails, 0.95), "s")
 	figure("powercut_tail_p50", percentile(a.tails, 0.5), "s")
 	figure("powercut_tail_samples", len(a.tails), "")
+	figure("powercut_starved_max", a.starved.Seconds(), "s that the machine itself did not get to run before a cut; a tail may be longer by twice that")
 	figure("powercut_start_max", longest, "s")
 	figure("powercut_start_p50", percentile(a.starts, 0.5), "s")
 	figure("powercut_frames", a.frames, "")

@@ -43,8 +43,13 @@ func (g *guest) tellFrames(s *fakecam.Server) {
 	told := map[uint32]uint64{}
 	tick := time.NewTicker(frameEvery)
 	defer tick.Stop()
+	before := time.Now()
 	for range tick.C {
 		var line bytes.Buffer
+		if late := time.Since(before) - frameEvery; late > frameEvery {
+			g.say(uml.LineLate, strconv.AppendInt(nil, late.Microseconds(), 10))
+		}
+		before = time.Now()
 		for _, c := range s.Cameras() {
 			n := c.Number()
 			for _, f := range c.Main().Log(told[n]+1, c.Main().Sent()) {

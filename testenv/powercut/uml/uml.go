@@ -52,8 +52,21 @@ type Machine struct {
 // Missing says which programs the rig lacks, in words, or nothing.
 func Missing(programs ...string) string {
 	for _, p := range append([]string{Program}, programs...) {
-		if _, err := exec.LookPath(p); err != nil {
+		if Find(p) == "" {
 			return fmt.Sprintf("%s is not installed (testenv/scripts/setup.sh installs it as root)", p)
+		}
+	}
+	return ""
+}
+
+// Find returns the path of a program, or nothing. It also looks where only root's PATH leads.
+func Find(program string) string {
+	if path, err := exec.LookPath(program); err == nil {
+		return path
+	}
+	for _, folder := range []string{"/usr/sbin", "/sbin"} {
+		if path, err := exec.LookPath(filepath.Join(folder, program)); err == nil {
+			return path
 		}
 	}
 	return ""
@@ -263,7 +276,7 @@ func NewDisk(ctx context.Context, path string, megabytes int64, kind string, arg
 	if kind == "ext4" {
 		all = append(all, "-F")
 	}
-	if out, err := exec.CommandContext(ctx, "mkfs."+kind, append(all, path)...).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, Find("mkfs."+kind), append(all, path)...).CombinedOutput(); err != nil {
 		return fmt.Errorf("make disk: mkfs.%s: %w\n%s", kind, err, out)
 	}
 	return nil
