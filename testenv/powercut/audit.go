@@ -191,7 +191,7 @@ func (b *book) sentFrames(boot *boot) {
 			b.hole("frame %d of start %d is on disk %d times", f.number, boot.number+1, on.times)
 		case b.lossless && f.atUs > boot.readyUs:
 			b.hole("frame %d of start %d, sent at %s, is lost", f.number, boot.number+1, clock(f.atUs))
-		case b.declared(f.atUs + b.offset(camera, f.number)):
+		case b.declared(b.wall(boot, camera, f)):
 			b.inGaps++
 		default:
 			b.hole("frame %d of start %d, sent at %s, is neither on disk nor in a gap", f.number, boot.number+1, clock(f.atUs))
@@ -200,8 +200,9 @@ func (b *book) sentFrames(boot *boot) {
 	if boot.cut.from == steady && !b.deletes {
 		tail := max(0, time.Duration(boot.cutUs-safe)*time.Microsecond)
 		b.tails = append(b.tails, tail)
-		b.starved = max(b.starved, boot.starved())
-		if limit := tailLimit + 2*boot.starved(); tail > limit {
+		starved := boot.starved(boot.cutUs-4_000_000, boot.cutUs)
+		b.starved = max(b.starved, starved)
+		if limit := tailLimit + starved; tail > limit {
 			b.broken = append(b.broken, fmt.Sprintf("%s %s, start %d: the cut cost %.2f s, allowed are %.2f", b.name, cameraName(b.camera),
 				boot.number+1, tail.Seconds(), limit.Seconds()))
 		}
@@ -232,22 +233,22 @@ func (b *book) byNumber() {
 	}
 }
 
-// offset returns how much later than it was sent the agent says that a frame near this one was: the way through a
-// loaded machine, when the camera's stream began.
-func (b *book) offset(camera uint32, number uint64) int64 {
-	for d := range uint64(10_000) {
-		for _, n := range []uint64{number - d, number + d} {
-			if on, ok := b.onDisk[key{camera, n}]; ok {
-				return on.wallUs - on.sentUs
-			}
+// wall returns when the agent would say that a frame was, going by the nearest one on disk and the camera's own clock:
+// on a loaded machine the time of sending may be far behind it.
+func (b *book) wall(boot *boot, camera uint32, f frame) int64 {
+	best, distance := f.atUs, uint64(math.MaxUint64)
+	for _, other := range boot.sent[camera] {
+		on, ok := b.onDisk[key{camera, other.number}]
+		if d := max(other.number, f.number) - min(other.number, f.number); ok && d < distance {
+			best, distance = on.wallUs+int64(int32(f.rtp-other.rtp))*100/9, d
 		}
 	}
-	return 0
+	return best
 }
 
-// declared says whether a moment lies in a declared gap, or within a frame of one.
+// declared says whether a moment lies in a declared gap.
 func (b *book) declared(atUs int64) bool {
-	slack := int64(1e6/b.load.FPS) + 100_000
+	const slack = 20_000 // rates are rounded, and clocks slewed
 	for _, r := range b.ranges {
 		if !r.Recorded && atUs >= r.StartUs-slack && atUs < r.EndUs+slack {
 			return true
@@ -302,13 +303,7 @@ func (a *audit) startTimes(c *chain) {
 		if b.readyUs > 0 {
 			took := time.Duration(b.readyUs-b.startUs) * time.Microsecond
 			a.starts = append(a.starts, took)
-			longest := time.Duration(0)
-			for _, l := range b.late {
-				if l.atUs < b.readyUs {
-					longest += time.Duration(l.us) * time.Microsecond
-				}
-			}
-			if limit := startLimit + longest; took > limit {
+			if limit := startLimit + b.starved(b.startUs, b.readyUs); took > limit {
 				a.broken = append(a.broken, fmt.Sprintf("%s, start %d: it took %.1f s until all cameras were recorded, allowed are %.1f", c.name,
 					b.number+1, took.Seconds(), limit.Seconds()))
 			}

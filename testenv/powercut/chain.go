@@ -67,8 +67,9 @@ type boot struct {
 	early   []uml.Ended
 
 	mu      sync.Mutex
-	heardUs int64 // the last line
-	late    []lateness
+	heardUs int64                // the last line
+	busy    func() time.Duration // of the machine
+	use     []use
 	sent    map[uint32][]frame
 	claims  []uml.Claim
 	events  []string
@@ -78,20 +79,40 @@ type boot struct {
 type frame struct {
 	number uint64
 	atUs   int64
+	rtp    uint32
 }
 
-// lateness says that until a moment the machine had not got to run for so long.
-type lateness struct{ atUs, us int64 }
+// use is what the machine had done up to a moment: nothing for so long, and so much of the host's processor.
+type use struct{ atUs, idleUs, busyUs int64 }
 
-// starved returns how long the machine did not get to run in the seconds before its cut: a host without time for it.
-func (b *boot) starved() time.Duration {
-	longest := max(0, b.cutUs-b.heardUs-200_000)
-	for _, l := range b.late {
-		if l.atUs > b.cutUs-4_000_000 {
-			longest = max(longest, l.us)
+// starved returns for how long between two moments the machine wanted to run and the host did not let it. The samples
+// are half a second apart.
+func (b *boot) starved(fromUs, toUs int64) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var first, last *use
+	for i := range b.use {
+		u := &b.use[i]
+		if u.atUs <= fromUs || first == nil {
+			first = u
+		}
+		if u.atUs <= toUs {
+			last = u
 		}
 	}
-	return time.Duration(longest) * time.Microsecond
+	if first == nil || last == nil || last.atUs <= first.atUs {
+		return 0
+	}
+	us := last.atUs - first.atUs - (last.idleUs - first.idleUs) - (last.busyUs - first.busyUs)
+	us += max(0, toUs-b.heardUs-200_000) // and lately nothing was heard of it at all
+	return time.Duration(max(0, us)) * time.Microsecond
+}
+
+// watch lets the book know the machine.
+func (b *boot) watch(m *uml.Machine) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.busy = m.Busy
 }
 
 // heard takes the lines of the guest.
@@ -100,9 +121,9 @@ func (b *boot) heard(kind byte, body []byte) {
 	defer b.mu.Unlock()
 	b.heardUs = time.Now().UnixMicro()
 	switch kind {
-	case uml.LineLate:
-		if us, err := strconv.ParseInt(string(body), 10, 64); err == nil {
-			b.late = append(b.late, lateness{b.heardUs, us})
+	case uml.LineIdle:
+		if us, err := strconv.ParseInt(string(body), 10, 64); err == nil && b.busy != nil {
+			b.use = append(b.use, use{b.heardUs, us, b.busy().Microseconds()})
 		}
 	case uml.LineFrames:
 		for _, f := range strings.Fields(string(body)) {
@@ -126,18 +147,8 @@ func (b *boot) heard(kind byte, body []byte) {
 }
 
 func parseFrame(text string) (camera uint32, f frame, err error) {
-	parts := strings.Split(text, ":")
-	if len(parts) != 3 {
-		return 0, f, fmt.Errorf("frame %q", text)
-	}
-	c, err := strconv.ParseUint(parts[0], 10, 32)
-	if err == nil {
-		f.number, err = strconv.ParseUint(parts[1], 10, 64)
-	}
-	if err == nil {
-		f.atUs, err = strconv.ParseInt(parts[2], 10, 64)
-	}
-	return uint32(c), f, err
+	_, err = fmt.Sscanf(text, "%d:%d:%d:%d", &camera, &f.number, &f.atUs, &f.rtp)
+	return camera, f, err
 }
 
 // numbers of cameras in stamps: the boot's times so many, plus the camera's place from 1 on.
@@ -182,6 +193,7 @@ func (c *chain) live(ctx context.Context, b *boot) error {
 	if err != nil {
 		return err
 	}
+	b.watch(m)
 	err = c.wake(ctx, m, b)
 	if err == nil && b.cut.from == "" {
 		return errors.Join(c.finish(ctx, m, b), m.Cut())

@@ -35,7 +35,7 @@ func (p *play) alarmed(ctx context.Context, since time.Time) error {
 	if err != nil {
 		return err
 	}
-	took, limit := time.Since(since), alarmLimit+p.b.starving(since.UnixMicro())
+	took, limit := time.Since(since), alarmLimit+p.b.starved(since.UnixMicro(), time.Now().UnixMicro())
 	p.rig.say("%s: the alarm came after %.1f s", p.scene.name, took.Seconds())
 	if took > limit {
 		return fmt.Errorf("the alarm came after %v, allowed are %v", took, limit)

@@ -106,6 +106,7 @@ func (p *play) play(ctx context.Context) (err error) {
 	if p.m, err = uml.Boot(ctx, uml.Config{Guest: p.rig.guest, Disks: disks, Share: p.share(), Console: p.console(), Heard: p.b.heard}); err != nil {
 		return err
 	}
+	p.b.watch(p.m)
 	home := uml.Mount{Device: "/dev/ubda", At: uml.Disk, Type: "ext4"}
 	if p.memory {
 		home = uml.Mount{Device: "none", At: uml.Disk, Type: "tmpfs"}
@@ -273,17 +274,4 @@ func (b *boot) ended() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.early)
-}
-
-// starving returns how much longer everything may take, because the machine did not get to run since a moment.
-func (b *boot) starving(sinceUs int64) time.Duration {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	sum := int64(0)
-	for _, l := range b.late {
-		if l.atUs > sinceUs {
-			sum += l.us
-		}
-	}
-	return time.Duration(sum) * time.Microsecond
 }

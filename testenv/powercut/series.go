@@ -217,7 +217,7 @@ func (s *series) print() {
 	figure("powercut_tail_p95", percentile(a.tails, 0.95), "s")
 	figure("powercut_tail_p50", percentile(a.tails, 0.5), "s")
 	figure("powercut_tail_samples", len(a.tails), "")
-	figure("powercut_starved_max", a.starved.Seconds(), "s that the machine itself did not get to run before a cut; a tail may be longer by twice that")
+	figure("powercut_starved_max", a.starved.Seconds(), "s that the host kept from a machine in the 4 s before a cut; its tail may be longer by that")
 	figure("powercut_start_max", longest, "s")
 	figure("powercut_start_p50", percentile(a.starts, 0.5), "s")
 	figure("powercut_frames", a.frames, "")

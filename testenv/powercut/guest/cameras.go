@@ -43,23 +43,44 @@ func (g *guest) tellFrames(s *fakecam.Server) {
 	told := map[uint32]uint64{}
 	tick := time.NewTicker(frameEvery)
 	defer tick.Stop()
-	before := time.Now()
+	go g.tellIdle()
 	for range tick.C {
 		var line bytes.Buffer
-		if late := time.Since(before) - frameEvery; late > frameEvery {
-			g.say(uml.LineLate, strconv.AppendInt(nil, late.Microseconds(), 10))
-		}
-		before = time.Now()
 		for _, c := range s.Cameras() {
 			n := c.Number()
 			for _, f := range c.Main().Log(told[n]+1, c.Main().Sent()) {
-				line.WriteString(strconv.FormatUint(uint64(n), 10) + ":" + strconv.FormatUint(f.Frame, 10) + ":" + strconv.FormatInt(f.AtUs, 10) + " ")
+				fmt.Fprintf(&line, "%d:%d:%d:%d ", n, f.Frame, f.AtUs, f.RTP)
 				told[n] = f.Frame
 			}
 		}
 		if line.Len() > 0 {
 			g.say(uml.LineFrames, bytes.TrimSpace(line.Bytes()))
 		}
+	}
+}
+
+// tellIdle tells how long the processor had nothing to do: with what the host knows, that says what the host kept from
+// the machine.
+func (g *guest) tellIdle() {
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for range tick.C {
+		text, err := os.ReadFile("/proc/stat")
+		if err != nil {
+			continue
+		}
+		fields := bytes.Fields(text[:max(0, bytes.IndexByte(text, '\n'))]) // cpu, user, nice, system, idle, iowait
+		if len(fields) < 6 {
+			continue
+		}
+		var ticks int64
+		for _, f := range fields[4:6] {
+			n, err := strconv.ParseInt(string(f), 10, 64)
+			if err == nil {
+				ticks += n
+			}
+		}
+		g.say(uml.LineIdle, strconv.AppendInt(nil, ticks*10_000, 10))
 	}
 }
 

@@ -9,6 +9,7 @@ package uml
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -280,4 +283,31 @@ func NewDisk(ctx context.Context, path string, megabytes int64, kind string, arg
 		return fmt.Errorf("make disk: mkfs.%s: %w\n%s", kind, err, out)
 	}
 	return nil
+}
+
+// Busy returns the processor time of the host that the machine has used.
+func (m *Machine) Busy() time.Duration {
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return 0
+	}
+	session := strconv.Itoa(m.cmd.Process.Pid)
+	var ticks int64
+	for _, path := range stats {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended
+		}
+		// The name in parentheses may hold blanks: fields are counted from behind it.
+		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+		if len(fields) < 15 || fields[3] != session {
+			continue
+		}
+		for _, f := range fields[11:15] { // user and system, and those of children that have ended
+			if n, err := strconv.ParseInt(f, 10, 64); err == nil {
+				ticks += n
+			}
+		}
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond // USER_HZ is 100 on Linux
 }

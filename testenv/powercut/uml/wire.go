@@ -6,8 +6,8 @@ import "encoding/json"
 const (
 	LineReady  = 'O' // the machine is up; nothing else in the line
 	LineReply  = 'R' // Reply, in JSON
-	LineFrames = 'S' // frames that cameras sent: "number:frame:at_us", separated by blanks
-	LineLate   = 'L' // how late the guest itself was, in microseconds: it did not get to run
+	LineFrames = 'S' // frames that cameras sent: "number:frame:at_us:rtp", separated by blanks
+	LineIdle   = 'I' // how long the machine had nothing to do since its start, in microseconds
 	LineClaim  = 'C' // Claim, in JSON
 	LineEvent  = 'E' // text of an event that the agent has acked
 	LineEnded  = 'X' // Ended, in JSON
