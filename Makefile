@@ -7,7 +7,7 @@ TOOL  := $(GO) tool -modfile=testenv/tools/go.mod
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 PORTAL_SOURCES := $(shell find cloud/portal -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.go' 2>/dev/null)
 
-.PHONY: help demo test lint bench bench-record e2e dist screenshots portal browser unit cross schema smoke wine setup
+.PHONY: help demo test lint bench bench-record e2e dist screenshots portal browser unit cross schema smoke wine setup powercut
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -34,10 +34,10 @@ demo: setup portal ## three sites with fake cameras, a cloud and the portal (FOR
 test: setup portal lint unit cross ## everything that CI runs
 
 # What runs a whole house comes after the rest and one at a time: it measures time.
-HOUSES := ./testenv/count ./testenv/e2e
+HOUSES := ./testenv/count ./testenv/e2e ./testenv/powercut
 unit: setup portal browser
 	$(GO) run ./testenv/cmd/withpg bash -c '\
-	  $(GO) test -timeout 10m $$($(GO) list ./... | grep -v -e testenv/count -e testenv/e2e) && \
+	  $(GO) test -timeout 10m $$($(GO) list ./... | grep -v -e testenv/count -e testenv/e2e -e testenv/powercut) && \
 	  $(GO) test -timeout 12m -p 1 $(HOUSES)'
 	cd cloud/portal && npm run --silent test
 
@@ -54,6 +54,10 @@ e2e: setup portal browser ## the browser tests alone
 
 bench: setup portal browser ## figures as "name: value unit"
 	$(GO) run ./testenv/bench
+	$(GO) run ./testenv/powercut -n 50 -scenes none
+
+powercut: setup ## cut the power N times (200 if not said) and account for every frame, then faults of disk and clock
+	$(GO) run ./testenv/powercut -n $(or $(N),200)
 
 bench-record: setup ## what recording costs: N=64 streams, SECONDS=60, HEAVY=60 s of 80 x 4 Mbit/s; PEER_CMD (see testenv/bench/record.go)
 	$(GO) run ./testenv/bench -run record,heavy -n $(or $(N),64) -for $(or $(SECONDS),60)s -heavy $(or $(HEAVY),60)s

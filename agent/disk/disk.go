@@ -3,7 +3,7 @@
 //
 // It promises that every path is made of numbers alone and stays inside its volume, that nothing is written to
 // a folder that is not the volume it was (an unmounted disk, another disk at the same place), that all files
-// of a volume are flushed together once a second, and that a file whose flush has failed is never flushed
+// of a volume are flushed together twice a second, and that a file whose flush has failed is never flushed
 // again. A volume that can't be used is said so and looked at again; the others go on.
 // It knows no codecs and no database, and it never decides what is deleted.
 package disk
@@ -39,7 +39,7 @@ type Config struct {
 	// State is the file in which the agent remembers which volumes are its own; it belongs on the disk of the
 	// ledger, not on a volume.
 	State string
-	Flush time.Duration // between two flush rounds of a volume; 0 means one second
+	Flush time.Duration // between two flush rounds of a volume; 0 means half a second
 	Look  time.Duration // between two looks at free space and identity; 0 means five seconds
 	Rest  time.Duration // how long a volume gets no new file after a failure; 0 means ten seconds
 	Fault Fault         // nil outside tests
@@ -122,7 +122,7 @@ func Open(cfg Config, board *health.Board, log *slog.Logger) (*Disk, error) {
 		return nil, fmt.Errorf("open disk: %w", err)
 	}
 	if cfg.Flush == 0 {
-		cfg.Flush = time.Second
+		cfg.Flush = time.Second / 2 // a part of one second, this, and the round itself: what a power cut costs
 	}
 	if cfg.Look == 0 {
 		cfg.Look = 5 * time.Second

@@ -259,7 +259,7 @@ func TestFilesGrowAndAreRead(t *testing.T) {
 	}
 }
 
-func TestOneRoundASecondFlushesEverything(t *testing.T) {
+func TestARoundFlushesEverything(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		d, err := Open(config(dir), nil, discard())
@@ -312,6 +312,42 @@ func TestOneRoundASecondFlushesEverything(t *testing.T) {
 		for _, f := range files {
 			closeFile(t, f)
 		}
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestWhatIsWrittenIsSafeHalfASecondLater is what a power cut's cost stands on: a part of one second, half a second to
+// its round, and the round.
+func TestWhatIsWrittenIsSafeHalfASecondLater(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		d, err := Open(config(dir), nil, discard())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() {
+			if err := d.Run(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+		f := write(t, d, 1, make([]byte, 100))
+		for range 7 {
+			<-time.After(501 * time.Millisecond)
+			synctest.Wait()
+			if f.Durable() != f.Size() {
+				t.Fatalf("half a second after it was written only %d of %d bytes are safe", f.Durable(), f.Size())
+			}
+			if _, err := f.Write(make([]byte, 50)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cancel()
+		running.Wait()
+		closeFile(t, f)
 		if err := d.Close(); err != nil {
 			t.Error(err)
 		}

@@ -65,7 +65,7 @@ func (v *volume) trouble() error {
 		return fmt.Errorf("only %d MB are free, and the last %d MB are kept for the agent's own work: delete something that is not video, "+
 			"or let less be kept free", v.free/1e6, v.floor()/1e6)
 	case v.round > 5*time.Second:
-		return fmt.Errorf("the disk is slow: flushing one second of video took %.1f s", v.round.Seconds())
+		return fmt.Errorf("the disk is slow: one flush of the newest video took %.1f s", v.round.Seconds())
 	}
 	return nil
 }

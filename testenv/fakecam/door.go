@@ -6,12 +6,14 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // door brings the connections of several ports to one RTSP server.
 type door struct {
-	conns chan net.Conn
-	done  chan struct{}
+	gather time.Duration
+	conns  chan net.Conn
+	done   chan struct{}
 
 	mu      sync.Mutex
 	ports   []*port
@@ -20,7 +22,9 @@ type door struct {
 	wg      sync.WaitGroup
 }
 
-func newDoor() *door { return &door{conns: make(chan net.Conn), done: make(chan struct{})} }
+func newDoor(gather time.Duration) *door {
+	return &door{gather: gather, conns: make(chan net.Conn), done: make(chan struct{})}
+}
 
 // port is one listening address; camera is nil for the shared one.
 type port struct {
@@ -67,6 +71,9 @@ func (d *door) accept(p *port, ln net.Listener) {
 			c, err := ln.Accept()
 			if err != nil {
 				return
+			}
+			if d.gather > 0 {
+				c = &gathered{Conn: c, wait: d.gather}
 			}
 			wrapped := &conn{Conn: c}
 			if p.camera != nil {
@@ -165,7 +172,11 @@ func (c *conn) Close() error {
 
 // reset closes the connection as a camera does that loses power: without a word.
 func (c *conn) reset() {
-	if t, ok := c.Conn.(*net.TCPConn); ok {
+	inner := c.Conn
+	if g, ok := inner.(*gathered); ok {
+		inner = g.Conn
+	}
+	if t, ok := inner.(*net.TCPConn); ok {
 		_ = t.SetLinger(0)
 	}
 	_ = c.Close()

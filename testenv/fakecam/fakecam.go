@@ -33,6 +33,7 @@ type Config struct {
 	SessionTimeout time.Duration           // announced and kept; 60 s when zero, whole seconds
 	MaxSessions    int                     // over all cameras, as an NVR has it; 0 means no limit
 	LogFrames      int                     // frames that each stream remembers; 60,000 when zero
+	Gather         time.Duration           // what is sent to a client within so long leaves in one write; 0: each packet in its own
 	Log            *slog.Logger            // nil is silent
 }
 
@@ -91,7 +92,7 @@ func New(cfg Config) (*Server, error) {
 }
 
 func (s *Server) build() error {
-	s.door = newDoor()
+	s.door = newDoor(s.cfg.Gather)
 	shared, err := s.door.open(s.cfg.Listen, nil)
 	if err != nil {
 		return err

@@ -16,10 +16,16 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // TestEveryFrameArrives is the promise that all loss counting stands on.
 func TestEveryFrameArrives(t *testing.T) {
-	for name, transport := range map[string]gortsplib.Transport{"tcp": gortsplib.TransportTCP, "udp": gortsplib.TransportUDP} {
+	for name, transport := range map[string]gortsplib.Transport{
+		"tcp": gortsplib.TransportTCP, "tcp gathered": gortsplib.TransportTCP, "udp": gortsplib.TransportUDP,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := house(t, fakecam.Config{UDP: true}, "quick-carpark/sub")
+			cfg := fakecam.Config{UDP: true}
+			if name == "tcp gathered" {
+				cfg.Gather = 10 * time.Millisecond
+			}
+			s := house(t, cfg, "quick-carpark/sub")
 			cam := s.Cameras()[0]
 			a := watch(t, cam.URL("main"), options{transport: transport})
 			b := watch(t, cam.URL("main"), options{transport: transport})

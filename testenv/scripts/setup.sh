@@ -1,13 +1,18 @@
 #!/usr/bin/env bash
 # Installs what tests and demo need and this machine lacks, as root on Debian or Ubuntu; else says what to run.
 set -euo pipefail
+PATH=$PATH:/usr/sbin:/sbin
 declare -A needs=(
   [ffmpeg]=ffmpeg [chromium]=chromium [ip]=iproute2
+  [mkfs.ext4]=e2fsprogs [mkfs.xfs]=xfsprogs [dmsetup]=dmsetup
 )
 missing=()
 for program in "${!needs[@]}"; do
   command -v "$program" >/dev/null || missing+=("${needs[$program]}")
 done
+case $(uname -m) in
+  x86_64) command -v linux.uml >/dev/null || missing+=(user-mode-linux) ;; # Debian has it for no other processor
+esac
 compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || command -v postgres >/dev/null || missing+=(postgresql)
 compgen -G '/usr/share/fonts/truetype/*/*.ttf' >/dev/null || missing+=(fonts-dejavu-core)
 command -v go >/dev/null || { echo "Go is missing: install Go 1.26 or newer from https://go.dev/dl/" >&2; exit 1; }
