@@ -50,7 +50,7 @@ type Counters struct {
 }
 
 func newStream(c *Camera, number uint8, loop *scenes.Loop) (*Stream, error) {
-	out, err := newOutput(loop, c.cfg.Mute, c.cfg.RTPStart)
+	out, err := newOutput(loop, c.cfg, c.cfg.RTPStart)
 	if err != nil {
 		return nil, fmt.Errorf("loop %s: %w", loop.Name, err)
 	}
@@ -151,7 +151,7 @@ func (s *Stream) publish(server *gortsplib.Server) error {
 
 // replace goes over to a new output and cuts off the clients of the old one.
 func (s *Stream) replace(loop *scenes.Loop) error {
-	out, err := newOutput(loop, s.camera.cfg.Mute, 0)
+	out, err := newOutput(loop, s.camera.cfg, 0)
 	if err != nil {
 		return err
 	}
@@ -170,7 +170,9 @@ func (s *Stream) replace(loop *scenes.Loop) error {
 func (s *Stream) follow(loop *scenes.Loop) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.out.setParams(&loop.Video)
+	if !s.camera.cfg.InBand {
+		s.out.setParams(&loop.Video)
+	}
 	s.loop = loop
 }
 
