@@ -1,6 +1,7 @@
 package camera
 
 import (
+	"bytes"
 	"errors"
 	"net/netip"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/bluenviron/gortsplib/v4/pkg/description"
 	"github.com/bluenviron/gortsplib/v4/pkg/format"
 	"github.com/bluenviron/gortsplib/v4/pkg/sdp"
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 
 	"holdfast/agent/media"
@@ -101,18 +103,14 @@ func (p *session) receive(c choice) error {
 	}
 	known := c.sets
 	if known.sps == nil || known.pps == nil {
-		known = s.known // some cameras send them in the first session only
+		known = p.tap.known // some cameras send them in the first session only
 	}
-	floor := s.floorUs
-	if s.floorOf != s.owner.clock.Run() {
-		floor = 0
-	}
-	v := newVideo(c.codec, known, s.bframes)
-	a := newAssembler(s.owner.clock, v, floor, func(f media.Frame) {
+	v := newVideo(c.codec, known, p.tap.bframes)
+	a := newAssembler(s.owner.clock, v, s.floor(), func(f media.Frame) {
 		if f.Key && f.Track == 0 {
-			s.known, s.bframes = v.now, v.bframes
+			p.tap.known, p.tap.bframes = v.now, v.bframes
 		}
-		s.frame(f)
+		s.frame(p, f)
 	})
 	if c.sound != nil {
 		if sound, err := decodeSound(c.sform); err == nil {
@@ -124,6 +122,11 @@ func (p *session) receive(c choice) error {
 		p.heard.Store(int64(time.Since(p.began)))
 		a.pushVideo(units, raw)
 	})
+	p.client.OnPacketRTCP(c.video, func(pkt rtcp.Packet) {
+		if r, ok := pkt.(*rtcp.SenderReport); ok {
+			s.clockOf(r.NTPTime, time.Now())
+		}
+	})
 	return nil
 }
 
@@ -131,16 +134,25 @@ func (p *session) receive(c choice) error {
 func (p *session) on(m *description.Media, f format.Format, decode decoder, push func([][]byte, uint32)) {
 	p.client.OnPacketRTP(m, f, func(pkt *rtp.Packet) {
 		defer p.guard()
+		p.count.packets.Add(1)
 		units, err := decode(pkt)
 		if err != nil {
-			p.broken.Add(1)
+			p.count.bad.Add(1)
 			return
 		}
-		if len(units) > 0 {
-			push(units, pkt.Timestamp)
+		if len(units) == 0 {
+			return
 		}
+		if p.count.frames.Add(1) > maxFrames {
+			p.end(errFlood)
+			return
+		}
+		push(units, pkt.Timestamp)
 	})
 }
+
+// maxFrames is how many access units and frames of sound a device may send a second.
+const maxFrames = 2000
 
 // permits says whether a host, given as an IP address, lies in the allowed networks.
 func (d *dialer) permits(host string) bool {
@@ -148,10 +160,16 @@ func (d *dialer) permits(host string) bool {
 	return err != nil || d.allowed(a)
 }
 
+// Bounds of a description that is worth a repair, which reads it once for each track.
+const (
+	maxTracks = 32
+	maxSDP    = 32 << 10
+)
+
 // repairSDP takes out of a description what keeps it from being read: lines that nobody needs for receiving,
 // and tracks that can't be parsed. It returns the text as it was when it is sound.
 func repairSDP(text []byte) []byte {
-	if readable(text) == nil {
+	if readable(text) == nil || bytes.Count(text, []byte("m=")) > maxTracks || len(text) > maxSDP {
 		return text
 	}
 	var head, out strings.Builder
