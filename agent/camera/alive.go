@@ -76,7 +76,7 @@ func halve(header base.HeaderValue) (base.HeaderValue, time.Duration) {
 	life := usualLife
 	for part := range strings.SplitSeq(rest, ";") {
 		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
-		if secs, err := strconv.ParseUint(strings.TrimSpace(value), 10, 31); err == nil && strings.EqualFold(name, "timeout") && secs > 0 {
+		if secs, err := strconv.ParseUint(strings.TrimSpace(value), 10, 31); err == nil && strings.EqualFold(strings.TrimSpace(name), "timeout") && secs > 0 {
 			life = max(time.Duration(secs)*time.Second, minLife)
 		}
 	}

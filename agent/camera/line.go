@@ -33,6 +33,7 @@ var (
 type line struct {
 	net.Conn
 	silence time.Duration // longest wait for the next byte
+	apart   bool          // pictures take another way: once set up the device may be silent here
 
 	playing atomic.Bool // set up: frames may come
 	torn    atomic.Bool // TEARDOWN is on its way
@@ -47,9 +48,9 @@ type line struct {
 	inside int64 // bytes since window
 }
 
-func newLine(c net.Conn, silence time.Duration) *line {
+func newLine(c net.Conn, silence time.Duration, apart bool) *line {
 	now := time.Now()
-	return &line{Conn: c, silence: silence, began: now, window: now}
+	return &line{Conn: c, silence: silence, apart: apart, began: now, window: now}
 }
 
 // Read implements net.Conn.
@@ -62,6 +63,9 @@ func (l *line) Read(b []byte) (int, error) {
 	until := now.Add(l.silence)
 	if end := l.began.Add(setupTime); !playing && end.Before(until) {
 		until = end
+	}
+	if playing && l.apart {
+		until = time.Time{}
 	}
 	if err := l.SetReadDeadline(until); err != nil {
 		return 0, err

@@ -2,6 +2,7 @@ package camera
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/bluenviron/gortsplib/v4/pkg/auth"
 	"github.com/bluenviron/gortsplib/v4/pkg/base"
@@ -16,6 +17,7 @@ type login struct {
 	pinned func() // keeps for ever that the device knows digest
 
 	sender   *auth.Sender
+	nonce    string
 	sent     bool // the request under way carries a login
 	accepted bool // one with the present nonce was accepted before
 	fresh    bool // a new nonce has come: what was refused may be asked again
@@ -43,15 +45,18 @@ func (l *login) heard(res *base.Response) {
 		}
 		return
 	}
-	digest, stale := false, false
+	if len(res.Header["WWW-Authenticate"]) == 0 {
+		return // some answer every keepalive so, and count it all the same
+	}
+	digest, stale, nonce := false, false, ""
 	for _, v := range res.Header["WWW-Authenticate"] {
 		var a headers.Authenticate
 		if a.Unmarshal(base.HeaderValue{v}) == nil && a.Method == headers.AuthMethodDigest {
-			digest = true
-			stale = stale || a.Stale != nil && *a.Stale == "true"
+			digest, nonce = true, a.Nonce
+			stale = stale || a.Stale != nil && strings.EqualFold(*a.Stale, "true")
 		}
 	}
-	if l.tap.digest && !digest && !l.tap.source.basic && len(res.Header["WWW-Authenticate"]) > 0 {
+	if l.tap.digest && !digest && !l.tap.source.basic {
 		l.refusal(errDowngrade)
 		l.refused = true
 		res.Header["WWW-Authenticate"] = nil
@@ -62,7 +67,8 @@ func (l *login) heard(res *base.Response) {
 		l.pinned()
 	}
 	// A login that was good before, or that the device itself calls stale, needs a new nonce and no new password.
-	if l.sent && !(l.accepted || stale) || l.renewals >= 2 {
+	old := nonce == "" || nonce == l.nonce
+	if l.sent && (old || !l.accepted && !stale) || l.renewals >= 2 {
 		l.refused = true
 		return
 	}
@@ -74,7 +80,7 @@ func (l *login) heard(res *base.Response) {
 	if l.sent {
 		l.renewals++
 	}
-	l.sender, l.accepted = sender, false
+	l.sender, l.nonce, l.accepted = sender, nonce, false
 }
 
 // renewed says once that a refused request is worth another try.

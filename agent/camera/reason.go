@@ -28,6 +28,7 @@ var (
 	errUnwanted  = errors.New("nobody wants the stream any more")
 	errForgotten = errors.New("the device has forgotten the session")
 	errNoSRTP    = errors.New("no encrypted video over UDP")
+	errNoUDP     = errors.New("nothing arrives over UDP")
 	errLate      = errors.New("no pictures in time")
 	errReplaced  = errors.New("another source has taken over")
 )
@@ -69,9 +70,11 @@ func classify(err error, s Source, setup bool) failure {
 		return failure{wire.Unreachable, fmt.Sprintf("The agent may not connect to %s: %v. Add its network to camera_networks in holdfast.yaml if that is right.", host, err), lockout}
 	case errors.Is(err, errEvicted):
 		return failure{wire.SessionLimit, host + " has no session to spare: recording goes first. Raise its limit of viewers, or watch the main stream.", 5 * time.Second}
+	case errors.Is(err, errSwept):
+		return failure{reason: wire.SessionLimit, text: host + " still counted a session that had been lost. It has been torn down; the agent begins another one."}
 	case errors.Is(err, errNoSRTP):
 		return failure{wire.Unreachable, host + " offers no encrypted video over UDP. Set  transport: tcp  for this camera: it is encrypted then.", lockout}
-	case errors.As(err, &udpTimeout) && s.udp:
+	case errors.Is(err, errNoUDP):
 		return failure{reason: wire.Stalled, text: host + " answers, but its video does not arrive over UDP. Set  transport: tcp  for this camera, or let UDP from it through the firewall."}
 	case errors.Is(err, errForgotten):
 		return failure{reason: wire.Stalled, text: host + " has ended the session by itself. The agent begins another one."}

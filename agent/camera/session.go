@@ -118,12 +118,19 @@ func (p *session) close() {
 
 // cause returns the deepest reason that is known for the end of the session.
 func (p *session) cause(err error) error {
+	var silent liberrors.ErrClientUDPTimeout
+	if errors.As(err, &silent) && p.heard.Load() == 0 {
+		err = errNoUDP
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.refusal != nil {
 		return p.refusal
 	}
 	if fault := p.line.Load().cause(); fault != nil {
+		if p.client.Scheme == "rtsps" && !p.answered.Load() && errors.Is(fault, errSilent) {
+			return errNoTLS
+		}
 		return fault
 	}
 	return err
@@ -144,7 +151,7 @@ func (p *session) connect(ctx context.Context, network, address string) (net.Con
 	if err != nil {
 		return nil, err
 	}
-	l := newLine(c, max(p.stream.owner.cfg.Stall, 5*time.Second)*3/2)
+	l := newLine(c, max(p.stream.owner.cfg.Stall, 5*time.Second)*3/2, p.tap.source.udp)
 	p.line.Store(l)
 	return l, nil
 }
@@ -266,6 +273,8 @@ func (p *session) watch(ctx context.Context) error {
 			case now-last <= stall:
 			case p.heard.Load() == 0 && p.count.bad.Load() > 0:
 				return fmt.Errorf("%w: %d packets could not be read", errGarbled, p.count.bad.Load())
+			case p.heard.Load() == 0 && p.tap.source.udp:
+				return errNoUDP
 			default:
 				return errStalled
 			}

@@ -127,14 +127,17 @@ func (s *stream) attempt(ctx context.Context, a *attempt) error {
 	err := p.run(ctx)
 	s.account(p, err)
 	if noSession(err, p.setup) && p.slot != nil {
+		if t.stale != "" && ctx.Err() == nil && s.sweep(ctx, t) {
+			return errSwept
+		}
 		t.humble = true
 		p.slot.refuse()
-		if t.stale != "" && ctx.Err() == nil {
-			s.sweep(ctx, t)
-		}
 	}
 	return err
 }
+
+// errSwept says that a device has room again, since a lost session was torn down.
+var errSwept = errors.New("a lost session was in the way and has been torn down")
 
 // class says what a session of the stream is for.
 func (s *stream) class(p *session) class {
@@ -189,10 +192,10 @@ func (s *stream) conclude(a *attempt) failure {
 		t.after, t.stale = time.Time{}, ""
 		return failure{}
 	}
-	if !p.playing.IsZero() && p.client != nil {
+	if p.setup && p.id != "" {
 		t.stale = p.id
 		var status liberrors.ErrClientBadStatusCode
-		if age := time.Since(p.playing); !errors.As(a.err, &status) && p.heard.Load() > 0 {
+		if age := time.Since(p.playing); !p.playing.IsZero() && !errors.As(a.err, &status) && p.heard.Load() > 0 {
 			t.alive.died(age, p.life, p.asked, time.Since(p.askedAt))
 		}
 	}
@@ -213,9 +216,8 @@ const steady = 30 * time.Second
 
 // sweep tears down a session that was lost, so that it does not take up the device's room until its time is over.
 // It has a connection of its own: some devices hang up on a session that they do not know.
-func (s *stream) sweep(ctx context.Context, t *tap) {
+func (s *stream) sweep(ctx context.Context, t *tap) (done bool) {
 	p := newSession(s, t)
-	p.override = base.Teardown
 	id := t.stale
 	t.stale = ""
 	tcp := rtsp.TransportTCP
@@ -224,19 +226,25 @@ func (s *stream) sweep(ctx context.Context, t *tap) {
 		Scheme: u.Scheme, Host: u.Host, Transport: &tcp, UserAgent: "Holdfast", TLSConfig: t.source.secure(s.owner.cfg.CAs),
 		ReadTimeout: s.owner.cfg.Stall, WriteTimeout: 5 * time.Second, DialContext: p.connect, OnResponse: p.answer,
 		OnRequest: func(req *base.Request) {
-			req.Header["Session"] = base.HeaderValue{id}
+			if p.override != "" {
+				req.Header["Session"] = base.HeaderValue{id}
+			}
 			p.request(req)
 		},
 	}
 	if p.client.Start2() != nil {
-		return
+		return false
 	}
 	stop := context.AfterFunc(ctx, p.close)
 	defer stop()
 	defer p.close()
-	if _, err := p.client.Options(u); err != nil {
-		s.log.Debug("a lost session could not be torn down", "source", t.source, "error", err)
+	_, _, err := p.client.Describe(u) // for the login
+	if err == nil {
+		p.override = base.Teardown
+		_, err = p.client.Options(u)
 	}
+	s.log.Debug("a lost session was torn down", "source", t.source, "error", err)
+	return err == nil
 }
 
 // in words: where a tap leads.

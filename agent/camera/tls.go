@@ -1,6 +1,7 @@
 package camera
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -48,6 +49,9 @@ func colons(sum [sha256.Size]byte) string {
 	return b.String()
 }
 
+// errNoTLS says that a device never finished the TLS handshake.
+var errNoTLS = errors.New("no TLS handshake")
+
 // classifyTLS says in words what is wrong with a device's certificate or its TLS; ok is false when nothing is.
 func classifyTLS(err error, host string) (f failure, ok bool) {
 	var pin *pinError
@@ -61,8 +65,8 @@ func classifyTLS(err error, host string) (f failure, ok bool) {
 			host, colons(pin.shown)), trustWait}, true
 	case errors.As(err, &cert):
 		return failure{wire.AuthFailed, certInWords(cert, host), trustWait}, true
-	case errors.As(err, &plain):
-		return failure{wire.Unreachable, host + " does not speak TLS on this port. Write rtsp:// instead of rtsps://, or the port of its RTSPS service (often 322).", trustWait}, true
+	case errors.As(err, &plain), errors.Is(err, errNoTLS):
+		return failure{wire.Unreachable, host + " does not speak TLS on this port, or does not finish its handshake. Write rtsp:// instead of rtsps://, or the port of its RTSPS service (often 322).", trustWait}, true
 	case errors.As(err, &alert):
 		return failure{wire.Unreachable, fmt.Sprintf("%s refuses the encrypted connection (%s). Update its software, so that it knows TLS 1.2.", host, brief(alert.Error())), trustWait}, true
 	}
@@ -76,11 +80,14 @@ func certInWords(err *tls.CertificateVerificationError, host string) string {
 	pin := ""
 	if len(err.UnverifiedCertificates) > 0 {
 		sum := sha256.Sum256(err.UnverifiedCertificates[0].Raw)
-		pin = " Or compare this fingerprint with the one on the device's own page and pin it in holdfast.yaml,  fingerprint: " + colons(sum)
+		pin = " Otherwise compare this fingerprint with the one on the device's own page and pin it in holdfast.yaml,  fingerprint: " + colons(sum)
 	}
 	var name x509.HostnameError
 	var invalid x509.CertificateInvalidError
+	shown := err.UnverifiedCertificates
 	switch {
+	case len(shown) > 0 && bytes.Equal(shown[0].RawIssuer, shown[0].RawSubject):
+		// As it comes from the factory: its names and dates mean nothing.
 	case errors.As(err.Err, &name):
 		return fmt.Sprintf("The certificate of %s is made out to another name (%s). Use that name as its address, or give it a certificate for this one.%s",
 			host, brief(strings.Join(namesOf(name.Certificate), ", ")), pin)

@@ -34,7 +34,7 @@ func (h *handler) OnRequest(sc *gortsplib.ServerConn, req *base.Request) {
 	}
 	n.asked = req
 	if s := h.session(sc.Session()); s != nil {
-		if k := s.stream.camera.Knobs(); k.AliveMethod == "" || !isAlive(req) || k.AliveMethod == string(req.Method) {
+		if !isAlive(req) {
 			s.touch()
 		}
 	}
@@ -89,17 +89,23 @@ func (h *handler) amend(sc *gortsplib.ServerConn, n *conn, res *base.Response) {
 	if req.Method == base.Teardown && id != "" && cam.login(req) == nil && cam.free(id) {
 		res.StatusCode, res.StatusMessage = base.StatusOK, ""
 	}
-	if !isAlive(req) || h.session(sc.Session()) == nil {
+	s := h.session(sc.Session())
+	if !isAlive(req) || s == nil {
 		return
 	}
-	wrong := k.AliveMethod == "" || k.AliveMethod != string(req.Method)
-	if k.AliveStatus != 0 && wrong {
-		res.StatusCode, res.StatusMessage = base.StatusCode(k.AliveStatus), ""
-	} else if refusal := cam.login(req); refusal != nil {
+	n.mum.Store(k.AliveMute)
+	refusal := cam.login(req)
+	counts := k.AliveMethod == "" || k.AliveMethod == string(req.Method)
+	switch {
+	case refusal != nil:
 		res.StatusCode, res.StatusMessage = refusal.StatusCode, ""
 		res.Header["WWW-Authenticate"] = refusal.Header["WWW-Authenticate"]
+	case counts:
+		s.touch()
 	}
-	n.mum.Store(k.AliveMute)
+	if k.AliveStatus != 0 && (!counts || k.AliveMethod == "") {
+		res.StatusCode, res.StatusMessage = base.StatusCode(k.AliveStatus), ""
+	}
 }
 
 // OnDescribe implements gortsplib.ServerHandlerOnDescribe.

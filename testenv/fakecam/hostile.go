@@ -3,6 +3,7 @@ package fakecam
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -29,6 +30,8 @@ const (
 	Tiny          Malice = "tiny"           // a session in good order, then tiny pictures, as many as the line takes
 	Redirect      Malice = "redirect"       // points to itself, for ever
 	Mute          Malice = "mute"           // takes the connection and never says a word
+	Elsewhere     Malice = "elsewhere"      // grants sessions whose video is to come from a foreign address
+	Mismatch      Malice = "mismatch"       // grants sessions over another transport than was asked for
 )
 
 // Hostile is a device that means harm. Its own work is bounded: it sends no more than 30 MB/s a connection.
@@ -41,7 +44,7 @@ type Hostile struct {
 	open map[net.Conn]struct{}
 	shut bool
 
-	connects, sent atomic.Int64
+	connects, sent, granted, torn atomic.Int64
 }
 
 // ServeHostile runs a hostile device for the length of a test.
@@ -65,6 +68,12 @@ func (h *Hostile) Connects() int { return int(h.connects.Load()) }
 
 // Sent is how many bytes it got rid of.
 func (h *Hostile) Sent() int64 { return h.sent.Load() }
+
+// Granted is how many sessions it granted.
+func (h *Hostile) Granted() int { return int(h.granted.Load()) }
+
+// Torn is how many sessions were torn down by their number.
+func (h *Hostile) Torn() int { return int(h.torn.Load()) }
 
 // Open is how many connections there are now.
 func (h *Hostile) Open() int {
@@ -119,7 +128,7 @@ func (h *Hostile) talk(c net.Conn) {
 		return
 	}
 	for {
-		method, seq, ok := request(in)
+		method, seq, session, ok := request(in)
 		if !ok {
 			return
 		}
@@ -127,25 +136,30 @@ func (h *Hostile) talk(c net.Conn) {
 			h.say(c, "RTSP/1.0 200 OK\r\nCSeq: %s\r\nPublic: DESCRIBE, SETUP, PLAY, TEARDOWN\r\n\r\n", seq)
 			continue
 		}
+		if method == "TEARDOWN" && session == "1" {
+			h.torn.Add(1)
+		}
 		if !h.harm(c, method, seq) {
 			return
 		}
 	}
 }
 
-// request reads a request's method and number.
-func request(in *bufio.Reader) (method, seq string, ok bool) {
+// request reads a request's method, number and session.
+func request(in *bufio.Reader) (method, seq, session string, ok bool) {
 	for {
 		line, err := in.ReadString('\n')
 		if err != nil {
-			return "", "", false
+			return "", "", "", false
 		}
 		line = strings.TrimSpace(line)
 		switch name, value, _ := strings.Cut(line, ":"); {
 		case line == "" && method != "":
-			return method, seq, true
+			return method, seq, session, true
 		case strings.EqualFold(name, "CSeq"):
 			seq = strings.TrimSpace(value)
+		case strings.EqualFold(name, "Session"):
+			session = strings.TrimSpace(value)
 		case method == "":
 			method, _, _ = strings.Cut(line, " ")
 		}
@@ -183,7 +197,7 @@ func (h *Hostile) harm(c net.Conn, method, seq string) bool {
 		h.flood(c, func(n int) []byte { return fmt.Appendf(nil, "OPTIONS rtsp://x/ RTSP/1.0\r\nCSeq: %d\r\n\r\n", n) })
 	case Redirect:
 		return h.say(c, "RTSP/1.0 302 Moved\r\nCSeq: %s\r\nLocation: %s\r\n\r\n", seq, h.URL("rtsp"))
-	case Frames, Tiny:
+	case Frames, Tiny, Elsewhere, Mismatch:
 		return h.session(c, method, seq)
 	}
 	return false
@@ -214,7 +228,12 @@ func (h *Hostile) session(c net.Conn, method, seq string) bool {
 		return h.say(c, "RTSP/1.0 200 OK\r\nCSeq: %s\r\nContent-Type: application/sdp\r\nContent-Base: %s/\r\nContent-Length: %d\r\n\r\n%s",
 			seq, h.URL("rtsp"), len(text), text)
 	case "SETUP":
-		return h.say(c, "RTSP/1.0 200 OK\r\nCSeq: %s\r\nSession: 1;timeout=60\r\nTransport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n\r\n", seq)
+		h.granted.Add(1)
+		transport := map[Malice]string{
+			Elsewhere: "RTP/AVP/TCP;unicast;interleaved=0-1;source=8.8.8.8", Mismatch: "RTP/AVP;unicast;client_port=5000-5001;server_port=6000-6001",
+		}[h.kind]
+		return h.say(c, "RTSP/1.0 200 OK\r\nCSeq: %s\r\nSession: 1;timeout=60\r\nTransport: %s\r\n\r\n",
+			seq, cmp.Or(transport, "RTP/AVP/TCP;unicast;interleaved=0-1"))
 	case "PLAY":
 		h.say(c, "RTSP/1.0 200 OK\r\nCSeq: %s\r\nSession: 1\r\n\r\n", seq)
 		h.flood(c, h.frames)

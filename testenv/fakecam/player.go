@@ -125,6 +125,7 @@ func (p *player) resume(tick int64, unit int) {
 // step sends all that is due and returns how long nothing else is.
 func (p *player) step(now time.Time) time.Duration {
 	k := p.s.camera.Knobs()
+	k.Stall = k.Stall || p.s.stalled.Load()
 	for {
 		pictures := p.due(p.base+p.loop.Units[p.at].DTS, scenes.Timescale)
 		next, isSound := pictures, false

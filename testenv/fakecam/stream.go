@@ -16,6 +16,7 @@ type Stream struct {
 	number   uint8
 	kind     string // "main" or "sub"
 	report   atomic.Bool
+	stalled  atomic.Bool // as Knobs.Stall, for this stream alone
 	overflow atomic.Uint64
 
 	mu     sync.Mutex
@@ -68,6 +69,9 @@ func (s *Stream) Loop() *scenes.Loop {
 
 // Sent returns how many frames the stream has sent; the newest one's stamp has this number.
 func (s *Stream) Sent() uint64 { return s.Counters().Frames }
+
+// Stall makes this stream alone stop, or go on: its sessions stay.
+func (s *Stream) Stall(on bool) { s.stalled.Store(on) }
 
 // Counters returns what the stream did so far.
 func (s *Stream) Counters() Counters {
