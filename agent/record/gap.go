@@ -37,14 +37,19 @@ func (s *stream) entered(g ledger.Gap) {
 	s.status.recording, s.status.reason, s.status.text = false, g.Reason, g.Detail
 }
 
-// interrupt ends the segment because no frames come, or gives the gap another reason.
-func (s *stream) interrupt(ctx context.Context, reason wire.Reason, text string) error {
+// interrupt ends the segment because no frames come, or gives the gap another reason. The last frame lasts as long
+// as frames do, but not beyond the break: the next source may begin right there.
+func (s *stream) interrupt(ctx context.Context, b *media.Break) error {
 	s.since = time.Time{}
 	s.broken = true
-	if s.seg != nil {
-		return s.end(ctx, s.seg.heldEnd(), reason, text)
+	if s.seg == nil {
+		return s.regap(ctx, b.Reason, b.Text)
 	}
-	return s.regap(ctx, reason, text)
+	end := s.seg.heldEnd()
+	if s.seg.header.Run == s.rec.Clock.Run() && b.MonoUs > s.seg.held.MonoUs {
+		end = min(end, b.MonoUs)
+	}
+	return s.end(ctx, end, b.Reason, b.Text)
 }
 
 // regap makes sure that a gap with this reason is in force from now on.
