@@ -242,13 +242,14 @@ func (s *stream) takeOver(p *session, f *media.Frame) bool {
 	if p.proof == nil || s.active == nil || f.Track != 0 || !p.proof.add(time.Now()) || !f.Key {
 		return false
 	}
-	if f.Params.Run == s.floorOf && f.MonoUs < s.floorUs+max(s.stepUs, 0) && s.told == "" {
+	if f.Params.Run == s.floorOf && f.MonoUs < s.floorUs {
 		return false
 	}
-	host := p.tap.source.address.Host
 	s.log.Info("recording goes back to the preferred source", "source", p.tap.String())
 	if s.told == "" {
-		s.tell(wire.Connecting, fmt.Sprintf("Recording goes back to %s, which works again, from %s.", host, s.active.tap.source.address.Host))
+		s.told = wire.Connecting
+		s.hub.Down(media.Break{Reason: wire.Connecting, MonoUs: f.MonoUs, Text: fmt.Sprintf("Recording goes back to %s, which works again, from %s.",
+			p.tap.source.address.Host, s.active.tap.source.address.Host)})
 	}
 	s.active, p.proof = p, nil
 	return true

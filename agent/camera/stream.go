@@ -33,7 +33,6 @@ type stream struct {
 	meter   meter
 	floorUs int64 // nothing is placed before it
 	floorOf int64 // the run of floorUs
-	stepUs  int64 // between the last two pictures
 	state   wire.StreamState
 	health  vitals
 }
@@ -189,7 +188,7 @@ func (s *stream) frame(p *session, f media.Frame) {
 		return // the source before has come further
 	}
 	if f.Track == 0 {
-		s.stepUs, s.floorUs = f.MonoUs+1-s.floorUs, f.MonoUs+1
+		s.floorUs = f.MonoUs + 1
 	}
 	s.hub.Write(f)
 	s.told, s.toldBy = "", nil
