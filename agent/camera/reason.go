@@ -50,6 +50,7 @@ func classify(err error, s Source, setup bool) failure {
 	var sdp liberrors.ErrClientSDPInvalid
 	var tcpTimeout liberrors.ErrClientTCPTimeout
 	var udpTimeout liberrors.ErrClientUDPTimeout
+	var unexpected liberrors.ErrClientUnexpectedFrame
 	var dns *net.DNSError
 	host := s.address.Host
 	if f, ok := classifyTLS(err, host); ok {
@@ -84,7 +85,7 @@ func classify(err error, s Source, setup bool) failure {
 		return failure{reason: wire.Stalled, text: host + " keeps the connection but sends no pictures. If this stays, restart the camera."}
 	case errors.Is(err, errNoVideo):
 		return failure{wire.DecodeError, host + " offers no H.264 or H.265 video at this address. Set the stream's codec on the camera.", 20 * time.Second}
-	case errors.Is(err, errGarbled):
+	case errors.Is(err, errGarbled), errors.As(err, &unexpected):
 		return failure{wire.DecodeError, host + " sends video that can't be read. Set its stream to plain H.264 or H.265, or update its software.", 5 * time.Second}
 	case errors.Is(err, errNoKey):
 		return failure{reason: wire.NoKeyFrame, text: host + " sends video without key frames. Set the key frame interval (I-frame interval, GOP) to two seconds."}
@@ -101,7 +102,7 @@ func classify(err error, s Source, setup bool) failure {
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.ErrUnexpectedEOF):
 		return failure{reason: wire.Unreachable, text: host + " closed the connection. It may be restarting; the agent tries again."}
 	}
-	return failure{reason: wire.Unreachable, text: fmt.Sprintf("The stream of %s could not be opened: %s.", host, brief(err.Error()))}
+	return failure{wire.Unreachable, fmt.Sprintf("The stream of %s could not be opened: %s. Check its address; if that is right, restart the device or update its software.", host, brief(err.Error())), 5 * time.Second}
 }
 
 // classifyMalice names what no sound device does; ok is false when it is something else.

@@ -25,6 +25,7 @@ const maxLost = 1000
 // vitals is what is watched of a stream besides that frames come.
 type vitals struct {
 	still still
+	keys  keys
 	loss  loss
 	surge surge
 	clock skew
@@ -116,6 +117,8 @@ func (s *stream) picture(now time.Time, flows bool, host string) (wire.Reason, s
 	surge := s.health.surge.tick(s.state.Kbps)
 	switch {
 	case !flows:
+	case s.health.keys.away(now):
+		return wire.NoKeyFrame, fmt.Sprintf("%s has stopped to send key frames. Recording goes on, but could not begin anew: restart the camera, or set its key frame interval to two seconds.", host)
 	case s.health.still.frozen(now):
 		return wire.Stalled, fmt.Sprintf("The picture of %s stands still: it sends the same picture over and over. Restart the camera.", host)
 	case lossy && s.active.tap.source.udp:
@@ -144,6 +147,35 @@ func (s *stream) clockOf(ntp uint64, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.health.clock.add(ntp, now)
+}
+
+// keys watches the distance of key frames.
+type keys struct {
+	last    time.Time
+	longest time.Duration // 0 before there were two
+}
+
+// A key frame is missing when it is away for much longer than ever before: some cameras send one a minute when
+// nothing moves.
+const (
+	keyFault   = 12 * time.Second
+	keyTimes   = 5 // halves of the longest distance
+	keyUnknown = 65 * time.Second
+)
+
+func (k *keys) add(now time.Time) {
+	if !k.last.IsZero() {
+		k.longest = max(k.longest, min(now.Sub(k.last), keyUnknown))
+	}
+	k.last = now
+}
+
+func (k *keys) away(now time.Time) bool {
+	limit := max(keyFault, k.longest*keyTimes/2)
+	if k.longest == 0 {
+		limit = keyUnknown
+	}
+	return !k.last.IsZero() && now.Sub(k.last) > limit
 }
 
 // loss measures the share of packets that never came or could not be read.

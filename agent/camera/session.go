@@ -40,13 +40,14 @@ type session struct {
 	broken   chan error // why it must end
 
 	// The RTSP client's goroutine alone touches these, until it has ended.
-	override base.Method // sent instead of what the library sends
-	id       string      // as the device named the session
-	life     time.Duration
-	playing  time.Time // since when
-	asked    base.Method
-	askedSeq string
-	askedAt  time.Time
+	override  base.Method // sent instead of what the library sends
+	id        string      // as the device named the session
+	life      time.Duration
+	playing   time.Time // since when
+	questions int
+	asked     base.Method
+	askedSeq  string
+	askedAt   time.Time
 
 	mu      sync.Mutex
 	refusal error // why an answer of the device was not accepted
@@ -72,7 +73,7 @@ func (p *session) run(ctx context.Context) error {
 		Scheme: u.Scheme, Host: u.Host, Transport: &transport, UserAgent: "Holdfast", TLSConfig: p.tap.source.secure(s.owner.cfg.CAs),
 		ReadTimeout: stall, WriteTimeout: 5 * time.Second, InitialUDPReadTimeout: min(3*time.Second, stall),
 		DialContext: p.connect, ListenPacket: listenPacket,
-		OnRequest: p.request, OnResponse: p.answer,
+		OnRequest: p.request, OnResponse: p.answer, OnServerRequest: p.question,
 		OnDecodeError:     func(error) { p.count.bad.Add(1) },
 		OnPacketsLost:     func(lost uint64) { p.count.lost.Add(min(lost, maxLost)) },
 		OnTransportSwitch: func(error) {},
@@ -269,16 +270,17 @@ func (p *session) watch(ctx context.Context) error {
 				return fmt.Errorf("%w: more than %d frames a second", errFlood, maxFrames)
 			}
 			now, last := time.Since(p.began), max(began, time.Duration(p.heard.Load()))
+			garbled := p.heard.Load() == 0 && p.count.bad.Load() > 0
 			switch {
-			case now-last <= stall:
-			case p.heard.Load() == 0 && p.count.bad.Load() > 0:
+			case now-last <= stall/2, now-last <= stall && !garbled:
+			case garbled:
 				return fmt.Errorf("%w: %d packets could not be read", errGarbled, p.count.bad.Load())
 			case p.heard.Load() == 0 && p.tap.source.udp:
 				return errNoUDP
 			default:
 				return errStalled
 			}
-			if !keyed && now-began > stall && p.proof == nil && p.stream.silence() > stall {
+			if patience := stall * 3 / 4; !keyed && now-began > patience && p.proof == nil && p.stream.silence() > patience {
 				keyed = true
 				p.stream.down(p.tap, p.classify(errNoKey), errNoKey)
 			}
@@ -324,6 +326,19 @@ func (p *session) request(req *base.Request) {
 		}
 	}
 	p.login.authorize(req)
+}
+
+// maxQuestions is how many requests of its own a device may make in one session.
+const maxQuestions = 1000
+
+// question counts the requests of a device: the RTSP client answers them all, without end.
+func (p *session) question(*base.Request) {
+	if p.questions++; p.questions > maxQuestions {
+		if l := p.line.Load(); l != nil {
+			_ = l.broke(errEndless)
+			l.abort()
+		}
+	}
 }
 
 // answer looks at each answer of the device before the RTSP client does.

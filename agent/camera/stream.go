@@ -199,6 +199,7 @@ func (s *stream) frame(p *session, f media.Frame) {
 		s.health.still.add(&f, now)
 	}
 	if f.Key && f.Track == 0 {
+		s.health.keys.add(s.since)
 		s.describe(f.Params)
 	}
 }
