@@ -11,7 +11,7 @@ import (
 )
 
 // keyWait is how long frames may come without a key frame before that is the fault that is named.
-const keyWait = 30 * time.Second
+const keyWait = 12 * time.Second
 
 // gapAfter describes the gap that begins where the account ends: at the last segment's end. When a run has begun
 // since it reaches over that run's zero, or from there, if the clock was set back.
@@ -87,7 +87,7 @@ func (s *stream) awaitKey(ctx context.Context, f media.Frame) error {
 		return nil // it tells more
 	}
 	if time.Since(s.since) > keyWait {
-		return s.regap(ctx, wire.NoKeyFrame, "The camera sends pictures but no key frame. Set its key frame interval (I-frame interval, GOP) to two seconds.")
+		return s.regap(ctx, wire.NoKeyFrame, "The camera sends pictures but has sent no key frame yet. Set its key frame interval (I-frame interval, GOP) to two seconds.")
 	}
 	return s.regap(ctx, wire.AwaitKeyFrame, "Recording begins at the camera's next key frame.")
 }
