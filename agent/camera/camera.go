@@ -10,6 +10,7 @@ package camera
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,9 +33,19 @@ type Config struct {
 	// Networks are the only addresses that are dialled, checked on the address that a name resolved to.
 	// Link-local addresses, where clouds keep their metadata, are refused even when listed.
 	Networks []netip.Prefix
+	CAs      *x509.CertPool // authorities for rtsps:// besides pins; nil means the system's
+	// Sessions are how many sessions a device serves at once, by its host as in the sources' addresses. Where none
+	// is given the limit is learnt when the device refuses.
+	Sessions map[string]int
 	Stall    time.Duration // a session without a frame for so long has stalled; 0 means ten seconds
 	Linger   time.Duration // a stream that nobody reads any more is let go after so long; 0 means 30 seconds
+	Prove    time.Duration // a preferred source that failed must work for so long again; 0 means a minute
+	Retrial  time.Duration // and is tried so long after it failed; 0 means 30 seconds
 	Retry    backoff.Policy
+
+	// Recall and Remember keep what must outlive the process, by name; nil keeps it in memory only.
+	Recall   func(name string) string
+	Remember func(name, value string)
 }
 
 // Camera is one camera, or one channel of a recorder.
@@ -43,9 +54,31 @@ type Camera struct {
 	Name      string
 	Channel   string // the recorder's own word for it; may be empty
 	Main      Source
-	Sub       Source // the zero Source when there is none
-	RecordSub bool   // pull the sub-stream always, not only while somebody watches
-	NoAudio   bool   // leave sound at the camera
+	Sub       Source     // the zero Source when there is none
+	Fallback  []Fallback // where the same pictures come from when these fail, in order
+	RecordSub bool       // pull the sub-stream always, not only while somebody watches
+	NoAudio   bool       // leave sound at the camera
+}
+
+// Fallback is another way to a camera's pictures: the recorder's channel, say, where Main is the camera itself.
+type Fallback struct {
+	Main Source
+	Sub  Source // the zero Source when there is none
+}
+
+// sources returns where a stream comes from, in order.
+func (c *Camera) sources(kind id.StreamKind) (out []Source) {
+	all := append([]Fallback{{c.Main, c.Sub}}, c.Fallback...)
+	for _, f := range all {
+		s := f.Main
+		if kind == id.Sub {
+			s = f.Sub
+		}
+		if !s.IsZero() {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // Validate reports every fault of the configuration.
@@ -67,8 +100,13 @@ func (c *Config) Validate() error {
 		if cam.Main.IsZero() {
 			fault("cameras[%d].main: is missing: give the RTSP address of the stream to record", i)
 		}
-		if cam.RecordSub && cam.Sub.IsZero() {
+		if cam.RecordSub && len(cam.sources(id.Sub)) == 0 {
 			fault("cameras[%d].record_sub: there is no sub-stream to record", i)
+		}
+		for k, f := range cam.Fallback {
+			if f.Main.IsZero() && f.Sub.IsZero() {
+				fault("cameras[%d].fallback[%d]: has no address", i, k)
+			}
 		}
 	}
 	return errors.Join(errs...)
@@ -83,6 +121,8 @@ type Cameras struct {
 	gate  *accounts
 
 	spares sync.Pool // buffers in which access units come together
+	budget *budget
+	lookup func(ctx context.Context, network, host string) ([]netip.Addr, error) // nil: the system's
 
 	cameras []Camera
 	streams map[id.Stream]*stream
@@ -104,28 +144,34 @@ func New(cfg Config, clock *media.Clock, board *health.Board, log *slog.Logger) 
 	if cfg.Linger == 0 {
 		cfg.Linger = 30 * time.Second
 	}
+	if cfg.Prove == 0 {
+		cfg.Prove = proveFor
+	}
+	if cfg.Retrial == 0 {
+		cfg.Retrial = tryAgain
+	}
 	if cfg.Retry.Min == 0 {
 		// Cameras are near, and what they show while the agent waits is lost.
 		cfg.Retry = backoff.Policy{Min: time.Second, Cap: 10 * time.Second}
 	}
 	c := &Cameras{
-		cfg: cfg, clock: clock, board: board, log: log, gate: newAccounts(), cameras: cfg.Cameras,
+		cfg: cfg, clock: clock, board: board, log: log, gate: newAccounts(), budget: newBudget(cfg.Sessions), cameras: cfg.Cameras,
 		streams: map[id.Stream]*stream{}, names: map[id.Camera]string{}, disabled: map[id.Camera]bool{},
 		changed: make(chan struct{}),
 	}
 	for _, cam := range cfg.Cameras {
 		c.names[cam.ID] = cam.Name
-		c.add(cam, id.Main, cam.Main, true)
-		if !cam.Sub.IsZero() {
-			c.add(cam, id.Sub, cam.Sub, cam.RecordSub)
-		}
+		c.add(cam, id.Main, true)
+		c.add(cam, id.Sub, cam.RecordSub)
 	}
 	return c, nil
 }
 
-func (c *Cameras) add(cam Camera, kind id.StreamKind, source Source, always bool) {
+func (c *Cameras) add(cam Camera, kind id.StreamKind, always bool) {
 	s := id.Stream{Camera: cam.ID, Kind: kind}
-	c.streams[s] = newStream(c, s, source, always, !cam.NoAudio)
+	if sources := cam.sources(kind); len(sources) > 0 {
+		c.streams[s] = newStream(c, s, sources, always, !cam.NoAudio)
+	}
 }
 
 // Hub returns the hub of a stream, nil when the site has no such stream.

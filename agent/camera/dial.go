@@ -16,6 +16,7 @@ var errForbidden = errors.New("address outside camera_networks")
 type dialer struct {
 	host     string // the only one that is dialled, wherever a camera's answers point
 	networks []netip.Prefix
+	lookup   func(ctx context.Context, network, host string) ([]netip.Addr, error) // nil: the system's
 }
 
 // dial resolves the name once and connects to the address that it has checked, so that a name that changes its
@@ -30,7 +31,11 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	lookup := d.lookup
+	if lookup == nil {
+		lookup = net.DefaultResolver.LookupNetIP
+	}
+	addrs, err := lookup(ctx, "ip", host)
 	if err != nil {
 		return nil, fmt.Errorf("dial camera: %w", err)
 	}

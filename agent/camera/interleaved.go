@@ -26,7 +26,7 @@ const (
 // goroutine reads.
 type interleaved struct {
 	net.Conn
-	broken func(packets int) // hears of packets that were lost or can't be read
+	count *counters
 
 	taken atomic.Pointer[[]*channel]
 
@@ -49,8 +49,8 @@ type channel struct {
 	started bool
 }
 
-func newInterleaved(c net.Conn, broken func(int)) *interleaved {
-	i := &interleaved{Conn: c, broken: broken, buf: make([]byte, readSize)}
+func newInterleaved(c net.Conn, count *counters) *interleaved {
+	i := &interleaved{Conn: c, count: count, buf: make([]byte, readSize)}
 	i.taken.Store(&[]*channel{})
 	return i
 }
@@ -148,11 +148,11 @@ func (i *interleaved) channel(number byte) *channel {
 func (i *interleaved) deliver(ch *channel, b []byte) {
 	p, err := parsePacket(b)
 	if err != nil || p.kind != ch.kind {
-		i.broken(1)
+		i.count.bad.Add(1)
 		return
 	}
 	if lost := p.seq - ch.seq - 1; ch.started && lost != 0 {
-		i.broken(1)
+		i.count.lost.Add(uint64(min(lost, maxLost)))
 	}
 	ch.seq, ch.started = p.seq, true
 	ch.take(p)

@@ -1,6 +1,7 @@
 package camera
 
 import (
+	"errors"
 	"net"
 	"syscall"
 	"time"
@@ -83,4 +84,12 @@ func (p *patient) get(b []byte) (int, error) {
 func (p *patient) await() {
 	time.Sleep(beat - time.Duration(time.Now().UnixNano())%beat)
 	p.bytes, p.hurry = 0, time.Time{}
+}
+
+// CloseWrite ends the sending side alone, where the connection can do that.
+func (p *patient) CloseWrite() error {
+	if half, ok := p.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }

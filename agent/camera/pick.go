@@ -1,6 +1,7 @@
 package camera
 
 import (
+	"bytes"
 	"errors"
 	"net/netip"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/bluenviron/gortsplib/v4/pkg/description"
 	"github.com/bluenviron/gortsplib/v4/pkg/format"
 	"github.com/bluenviron/gortsplib/v4/pkg/sdp"
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 
 	"holdfast/agent/media"
@@ -100,36 +102,37 @@ func (p *session) receive(c choice) error {
 	s := p.stream
 	known := c.sets
 	if known.sps == nil || known.pps == nil {
-		known = s.known // some cameras send them in the first session only
+		known = p.tap.known // some cameras send them in the first session only
 	}
-	floor := s.floorUs
-	if s.floorOf != s.owner.clock.Run() {
-		floor = 0
-	}
-	v := newVideo(c.codec, known, s.bframes)
-	a := newAssembler(s.owner.clock, v, floor, func(f media.Frame) {
+	v := newVideo(c.codec, known, p.tap.bframes)
+	a := newAssembler(s.owner.clock, v, s.floor(), func(f media.Frame) {
 		if f.Key && f.Track == 0 {
-			s.known, s.bframes = v.now, v.bframes
+			p.tap.known, p.tap.bframes = v.now, v.bframes
 		}
-		s.frame(f)
+		s.frame(p, f)
 	})
 	if c.sound != nil {
-		if sound, err := decodeSound(c.sform, a.pushAudio); err == nil {
+		if sound, err := decodeSound(c.sform, p.bounded(a.pushAudio)); err == nil {
 			a.addAudio(c.track)
 			p.on(c.sound, c.sform, c.ssent, sound)
 		}
 	}
-	picture, err := decodeVideo(c.vform, &s.owner.spares, func(units [][]byte, raw uint32) {
+	picture, err := decodeVideo(c.vform, &s.owner.spares, p.bounded(func(units [][]byte, raw uint32) {
 		now := time.Since(p.began)
 		if p.heard.Swap(int64(now)) == 0 {
 			p.settled = now + 2*settle
 		}
 		a.pushVideo(units, raw)
-	})
+	}))
 	if err != nil {
 		return errors.Join(errNoVideo, err)
 	}
 	p.on(c.video, c.vform, c.vsent, picture)
+	p.client.OnPacketRTCP(c.video, func(pkt rtcp.Packet) {
+		if r, ok := pkt.(*rtcp.SenderReport); ok {
+			s.clockOf(r.NTPTime, time.Now())
+		}
+	})
 	return nil
 }
 
@@ -137,8 +140,9 @@ func (p *session) receive(c choice) error {
 func (p *session) on(m *description.Media, f format.Format, res *base.Response, decode decoder) {
 	take := func(pkt packet) {
 		defer p.guard()
+		p.count.packets.Add(1)
 		if err := decode(pkt); err != nil {
-			p.broken.Add(1)
+			p.count.bad.Add(1)
 		}
 	}
 	if number, ok := channelOf(res); ok && p.wire != nil {
@@ -149,16 +153,36 @@ func (p *session) on(m *description.Media, f format.Format, res *base.Response, 
 	})
 }
 
+// bounded ends the session of a device that sends more access units or frames of sound than any camera does.
+func (p *session) bounded(push emit) emit {
+	return func(units [][]byte, raw uint32) {
+		if p.count.frames.Add(1) > maxFrames {
+			p.end(errFlood)
+			return
+		}
+		push(units, raw)
+	}
+}
+
+// maxFrames is how many access units and frames of sound a device may send a second.
+const maxFrames = 2000
+
 // permits says whether a host, given as an IP address, lies in the allowed networks.
 func (d *dialer) permits(host string) bool {
 	a, err := netip.ParseAddr(strings.Trim(host, `"`))
 	return err != nil || d.allowed(a)
 }
 
+// Bounds of a description that is worth a repair, which reads it once for each track.
+const (
+	maxTracks = 32
+	maxSDP    = 32 << 10
+)
+
 // repairSDP takes out of a description what keeps it from being read: lines that nobody needs for receiving,
 // and tracks that can't be parsed. It returns the text as it was when it is sound.
 func repairSDP(text []byte) []byte {
-	if readable(text) == nil {
+	if readable(text) == nil || bytes.Count(text, []byte("m=")) > maxTracks || len(text) > maxSDP {
 		return text
 	}
 	var head, out strings.Builder

@@ -2,11 +2,13 @@ package camera
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -36,6 +38,9 @@ func TestMain(m *testing.M) {
 type rig struct {
 	t     *testing.T
 	house *fakecam.Server
+	end   context.CancelFunc
+	over  chan struct{} // closed when the room has ended
+	err   error         // then
 	cam   *fakecam.Camera
 	room  *Cameras
 	board *health.Board
@@ -69,6 +74,12 @@ type options struct {
 	user   string
 	pass   string
 	udp    bool
+
+	pin     string              // of the camera's certificate
+	secure  bool                // rtsps:// whatever the camera has
+	address string              // of the main stream, instead of the fake camera's
+	ready   func(*rig)          // called before the room runs
+	with    func(*rig, *Config) // as adjust, when the house stands
 }
 
 func newRig(t *testing.T, o options) *rig {
@@ -76,7 +87,7 @@ func newRig(t *testing.T, o options) *rig {
 	if o.camera.Main == "" {
 		o.camera.Main = "shop/main"
 	}
-	o.house.Cameras = []fakecam.CameraConfig{o.camera}
+	o.house.Cameras = append([]fakecam.CameraConfig{o.camera}, o.house.Cameras...)
 	house, err := fakecam.New(o.house)
 	if err != nil {
 		t.Fatal(err)
@@ -98,30 +109,59 @@ func newRig(t *testing.T, o options) *rig {
 		transport = "udp"
 	}
 	cam := Camera{ID: r.id, Name: "test", Main: r.source("main", o.user, o.pass, transport)}
+	if o.address != "" || o.secure {
+		address := cmp.Or(o.address, strings.Replace(r.cam.URL("main"), "rtsp:", "rtsps:", 1))
+		if cam.Main, err = NewSource(address, o.user, o.pass, transport); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if o.pin != "" {
+		if cam.Main, err = cam.Main.Pin(o.pin); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if o.camera.Sub != "" {
 		cam.Sub = r.source("sub", o.user, o.pass, transport)
 	}
 	cfg := Config{
-		Cameras: []Camera{cam}, Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Stall: 1500 * time.Millisecond,
+		Cameras: []Camera{cam}, Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Stall: 2500 * time.Millisecond,
 		Linger: 500 * time.Millisecond, Retry: backoff.Policy{Min: 50 * time.Millisecond, Cap: 200 * time.Millisecond},
 	}
 	if o.adjust != nil {
 		o.adjust(&cfg)
 	}
+	if o.with != nil {
+		o.with(r, &cfg)
+	}
+	r.id = cfg.Cameras[0].ID
 	r.room, err = New(cfg, r.clock, r.board, slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	if err != nil {
 		t.Fatal(err)
 	}
-	running.Go(func() {
-		if err := r.room.Run(ctx); err != nil {
-			t.Errorf("cameras: %v", err)
+	var pulling context.Context
+	pulling, r.end = context.WithCancel(ctx)
+	r.over = make(chan struct{})
+	if o.ready != nil {
+		o.ready(r)
+	}
+	go func() {
+		defer close(r.over)
+		if r.err = r.room.Run(pulling); r.err != nil {
+			t.Errorf("cameras: %v", r.err)
 		}
-	})
+	}()
 	t.Cleanup(func() {
+		r.stop()
 		cancel()
 		running.Wait()
 	})
 	return r
+}
+
+// stop ends the room and waits for it; the cameras go on.
+func (r *rig) stop() {
+	r.end()
+	<-r.over
 }
 
 func (r *rig) source(kind, user, pass, transport string) Source {
@@ -234,6 +274,37 @@ func (v *viewer) broken(reason wire.Reason) string {
 		return false
 	})
 	return text
+}
+
+// so returns what was read so far.
+func (v *viewer) so() []media.Item {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.items[:len(v.items):len(v.items)]
+}
+
+// turn sets the camera's faults.
+func (r *rig) turn(k fakecam.Knobs) {
+	r.t.Helper()
+	if err := r.cam.Turn(func(now *fakecam.Knobs) { *now = k }); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// condition waits for a condition of the main stream in a state, with these words.
+func (r *rig) condition(name string, state wire.State, words string) health.Condition {
+	r.t.Helper()
+	var got health.Condition
+	eventually(r.t, "the condition "+name+" to be "+string(state), func() bool {
+		for _, c := range r.board.Conditions() {
+			if c.Name == name && c.Kind == string(id.Main) && c.State == state && strings.Contains(c.Text, words) {
+				got = c
+				return true
+			}
+		}
+		return false
+	})
+	return got
 }
 
 // eventually waits until ok holds.

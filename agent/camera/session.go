@@ -8,97 +8,192 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	rtsp "github.com/bluenviron/gortsplib/v4"
 	"github.com/bluenviron/gortsplib/v4/pkg/base"
 	"github.com/bluenviron/gortsplib/v4/pkg/description"
-	"github.com/bluenviron/gortsplib/v4/pkg/headers"
+	"github.com/bluenviron/gortsplib/v4/pkg/liberrors"
 )
 
 // session is one RTSP session of a stream, from connecting to TEARDOWN.
 type session struct {
 	stream *stream
-	ask    bool // only the description is wanted
+	tap    *tap
+	try    *try  // of the account
+	slot   *slot // nil when only the description is wanted
+	ask    bool  // only the description is wanted
+	proof  *proof
 	setup  bool // SETUP or PLAY has been sent
 
 	client   *rtsp.Client
-	wire     *interleaved  // nil where the packets come through the client: by UDP, or encrypted
-	refusal  error         // why an answer of the device was not accepted
-	broken   atomic.Uint64 // packets lost or unreadable
+	login    login
+	dials    int
+	line     atomic.Pointer[line]
+	wire     *interleaved // nil where the packets come through the client: by UDP, or encrypted
+	answered atomic.Bool  // the device has said something
+	accepted atomic.Bool  // and knows us
 	began    time.Time
 	heard    atomic.Int64  // when the last access unit came, ns since began; 0 before the first
 	settled  time.Duration // since began, when the first frames have told the stream's time; the reader's alone
-	panicked chan error
+	count    counters
+	broken   chan error // why it must end
+
+	// The RTSP client's goroutine alone touches these, until it has ended.
+	override  base.Method // sent instead of what the library sends
+	id        string      // as the device named the session
+	life      time.Duration
+	playing   time.Time // since when
+	questions int
+	asked     base.Method
+	askedSeq  string
+	askedAt   time.Time
+
+	mu      sync.Mutex
+	refusal error // why an answer of the device was not accepted
 }
 
-func newSession(s *stream) *session {
-	return &session{stream: s, began: time.Now(), panicked: make(chan error, 1)}
+func newSession(s *stream, t *tap) *session {
+	p := &session{stream: s, tap: t, began: time.Now(), broken: make(chan error, 1), life: usualLife}
+	p.login = login{tap: t, refusal: p.refuse, pinned: func() { s.owner.remember(t) }}
+	return p
 }
 
 // run returns when the session has ended, with the reason; it has sent TEARDOWN then where there was anything
 // to tear down.
 func (p *session) run(ctx context.Context) error {
 	s := p.stream
-	u := s.source.url()
+	u := p.tap.source.url()
 	transport := rtsp.TransportTCP
-	if s.source.udp {
+	if p.tap.source.udp {
 		transport = rtsp.TransportUDP
 	}
+	stall := s.owner.cfg.Stall
 	p.client = &rtsp.Client{
-		Scheme: u.Scheme, Host: u.Host, Transport: &transport, UserAgent: "Holdfast",
-		ReadTimeout: s.owner.cfg.Stall, WriteTimeout: 5 * time.Second,
-		DialContext:       p.dial,
-		OnResponse:        p.answer,
-		OnDecodeError:     func(error) { p.broken.Add(1) },
-		OnPacketsLost:     func(lost uint64) { p.broken.Add(lost) },
+		Scheme: u.Scheme, Host: u.Host, Transport: &transport, UserAgent: "Holdfast", TLSConfig: p.tap.source.secure(s.owner.cfg.CAs),
+		ReadTimeout: stall, WriteTimeout: 5 * time.Second, InitialUDPReadTimeout: min(3*time.Second, stall),
+		DialContext: p.connect, ListenPacket: listenPacket,
+		OnRequest: p.request, OnResponse: p.answer, OnServerRequest: p.question,
+		OnDecodeError:     func(error) { p.count.bad.Add(1) },
+		OnPacketsLost:     func(lost uint64) { p.count.lost.Add(min(lost, maxLost)) },
 		OnTransportSwitch: func(error) {},
 	}
 	if err := p.client.Start2(); err != nil {
 		return fmt.Errorf("open RTSP client: %w", err)
 	}
 	// Close ends whatever request is under way, sends TEARDOWN and waits.
-	stop := context.AfterFunc(ctx, p.client.Close)
+	stop := context.AfterFunc(ctx, p.close)
 	defer stop()
-	defer p.client.Close()
-	defer s.owner.gate.leave(s.source.account())
+	defer p.close()
 	err := p.play(u)
 	if err == nil && !p.ask {
 		err = p.watch(ctx)
 	}
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
+	return p.cause(err)
+}
+
+// close ends the client and waits for it. A device that does not finish its TLS handshake would hold it up: as
+// long as the device has said nothing there is nothing to tear down.
+func (p *session) close() {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		p.client.Close()
+	}()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ended:
+			return
+		case <-tick.C:
+			if l := p.line.Load(); l != nil && !p.answered.Load() {
+				l.abort()
+			}
+		}
+	}
+}
+
+// cause returns the deepest reason that is known for the end of the session.
+func (p *session) cause(err error) error {
+	var silent liberrors.ErrClientUDPTimeout
+	if errors.As(err, &silent) && p.heard.Load() == 0 {
+		err = errNoUDP
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.refusal != nil {
 		return p.refusal
+	}
+	if fault := p.line.Load().cause(); fault != nil {
+		if p.client.Scheme == "rtsps" && !p.answered.Load() && errors.Is(fault, errSilent) {
+			return errNoTLS
+		}
+		return fault
 	}
 	return err
 }
 
-// dial connects to the device.
-func (p *session) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := p.stream.dial.dial(ctx, network, address)
-	if err != nil || p.stream.source.udp || p.stream.source.address.Scheme != "rtsp" {
-		return conn, err
+func (p *session) refuse(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refusal = err
+}
+
+// connect dials for the RTSP client. Packets that come in the clear over TCP never reach the client: they are taken
+// out of the connection, a few times a second while nobody watches.
+func (p *session) connect(ctx context.Context, network, address string) (net.Conn, error) {
+	if p.dials++; p.dials > maxDials {
+		return nil, errCircles
 	}
-	p.wire = newInterleaved(newPatient(conn, p.calm), func(packets int) { p.broken.Add(uint64(packets)) })
+	c, err := p.tap.dial.dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	clear := !p.tap.source.udp && p.client.Scheme == "rtsp"
+	if clear {
+		c = newPatient(c, p.calm)
+	}
+	l := newLine(c, max(p.stream.owner.cfg.Stall, 5*time.Second)*3/2, p.tap.source.udp)
+	p.line.Store(l)
+	if !clear {
+		return l, nil
+	}
+	p.wire = newInterleaved(l, &p.count)
 	return p.wire, nil
 }
 
 // calm says whether packets may wait for a moment: frames come, and nobody watches them.
 func (p *session) calm() bool {
-	return p.heard.Load() != 0 && time.Since(p.began) > p.settled && !p.stream.hub.Watched()
+	return p.heard.Load() != 0 && time.Since(p.began) > p.settled && !p.line.Load().closing.Load() && !p.stream.hub.Watched()
+}
+
+// listenPacket binds a UDP port with a buffer for bursts: a key frame arrives at the speed of the network.
+func listenPacket(network, address string) (net.PacketConn, error) {
+	c, err := net.ListenPacket(network, address)
+	if u, ok := c.(*net.UDPConn); ok && err == nil {
+		_ = u.SetReadBuffer(2 << 20) // the system may allow less
+	}
+	return c, err
 }
 
 // play brings the session to the point where frames come.
 func (p *session) play(u *base.URL) error {
 	s := p.stream
-	desc, _, err := p.client.Describe(u)
-	if err != nil {
+	var desc *description.Session
+	if err := p.again(func() (err error) {
+		desc, _, err = p.client.Describe(u)
+		return err
+	}); err != nil {
 		return fmt.Errorf("describe stream: %w", err)
 	}
-	done := s.owner.gate.pass(s.source.account())
+	p.accepted.Store(true)
+	done := p.try.pass()
 	if p.ask {
 		done()
 		return p.learn(desc)
@@ -113,11 +208,18 @@ func (p *session) play(u *base.URL) error {
 		return err
 	}
 	p.setup = true
-	if picked.vsent, err = p.client.Setup(desc.BaseURL, picked.video, 0, 0); err != nil {
+	if err := p.again(func() (err error) {
+		picked.vsent, err = p.take(desc, picked.video)
+		return err
+	}); err != nil {
 		return fmt.Errorf("set up video: %w", err)
 	}
+	p.slot.grant()
 	if picked.sound != nil {
-		if picked.ssent, err = p.client.Setup(desc.BaseURL, picked.sound, 0, 0); err != nil {
+		if err := p.again(func() (err error) {
+			picked.ssent, err = p.take(desc, picked.sound)
+			return err
+		}); err != nil {
 			s.log.Info("the camera refuses sound: recording goes on without", "error", err)
 			picked.sound = nil
 		}
@@ -125,10 +227,49 @@ func (p *session) play(u *base.URL) error {
 	if err := p.receive(picked); err != nil {
 		return err
 	}
-	if _, err := p.client.Play(nil); err != nil {
+	if err := p.again(func() error {
+		_, err := p.client.Play(nil)
+		return err
+	}); err != nil {
 		return fmt.Errorf("play stream: %w", err)
 	}
+	p.line.Load().playing.Store(true)
 	return nil
+}
+
+// again asks once more when the device only wanted a login with a newer nonce.
+func (p *session) again(ask func() error) error {
+	err := ask()
+	var status liberrors.ErrClientBadStatusCode
+	for errors.As(err, &status) && status.Code == base.StatusUnauthorized && p.login.renewed() {
+		err = ask()
+	}
+	return err
+}
+
+// take sets one medium up. When the device has made a session and the library can't use it, it is torn down here:
+// the library would forget it.
+func (p *session) take(desc *description.Session, m *description.Media) (*base.Response, error) {
+	if p.tap.source.udp && p.client.Scheme == "rtsps" && !m.Secure {
+		return nil, errNoSRTP
+	}
+	had := p.id
+	res, err := p.client.Setup(desc.BaseURL, m, 0, 0)
+	var status liberrors.ErrClientBadStatusCode
+	if err == nil || p.id == "" || had != "" || errors.As(err, &status) && p.kept() == nil {
+		return res, err
+	}
+	p.override = base.Teardown
+	_, gone := p.client.Options(desc.BaseURL)
+	p.override = ""
+	return res, errors.Join(err, gone)
+}
+
+// kept returns why an answer was turned into an error, nil when none was.
+func (p *session) kept() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.refusal
 }
 
 // watch waits for the session's end and ends it itself when no video comes.
@@ -139,77 +280,129 @@ func (p *session) watch(ctx context.Context) error {
 	tick := time.NewTicker(min(time.Second, stall/4))
 	defer tick.Stop()
 	began := time.Since(p.began)
+	keyed := false
 	for {
 		select {
 		case err := <-ended:
 			return fmt.Errorf("receive stream: %w", err)
-		case err := <-p.panicked:
+		case err := <-p.broken:
 			return err
 		case <-tick.C:
+			if p.count.frames.Swap(0) > maxFrames {
+				return fmt.Errorf("%w: more than %d frames a second", errFlood, maxFrames)
+			}
 			now, last := time.Since(p.began), max(began, time.Duration(p.heard.Load()))
+			garbled := p.heard.Load() == 0 && p.count.bad.Load() > 0
 			switch {
-			case now-last <= stall:
-			case p.heard.Load() == 0 && p.broken.Load() > 0:
-				return fmt.Errorf("%w: %d packets could not be read", errGarbled, p.broken.Load())
+			case now-last <= stall/2, now-last <= stall && !garbled:
+			case garbled:
+				return fmt.Errorf("%w: %d packets could not be read", errGarbled, p.count.bad.Load())
+			case p.heard.Load() == 0 && p.tap.source.udp:
+				return errNoUDP
 			default:
 				return errStalled
 			}
-			if now-began > 3*stall && p.stream.silence() > 3*stall {
-				p.stream.down(classify(errNoKey, p.stream.source, true), errNoKey)
+			if patience := stall * 3 / 4; !keyed && now-began > patience && p.proof == nil && p.stream.silence() > patience {
+				keyed = true
+				p.stream.down(p.tap, p.classify(errNoKey), errNoKey)
 			}
 		case <-ctx.Done():
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 	}
 }
+
+func (p *session) classify(err error) failure { return classify(err, p.tap.source, p.setup) }
 
 // guard keeps a fault in parsing what a device sent from ending the agent: it ends the session instead.
 func (p *session) guard() {
 	if r := recover(); r != nil {
 		p.stream.log.Error("the agent has a fault in reading what the camera sent: please report it", "fault", r, "stack", string(debug.Stack()))
-		select {
-		case p.panicked <- fmt.Errorf("%w: %v", errGarbled, r):
-		default:
+		p.end(fmt.Errorf("%w: %v", errGarbled, r))
+	}
+}
+
+// end makes the session end with err.
+func (p *session) end(err error) {
+	select {
+	case p.broken <- err:
+	default:
+	}
+}
+
+// request has the last word on each request before it is sent.
+func (p *session) request(req *base.Request) {
+	switch {
+	case p.override != "":
+		req.Method = p.override
+	case !p.playing.IsZero() && (req.Method == base.Options || req.Method == base.GetParameter):
+		req.Method = p.tap.alive.method()
+		p.asked, p.askedAt, p.askedSeq = req.Method, time.Now(), req.Header["CSeq"][0]
+	}
+	if req.Method == base.Play {
+		p.playing = time.Now()
+	}
+	if req.Method == base.Teardown {
+		if l := p.line.Load(); l != nil {
+			l.torn.Store(true)
+		}
+	}
+	p.login.authorize(req)
+}
+
+// maxQuestions is how many requests of its own a device may make in one session.
+const maxQuestions = 1000
+
+// question counts the requests of a device: the RTSP client answers them all, without end.
+func (p *session) question(*base.Request) {
+	if p.questions++; p.questions > maxQuestions {
+		if l := p.line.Load(); l != nil {
+			_ = l.broke(errEndless)
+			l.abort()
 		}
 	}
 }
 
 // answer looks at each answer of the device before the RTSP client does.
 func (p *session) answer(res *base.Response) {
-	switch {
-	case res.StatusCode == base.StatusUnauthorized:
-		p.challenge(res)
-	case res.StatusCode == base.StatusOK && slices.Contains(res.Header["Content-Type"], "application/sdp"):
+	p.answered.Store(true)
+	p.login.heard(res)
+	if p.asked != "" && slices.Equal(res.Header["CSeq"], base.HeaderValue{p.askedSeq}) {
+		p.keptAlive(res.StatusCode)
+		return
+	}
+	if res.StatusCode != base.StatusOK {
+		return
+	}
+	p.tap.alive.listen(res.Header["Public"])
+	if v := res.Header["Session"]; len(v) > 0 {
+		p.id, _, _ = strings.Cut(v[0], ";")
+		res.Header["Session"], p.life = halve(v)
+	}
+	if slices.Contains(res.Header["Content-Type"], "application/sdp") {
 		res.Body = repairSDP(res.Body)
 	}
 	for _, t := range res.Header["Transport"] {
 		// Over UDP the client would send to whatever address is named here.
 		for part := range strings.SplitSeq(t, ";") {
 			name, host, _ := strings.Cut(strings.TrimSpace(part), "=")
-			if strings.EqualFold(name, "source") && !p.stream.dial.permits(host) {
-				p.refusal = fmt.Errorf("the device names %q as the source of its video: %w", host, errForbidden)
+			if strings.EqualFold(name, "source") && !p.tap.dial.permits(host) {
+				p.refuse(fmt.Errorf("the device names %q as the source of its video: %w", host, errForbidden))
 				res.StatusCode, res.StatusMessage = base.StatusForbidden, "source not allowed"
 			}
 		}
 	}
 }
 
-// challenge refuses to send a password in the clear to a device that has asked for digest authentication
-// before.
-func (p *session) challenge(res *base.Response) {
-	digest := false
-	for _, v := range res.Header["WWW-Authenticate"] {
-		var a headers.Authenticate
-		if a.Unmarshal(base.HeaderValue{v}) == nil && a.Method == headers.AuthMethodDigest {
-			digest = true
-		}
+// keptAlive hears what became of a keepalive.
+func (p *session) keptAlive(code base.StatusCode) {
+	switch {
+	case code < 400, code == base.StatusUnauthorized:
+	case code == base.StatusSessionNotFound:
+		p.end(errForgotten)
+	default:
+		p.tap.alive.refuse(p.asked)
 	}
-	if p.stream.digest && !digest && len(res.Header["WWW-Authenticate"]) > 0 {
-		p.refusal = errDowngrade
-		res.Header["WWW-Authenticate"] = nil
-		return
-	}
-	p.stream.digest = p.stream.digest || digest
 }
 
 // learn notes the codecs of a description.
@@ -223,7 +416,7 @@ func (p *session) learn(desc *description.Session) error {
 		return nil // its sets come in the stream only
 	}
 	s := p.stream
-	s.known = picked.sets
+	p.tap.known = picked.sets
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.state.Codec, s.state.Width, s.state.Height = track.MIME(), track.Width, track.Height

@@ -1,6 +1,8 @@
 package camera
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,6 +20,8 @@ type Source struct {
 	user    string
 	secret  string
 	udp     bool
+	pin     string // SHA-256 of the device's certificate, 32 bytes; empty: authorities decide
+	basic   bool   // the password may be sent in the clear, whatever the device asked for before
 }
 
 // NewSource reads an rtsp:// or rtsps:// address. Credentials may be part of it; user and password win over
@@ -53,6 +57,27 @@ func NewSource(address, user, password, transport string) (Source, error) {
 	return s, nil
 }
 
+// Pin returns the source with the certificate that its device must show: the SHA-256 fingerprint in hexadecimal
+// digits, with or without colons. No authority is asked then, and the certificate's names and dates do not count.
+func (s Source) Pin(fingerprint string) (Source, error) {
+	sum, err := hex.DecodeString(strings.NewReplacer(":", "", " ", "").Replace(fingerprint))
+	switch {
+	case err != nil || len(sum) != sha256.Size:
+		return s, errors.New("want the SHA-256 fingerprint of the device's certificate: 64 hexadecimal digits")
+	case s.address.Scheme != "rtsps":
+		return s, errors.New("only an rtsps:// address has a certificate: write rtsps://, or leave the fingerprint out")
+	}
+	s.pin = string(sum)
+	return s, nil
+}
+
+// AllowBasic returns the source with leave to send the password in the clear although the device has asked for it
+// in a protected form before.
+func (s Source) AllowBasic() Source {
+	s.basic = true
+	return s
+}
+
 func control(s string) bool { return strings.ContainsFunc(s, unicode.IsControl) }
 
 // IsZero says that there is no such stream.
@@ -80,4 +105,7 @@ func (s Source) url() *base.URL {
 }
 
 // account names what a device may lock after wrong passwords.
-func (s Source) account() string { return s.user + "@" + s.address.Hostname() }
+func (s Source) account() string { return s.user + "@" + s.device() }
+
+// device names what serves the source: all its channels share its sessions.
+func (s Source) device() string { return strings.ToLower(s.address.Hostname()) }

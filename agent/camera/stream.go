@@ -2,55 +2,51 @@ package camera
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"time"
 
-	"holdfast/agent/health"
 	"holdfast/agent/media"
-	"holdfast/shared/backoff"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
 )
 
-// stream is one source and its hub.
+// stream is one stream of a camera, the places that it can be drawn from, and its hub.
 type stream struct {
 	owner  *Cameras
 	id     id.Stream
-	source Source
-	always bool // pulled whether or not somebody watches
+	taps   []*tap // in the order of the configuration
+	always bool   // pulled whether or not somebody watches
 	sound  bool
 	hub    *media.Hub
 	log    *slog.Logger
-	dial   dialer
-
-	// Only run's goroutine, or the session that it waits for, touches these.
-	digest  bool // the device has asked for digest authentication before
-	known   sets // parameter sets of the last session
-	bframes bool
-	floorUs int64
-	floorOf int64 // the run of floorUs
 
 	mu      sync.Mutex
+	active  *session    // whose frames go to the hub
 	told    wire.Reason // the reason last said in the hub, empty while frames come
+	toldBy  *tap        // whose reason that is
 	pulling bool
 	since   time.Time // when pulling began, or the last frame came
 	fail    failure   // why there are no frames, empty when that is not known yet
 	failing bool      // said so on the board
 	meter   meter
+	floorUs int64 // nothing is placed before it
+	floorOf int64 // the run of floorUs
 	state   wire.StreamState
+	health  vitals
 }
 
-func newStream(c *Cameras, name id.Stream, source Source, always, sound bool) *stream {
-	return &stream{
-		owner: c, id: name, source: source, always: always, sound: sound, hub: media.NewHub(name),
+func newStream(c *Cameras, name id.Stream, sources []Source, always, sound bool) *stream {
+	s := &stream{
+		owner: c, id: name, always: always, sound: sound, hub: media.NewHub(name),
 		log:   c.log.With("camera", name.Camera, "stream", name.Kind),
-		dial:  dialer{host: source.address.Hostname(), networks: c.cfg.Networks},
 		state: wire.StreamState{Kind: name.Kind, Record: always, State: wire.StateUnknown},
 	}
+	for i, source := range sources {
+		s.taps = append(s.taps, s.newTap(i, source))
+	}
+	return s
 }
 
 // run pulls the stream whenever it is wanted, until ctx ends.
@@ -60,34 +56,13 @@ func (s *stream) run(ctx context.Context) error {
 		return err
 	}
 	if !s.always {
-		s.learn(ctx)
+		s.inquire(ctx)
 	}
-	retry := backoff.New(s.owner.cfg.Retry)
 	for {
 		if err := s.wanted(ctx); err != nil {
 			return err
 		}
-		refused := func(f failure) { s.down(f, nil) }
-		if err := s.owner.gate.await(ctx, s.source.account(), refused); err != nil {
-			return err
-		}
-		began := time.Now()
-		err := s.pull(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.Is(err, errUnwanted):
-			retry.Reset()
-			continue
-		}
-		if time.Since(began) > 30*time.Second {
-			retry.Reset()
-			continue // a session that worked: cameras drop one now and then, the next try is at once
-		}
-		s.mu.Lock()
-		floor := s.fail.wait
-		s.mu.Unlock()
-		if err := retry.Wait(ctx, floor); err != nil {
+		if err := s.pull(ctx); err != nil {
 			return err
 		}
 	}
@@ -106,11 +81,10 @@ func (s *stream) wanted(ctx context.Context) error {
 			if !s.pulling {
 				s.pulling, s.since, s.fail = true, time.Now(), failure{}
 			}
-			again := s.told == wire.Disabled
-			s.mu.Unlock()
-			if again {
+			if s.told == wire.Disabled {
 				s.tell(wire.Connecting, "")
 			}
+			s.mu.Unlock()
 			return nil
 		default:
 			s.rest(wire.Connecting, "This stream is fetched from the camera when somebody watches it.")
@@ -150,106 +124,94 @@ func (s *stream) unwanted(ctx context.Context) {
 	}
 }
 
-// pull runs one session to its end and says what became of it.
-func (s *stream) pull(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	var watch sync.WaitGroup
-	gone := false
-	watch.Go(func() {
-		s.unwanted(ctx)
-		gone = ctx.Err() == nil
-		cancel()
-	})
-	p := newSession(s)
-	err := p.run(ctx)
-	cancel()
-	watch.Wait()
-	if gone {
-		return errUnwanted
-	}
-	if err == nil || errors.Is(err, context.Canceled) {
-		return err
-	}
-	s.down(s.ended(p, err), err)
-	return err
-}
-
-// ended says why a session ended and tells those who wait for the account.
-func (s *stream) ended(p *session, err error) failure {
-	f := classify(err, s.source, p.setup)
-	if f.reason == wire.AuthFailed {
-		s.owner.gate.fail(s.source.account(), f)
-	}
-	return f
-}
-
-// learn asks for the stream's description once, so that its codec is known before anybody watches it.
-func (s *stream) learn(ctx context.Context) {
-	if err := s.owner.gate.await(ctx, s.source.account(), func(failure) {}); err != nil {
+// inquire asks for the stream's description once, so that its codec is known before anybody watches it.
+func (s *stream) inquire(ctx context.Context) {
+	p := &proof{} // its trouble is nobody's yet
+	a := &attempt{tap: s.taps[0], session: newSession(s, s.taps[0]), began: time.Now()}
+	a.session.ask, a.session.proof = true, p
+	if a.err = s.attempt(ctx, a); a.err == nil || ctx.Err() != nil {
 		return
 	}
-	p := newSession(s)
-	p.ask = true
-	err := p.run(ctx)
-	if err == nil || ctx.Err() != nil {
-		return
-	}
-	f := s.ended(p, err)
-	s.log.Info("the stream's description could not be read", "reason", f.reason, "error", err)
+	f := s.conclude(a)
+	s.log.Info("the stream's description could not be read", "reason", f.reason, "error", a.err)
 }
 
-// down tells readers and people that there are no frames.
-func (s *stream) down(f failure, err error) {
+// down tells readers and people that there are no frames, and why: t is whose trouble it is. The word of the
+// source that was in use when the frames stopped holds, and later that of the preferred one: what ails the others
+// comes and goes with every try.
+func (s *stream) down(t *tap, f failure, err error) {
 	s.mu.Lock()
-	same := s.fail.text == f.text
-	s.fail = f
-	s.mu.Unlock()
-	if !same {
-		s.log.Warn("no frames from the camera", "reason", f.reason, "text", f.text, "error", err)
+	defer s.mu.Unlock()
+	if s.told != "" && s.told != wire.Connecting && s.toldBy != nil && s.toldBy != t && t.rank > 0 {
+		return
 	}
+	if s.fail.text != f.text {
+		s.log.Warn("no frames from the camera", "source", t.String(), "reason", f.reason, "text", f.text, "error", err)
+	}
+	s.fail, s.toldBy = f, t
 	s.tell(f.reason, f.text)
 }
 
-// tell says a new reason in the hub; the same one again would only cut one gap into many.
+// tell says a new reason in the hub; the same one again would only cut one gap into many. The caller holds the
+// lock, so that frames and breaks keep their order.
 func (s *stream) tell(reason wire.Reason, text string) {
-	s.mu.Lock()
-	same := s.told == reason
-	s.told = reason
-	s.mu.Unlock()
-	if same {
+	if s.told == reason {
 		return
 	}
+	s.told = reason
 	s.hub.Down(media.Break{Reason: reason, Text: text, MonoUs: s.owner.clock.Mono()})
 }
 
 // rest marks the stream as not pulled, on purpose.
 func (s *stream) rest(reason wire.Reason, text string) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.pulling, s.failing, s.fail = false, false, failure{}
+	s.active = nil
 	s.meter.reset()
 	s.state.State, s.state.Reason, s.state.Text = wire.StateUnknown, reason, text
 	s.state.FPS, s.state.Kbps = 0, 0
-	s.mu.Unlock()
-	if s.owner.board != nil {
-		s.owner.board.Drop("stream", s.id.Camera, string(s.id.Kind))
-	}
+	s.forget()
 	s.tell(reason, text)
 }
 
-// frame hands a frame of the present session on.
-func (s *stream) frame(f media.Frame) {
-	s.floorUs, s.floorOf = f.MonoUs+1, f.Params.Run
-	s.hub.Write(f)
+// frame hands a frame of a session on, if that is the one whose frames count.
+func (s *stream) frame(p *session, f media.Frame) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.told = ""
+	if s.active != p && !s.takeOver(p, &f) {
+		return
+	}
+	if f.Params.Run != s.floorOf {
+		s.floorOf = f.Params.Run
+	} else if f.MonoUs < s.floorUs && f.Track == 0 {
+		return // the source before has come further
+	}
+	if f.Track == 0 {
+		s.floorUs = f.MonoUs + 1
+	}
+	s.hub.Write(f)
+	s.told, s.toldBy = "", nil
 	s.meter.add(f.Track == 0, f.Bytes)
 	if f.Track == 0 {
-		s.since, s.fail = time.Now(), failure{}
+		now := time.Now()
+		s.since, s.fail = now, failure{}
+		s.health.still.add(&f, now)
 	}
 	if f.Key && f.Track == 0 {
+		s.health.keys.add(s.since)
 		s.describe(f.Params)
 	}
+}
+
+// floor returns the earliest moment for frames of a new session.
+func (s *stream) floor() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.floorOf != s.owner.clock.Run() {
+		return 0
+	}
+	return s.floorUs
 }
 
 // describe notes what the stream is made of; the caller holds the lock.
@@ -259,43 +221,6 @@ func (s *stream) describe(p *media.Params) {
 	s.state.Audio = ""
 	if a := p.Audio(); a != nil {
 		s.state.Audio = a.MIME()
-	}
-}
-
-// quiet is how long a stream may be without frames before it is called failing: a dropped session that comes
-// back at once is a gap, but no alarm.
-const quiet = 5 * time.Second
-
-// review measures the stream and sets its condition; it is called once a second.
-func (s *stream) review() {
-	s.mu.Lock()
-	s.state.FPS, s.state.Kbps = s.meter.tick()
-	if !s.pulling {
-		s.mu.Unlock()
-		return
-	}
-	silent := time.Since(s.since)
-	c := health.Condition{Name: "stream", Camera: s.id.Camera, Kind: string(s.id.Kind), State: wire.OK}
-	switch {
-	case silent < quiet && s.state.FPS > 0:
-	case silent < quiet || s.fail.reason == "" && silent < 2*quiet:
-		s.mu.Unlock()
-		return
-	case s.fail.reason != "":
-		c.State, c.Reason, c.Text = wire.Failing, s.fail.reason, s.fail.text
-	default:
-		c.State, c.Reason = wire.Failing, wire.Connecting
-		c.Text = fmt.Sprintf("%s has sent no pictures yet. Check its power, its cable and its address.", s.source.address.Host)
-	}
-	recovered := s.failing && c.State == wire.OK
-	s.failing = c.State == wire.Failing
-	s.state.State, s.state.Reason, s.state.Text = c.State, c.Reason, c.Text
-	s.mu.Unlock()
-	if recovered {
-		s.log.Info("frames come again")
-	}
-	if s.owner.board != nil {
-		s.owner.board.Set(c)
 	}
 }
 
@@ -321,32 +246,4 @@ func wait(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// meter measures the last five seconds.
-type meter struct {
-	frames, bytes [5]int
-	at, filled    int
-	now           [2]int // frames, bytes of the second that runs
-}
-
-func (m *meter) reset() { *m = meter{} }
-
-func (m *meter) add(video bool, bytes int) {
-	if video {
-		m.now[0]++
-	}
-	m.now[1] += bytes
-}
-
-// tick ends a second and returns frames and kilobits a second.
-func (m *meter) tick() (fps, kbps float64) {
-	m.frames[m.at], m.bytes[m.at] = m.now[0], m.now[1]
-	m.at, m.filled, m.now = (m.at+1)%len(m.frames), min(m.filled+1, len(m.frames)), [2]int{}
-	frames, bytes := 0, 0
-	for i := range m.frames {
-		frames += m.frames[i]
-		bytes += m.bytes[i]
-	}
-	return float64(frames) / float64(m.filled), float64(bytes) * 8 / 1000 / float64(m.filled)
 }

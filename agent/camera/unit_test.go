@@ -18,7 +18,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/bluenviron/gortsplib/v4/pkg/base"
 	"github.com/bluenviron/gortsplib/v4/pkg/liberrors"
 
 	"holdfast/shared/wire"
@@ -112,18 +111,22 @@ func TestARefusedAccountIsTriedOnceAMinute(t *testing.T) {
 		told := 0
 		for range 16 {
 			go func() {
-				for a.await(ctx, "u@h", func(f failure) {
-					mu.Lock()
-					defer mu.Unlock()
-					if told++; f.text != "refused" {
-						t.Errorf("a stream that waits is told %+v", f)
+				for {
+					y, err := a.await(ctx, "u@h", unheard, func(f failure) {
+						mu.Lock()
+						defer mu.Unlock()
+						if told++; f.text != "refused" {
+							t.Errorf("a stream that waits is told %+v", f)
+						}
+					})
+					if err != nil {
+						return
 					}
-				}) == nil {
 					<-time.After(100 * time.Millisecond) // it takes a moment to be refused
 					mu.Lock()
 					tries = append(tries, time.Since(began))
 					mu.Unlock()
-					a.fail("u@h", failure{reason: wire.AuthFailed, text: "refused"})
+					y.fail(failure{reason: wire.AuthFailed, text: "refused"})
 				}
 			}()
 		}
@@ -137,56 +140,6 @@ func TestARefusedAccountIsTriedOnceAMinute(t *testing.T) {
 		}
 		if len(tries) < 9 || len(tries) > 10 || told < 15 {
 			t.Errorf("%d tries in ten minutes, those who waited were told %d times", len(tries), told)
-		}
-	})
-}
-
-func TestAnAccountThatWorksHoldsNobodyBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := newAccounts()
-		began := time.Now()
-		await := func() time.Duration {
-			if err := a.await(t.Context(), "u@h", quietly); err != nil {
-				t.Error(err)
-			}
-			return time.Since(began)
-		}
-		await()
-		done := a.pass("u@h")
-		for range 5 {
-			await()
-		}
-		a.fail("u@h", failure{}) // one channel is not allowed, others are
-		if d := await(); d != 0 {
-			t.Errorf("a stream waited %v for an account that works", d)
-		}
-		done()
-		a.fail("u@h", failure{})
-		waited := make(chan time.Duration)
-		go func() { waited <- await() }()
-		<-time.After(5 * time.Second)
-		a.pass("u@h")()
-		if d := <-waited; d != 5*time.Second {
-			t.Errorf("a stream waited %v although the account was accepted after 5 s", d)
-		}
-	})
-}
-
-func TestADeviceThatIsSilentHoldsTheOthersBackShortly(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := newAccounts()
-		began := time.Now()
-		for i := range 4 {
-			if err := a.await(t.Context(), "u@h", quietly); err != nil {
-				t.Fatal(err)
-			}
-			if d := time.Since(began); d != time.Duration(i)*turn {
-				t.Errorf("try %d came after %v", i, d)
-			}
-		}
-		a.leave("u@h") // no answer is no refusal
-		if err := a.await(t.Context(), "u@h", quietly); err != nil || time.Since(began) != 3*turn {
-			t.Errorf("the next try came after %v, %v", time.Since(began), err)
 		}
 	})
 }
@@ -207,6 +160,10 @@ func TestErrorsHaveReasonsAndWords(t *testing.T) {
 		{fmt.Errorf("dial: %w", context.DeadlineExceeded), wire.Unreachable, "does not answer"},
 		{io.EOF, wire.Unreachable, "closed the connection"},
 		{&tls.CertificateVerificationError{Err: errors.New("unknown authority")}, wire.AuthFailed, "certificate"},
+		{fmt.Errorf("x: %w", &pinError{}), wire.AuthFailed, "00:00"}, {tls.RecordHeaderError{}, wire.Unreachable, "rtsp://"},
+		{tls.AlertError(70), wire.Unreachable, "TLS 1.2"}, {errEndless, wire.DecodeError, "no end"}, {errFlood, wire.DecodeError, "bitrate"},
+		{errCircles, wire.Unreachable, "without end"}, {errSilent, wire.Stalled, "restart"}, {errForgotten, wire.Stalled, "another"},
+		{errEvicted, wire.SessionLimit, "main stream"}, {errNoSRTP, wire.Unreachable, "transport: tcp"}, {errLate, wire.Unreachable, "in time"},
 		{errDowngrade, wire.AuthFailed, "in the clear"},
 		{fmt.Errorf("x: %w", errNoVideo), wire.DecodeError, "H.265"},
 		{fmt.Errorf("%w: 5 packets", errGarbled), wire.DecodeError, "can't be read"},
@@ -223,24 +180,6 @@ func TestErrorsHaveReasonsAndWords(t *testing.T) {
 		if !slices.Contains(wire.Reasons(), f.reason) {
 			t.Errorf("%v: reason %q is not in the closed list", c.err, f.reason)
 		}
-	}
-}
-
-func TestAPasswordIsNotSentInTheClearAfterDigest(t *testing.T) {
-	s := &stream{}
-	answer := func(challenges ...string) error {
-		p := newSession(s)
-		p.answer(&base.Response{StatusCode: base.StatusUnauthorized, Header: base.Header{"WWW-Authenticate": challenges}})
-		return p.refusal
-	}
-	if err := answer(`Basic realm="x"`); err != nil {
-		t.Errorf("a camera that only knows basic: %v", err)
-	}
-	if err := answer(`Digest realm="x", nonce="y"`, `Basic realm="x"`); err != nil {
-		t.Errorf("digest: %v", err)
-	}
-	if err := answer(`Basic realm="x"`); !errors.Is(err, errDowngrade) {
-		t.Errorf("basic after digest: %v", err)
 	}
 }
 

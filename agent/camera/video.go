@@ -8,9 +8,11 @@ import (
 )
 
 // maxSwaps is how often a stream may change its parameter sets within swapSpan before the changes are left in
-// the stream instead of beginning a new segment each time: some cameras flip between two sets.
+// the stream instead of beginning a new segment each time: some cameras flip between two sets that mean the same.
+// Players want a new segment for pictures of another size, so that these may change more often.
 const (
 	maxSwaps   = 3
+	maxResizes = 16
 	swapSpanUs = 30_000_000
 )
 
@@ -22,6 +24,7 @@ type video struct {
 	track mp4.Track // for now; the zero Track before any usable sets
 	fault error     // why there is no track yet
 	swaps []int64   // arrivals of the last changes
+	loose bool      // sets other than those in force were left in the stream: all of them are, from then on
 
 	time    timeline
 	extract extractor
@@ -64,7 +67,7 @@ func (v *video) sort(units [][]byte) access {
 				continue
 			}
 			seen[k] = true
-			if string(*v.now.slot(k)) != string(u) {
+			if v.loose || string(*v.now.slot(k)) != string(u) {
 				a.sets = append(a.sets, u)
 			}
 			if want := v.want.slot(k); !bytes.Equal(*want, u) {
@@ -86,7 +89,7 @@ func (v *video) sort(units [][]byte) access {
 
 // adopt puts the sets that were seen last in force if they differ. It says whether they did.
 func (v *video) adopt(arrivalUs int64) bool {
-	if v.track.Codec != 0 && v.want.equal(&v.now) {
+	if v.track.Codec != 0 && v.want.equal(&v.now) && !v.loose {
 		return false
 	}
 	track, err := v.codec.track(&v.want)
@@ -98,13 +101,18 @@ func (v *video) adopt(arrivalUs int64) bool {
 		for len(v.swaps) > 0 && arrivalUs-v.swaps[0] > swapSpanUs {
 			v.swaps = v.swaps[1:]
 		}
-		if len(v.swaps) >= maxSwaps {
+		limit := maxSwaps
+		if track.Width != v.track.Width || track.Height != v.track.Height {
+			limit = maxResizes
+		}
+		if len(v.swaps) >= limit {
+			v.loose = true
 			return false
 		}
 		v.swaps = append(v.swaps, arrivalUs)
 		v.bframes = false
 	}
-	v.now, v.track, v.fault = v.want, track, nil
+	v.now, v.track, v.fault, v.loose = v.want, track, nil, false
 	v.extract = v.codec.extract()
 	return true
 }

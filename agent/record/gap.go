@@ -11,7 +11,7 @@ import (
 )
 
 // keyWait is how long frames may come without a key frame before that is the fault that is named.
-const keyWait = 30 * time.Second
+const keyWait = 12 * time.Second
 
 // gapAfter describes the gap that begins where the account ends: at the last segment's end. When a run has begun
 // since it reaches over that run's zero, or from there, if the clock was set back.
@@ -47,14 +47,19 @@ func ours(r wire.Reason) bool {
 	return false
 }
 
-// interrupt ends the segment because no frames come, or gives the gap another reason.
-func (s *stream) interrupt(ctx context.Context, reason wire.Reason, text string) error {
+// interrupt ends the segment because no frames come, or gives the gap another reason. The last frame lasts as long
+// as frames do, but not beyond the break: the next source may begin right there.
+func (s *stream) interrupt(ctx context.Context, b *media.Break) error {
 	s.since = time.Time{}
 	s.broken = true
-	if s.seg != nil {
-		return s.end(ctx, s.seg.heldEnd(), reason, text)
+	if s.seg == nil {
+		return s.regap(ctx, b.Reason, b.Text)
 	}
-	return s.regap(ctx, reason, text)
+	end := s.seg.heldEnd()
+	if s.seg.header.Run == s.rec.Clock.Run() && b.MonoUs > s.seg.held.MonoUs {
+		end = min(end, b.MonoUs)
+	}
+	return s.end(ctx, end, b.Reason, b.Text)
 }
 
 // regap makes sure that a gap with this reason is in force from now on.
@@ -92,7 +97,7 @@ func (s *stream) awaitKey(ctx context.Context, f media.Frame) error {
 		return nil // it tells more
 	}
 	if time.Since(s.since) > keyWait {
-		return s.regap(ctx, wire.NoKeyFrame, "The camera sends pictures but no key frame. Set its key frame interval (I-frame interval, GOP) to two seconds.")
+		return s.regap(ctx, wire.NoKeyFrame, "The camera sends pictures but has sent no key frame yet. Set its key frame interval (I-frame interval, GOP) to two seconds.")
 	}
 	return s.regap(ctx, wire.AwaitKeyFrame, "Recording begins at the camera's next key frame.")
 }

@@ -78,6 +78,13 @@ func rent(t *testing.T, loops []string) (stop func(), cams []*fakecam.Camera) {
 	for _, l := range loops {
 		cfg.Cameras = append(cfg.Cameras, fakecam.CameraConfig{Main: l})
 	}
+	cams, stop = rentHouse(t, cfg)
+	return stop, cams
+}
+
+// rentHouse starts a house as it is configured.
+func rentHouse(t *testing.T, cfg fakecam.Config) (cams []*fakecam.Camera, stop func()) {
+	t.Helper()
 	house, err := fakecam.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -90,14 +97,25 @@ func rent(t *testing.T, loops []string) (stop func(), cams []*fakecam.Camera) {
 		running.Wait()
 	}
 	t.Cleanup(stop)
-	return stop, house.Cameras()
+	return house.Cameras(), stop
 }
 
-// pull starts the site's recorder and the room that feeds it.
+// pull starts the site's recorder and the room that feeds it, which has little patience.
 func pull(t *testing.T, s *site, cams []*fakecam.Camera) (*camera.Cameras, func()) {
 	t.Helper()
+	return pullWith(t, s, cams, time.Second)
+}
+
+// pullSlow is pull with the patience that is usual.
+func pullSlow(t *testing.T, s *site, cams []*fakecam.Camera) (*camera.Cameras, func()) {
+	t.Helper()
+	return pullWith(t, s, cams, 10*time.Second)
+}
+
+func pullWith(t *testing.T, s *site, cams []*fakecam.Camera, stall time.Duration) (*camera.Cameras, func()) {
+	t.Helper()
 	cfg := camera.Config{
-		Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Stall: time.Second,
+		Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Stall: stall,
 		Retry: backoff.Policy{Min: 50 * time.Millisecond, Cap: 300 * time.Millisecond},
 	}
 	for i, c := range cams {
@@ -232,7 +250,7 @@ func (s *site) assertDecodes() {
 		if i%3 != 0 {
 			continue // decoding takes long
 		}
-		out, err := exec.Command("ffmpeg", "-v", "error", "-xerror", "-i", file, "-f", "null", "-").CombinedOutput()
+		out, err := exec.Command("ffmpeg", "-v", "error", "-xerror", "-i", file, "-fps_mode", "passthrough", "-enc_time_base", "-1", "-f", "null", "-").CombinedOutput()
 		if err != nil || len(out) > 0 {
 			s.t.Errorf("%s does not decode: %v\n%s", filepath.Base(file), err, out)
 			if keep := os.Getenv("HOLDFAST_KEEP"); keep != "" {

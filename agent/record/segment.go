@@ -29,6 +29,7 @@ type segment struct {
 
 	held     media.Frame // the newest video frame: its duration is known when the next one comes
 	interval int64       // usual distance of video frames, µs; 0 before the second
+	longest  int64       // distance of two frames so far, µs
 	began    time.Time   // of the part that is being built
 	partMono int64       // its first sample
 	seqs     [2][]uint32 // of its samples, video and audio, counted from firstSeq
@@ -78,7 +79,9 @@ func (r *Recorder) create(h mp4.Header, f media.Frame) (*segment, error) {
 
 // video takes the next video frame: the one before it gets its duration and goes into the part.
 func (s *segment) video(f media.Frame) error {
-	if step := f.MonoUs - s.held.MonoUs; s.interval == 0 {
+	step := f.MonoUs - s.held.MonoUs
+	s.longest = max(s.longest, step)
+	if s.interval == 0 {
 		s.interval = step
 	} else {
 		s.interval += (step - s.interval) / 8
@@ -231,11 +234,18 @@ func (s *segment) heldEnd() int64 {
 	return s.held.MonoUs + interval
 }
 
+// Bounds of what counts as a hole. Cameras that send less when nothing moves go down to one frame a second, and a
+// hole costs all frames up to the next key frame; a silence of ten seconds the camera room itself declares.
+const (
+	leastHoleUs = 2_500_000
+	mostHoleUs  = 12_000_000
+)
+
 // hole says whether a frame comes so late that something is missing before it.
 func (s *segment) hole(f media.Frame) bool {
-	limit := int64(5_000_000) // the frame rate is not known yet, and may be low
+	limit := int64(mostHoleUs) // the frame rate is not known yet, and may be low
 	if s.interval > 0 {
-		limit = max(1_000_000, 3*s.interval)
+		limit = min(max(leastHoleUs, 3*s.interval, 2*s.longest), mostHoleUs)
 	}
 	step := f.MonoUs - s.held.MonoUs
 	return step > limit || step <= 0 || f.DTS <= s.held.DTS

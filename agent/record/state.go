@@ -13,7 +13,7 @@ import (
 // Limits of patience before trouble with recording is said.
 const (
 	diskPatience = 5 * time.Second
-	keyPatience  = 15 * time.Second
+	keyPatience  = 13 * time.Second
 )
 
 // trouble says what is wrong with recording a stream, apart from what is wrong with its camera.

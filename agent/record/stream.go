@@ -129,7 +129,7 @@ func (s *stream) item(ctx context.Context, it media.Item) error {
 		if err := s.pass(ctx, true); err != nil {
 			return err
 		}
-		return s.interrupt(ctx, it.Break.Reason, it.Break.Text)
+		return s.interrupt(ctx, it.Break)
 	}
 	f := it.Frame
 	if f.Params != s.params {

@@ -2,16 +2,15 @@ package fakecam
 
 import (
 	"cmp"
-	"crypto/rand"
-	"encoding/hex"
+	"crypto/tls"
 	"fmt"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/bluenviron/gortsplib/v4/pkg/auth"
-	"github.com/bluenviron/gortsplib/v4/pkg/base"
 )
 
 // Camera is one camera of the house. Its methods may be called at any time, from any goroutine.
@@ -26,16 +25,27 @@ type Camera struct {
 	mu    sync.Mutex
 	knobs Knobs
 	conns map[*conn]struct{}
-	held  []time.Time // until when slots of lost sessions count
+	held  []slot // of lost sessions
 	nonce string
+	born  time.Time // of nonce
+	old   []string  // nonces that grew old
 	tally Tally
+}
+
+// slot is a place that a session keeps for a while after it was lost.
+type slot struct {
+	session string
+	until   time.Time
 }
 
 // Tally counts what clients asked of a camera.
 type Tally struct {
 	Connects  uint64 `json:"connects"`   // connections that named this camera
 	Describes uint64 `json:"describes"`  // DESCRIBE requests, refused ones included
+	Setups    uint64 `json:"setups"`     // SETUP requests for a new session, refused ones included
+	Refused   uint64 `json:"refused"`    // of these, refused for want of room
 	BadLogins uint64 `json:"bad_logins"` // requests with a wrong login: what a camera locks accounts for
+	Basics    uint64 `json:"basics"`     // requests with the password in the clear
 	Teardowns uint64 `json:"teardowns"`  // sessions ended in good order
 	Lost      uint64 `json:"lost"`       // sessions that ended otherwise
 }
@@ -64,14 +74,21 @@ func (s *Server) newCamera(i int, c CameraConfig, library *shelf, shared *port) 
 		}
 		cam.streams = append(cam.streams, st)
 	}
-	if c.Listen != "" {
-		own, err := s.door.open(c.Listen, cam)
+	if c.Listen != "" || c.TLS != nil {
+		own, err := s.door.open(cmp.Or(c.Listen, "127.0.0.1:0"), cam, secure(c.TLS))
 		if err != nil {
 			return nil, fmt.Errorf("camera %s: %w", c.Name, err)
 		}
 		cam.port = own
 	}
 	return cam, nil
+}
+
+func secure(c *tls.Certificate) *tls.Config {
+	if c == nil {
+		return nil
+	}
+	return &tls.Config{Certificates: []tls.Certificate{*c}, MinVersion: tls.VersionTLS12}
 }
 
 // Name returns the camera's name in the path.
@@ -116,12 +133,19 @@ func (c *Camera) count(change func(*Tally)) {
 
 // URL returns the address of the stream called "main" or "sub", without the login.
 func (c *Camera) URL(kind string) string {
-	return "rtsp://" + c.port.address() + "/" + c.cfg.Name + "/" + kind
+	return c.scheme() + "://" + c.port.address() + "/" + c.cfg.Name + "/" + kind
+}
+
+func (c *Camera) scheme() string {
+	if c.port.secure != nil {
+		return "rtsps"
+	}
+	return "rtsp"
 }
 
 // URLWithLogin is URL with the configured user and password in it.
 func (c *Camera) URLWithLogin(kind string) string {
-	u := url.URL{Scheme: "rtsp", Host: c.port.address(), Path: "/" + c.cfg.Name + "/" + kind}
+	u := url.URL{Scheme: c.scheme(), Host: c.port.address(), Path: "/" + c.cfg.Name + "/" + kind}
 	if c.cfg.User != "" {
 		u.User = url.UserPassword(c.cfg.User, c.cfg.Password)
 	}
@@ -212,18 +236,6 @@ func (c *Camera) Switch(kind, loop string) error {
 	return nil
 }
 
-// ExpireNonce makes every Digest login so far stale: the next request, a keepalive say, gets 401 and a new nonce.
-func (c *Camera) ExpireNonce() error {
-	var b [16]byte
-	if _, err := rand.Read(b[:]); err != nil {
-		return fmt.Errorf("make nonce: %w", err)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.nonce = hex.EncodeToString(b[:])
-	return nil
-}
-
 // adopt notes that a connection is for this camera.
 func (c *Camera) adopt(n *conn) {
 	had := n.camera.Swap(c)
@@ -245,48 +257,34 @@ func (c *Camera) disown(n *conn) {
 	delete(c.conns, n)
 }
 
-const realm = "IP Camera"
-
-// login returns nil when the request may pass, else the answer to it.
-func (c *Camera) login(req *base.Request) *base.Response {
-	c.mu.Lock()
-	nonce, reject, password := c.nonce, c.knobs.RejectLogin, cmp.Or(c.knobs.Password, c.cfg.Password)
-	c.mu.Unlock()
-	if c.cfg.User == "" && !reject {
-		return nil
-	}
-	if !reject && auth.Verify(req, c.cfg.User, password, c.cfg.Auth, realm, nonce) == nil {
-		return nil
-	}
-	if len(req.Header["Authorization"]) > 0 {
-		c.count(func(t *Tally) { t.BadLogins++ })
-	}
-	return &base.Response{
-		StatusCode: base.StatusUnauthorized,
-		Header:     base.Header{"WWW-Authenticate": auth.GenerateWWWAuthenticate(c.cfg.Auth, realm, nonce)},
-	}
-}
-
 // room says whether another session fits beside n that run.
 func (c *Camera) room(n int, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	kept := c.held[:0]
-	for _, until := range c.held {
-		if until.After(now) {
-			kept = append(kept, until)
-		}
+	c.tally.Setups++
+	c.held = slices.DeleteFunc(c.held, func(s slot) bool { return !s.until.After(now) })
+	if c.knobs.MaxSessions == 0 || n+len(c.held) < c.knobs.MaxSessions {
+		return true
 	}
-	c.held = kept
-	return c.knobs.MaxSessions == 0 || n+len(c.held) < c.knobs.MaxSessions
+	c.tally.Refused++
+	return false
+}
+
+// free gives back the place of a lost session, and says whether there was one.
+func (c *Camera) free(session string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := len(c.held)
+	c.held = slices.DeleteFunc(c.held, func(s slot) bool { return s.session == session })
+	return len(c.held) < n
 }
 
 // lost notes that a session ended without TEARDOWN.
-func (c *Camera) lost(now time.Time) {
+func (c *Camera) lost(session string, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.tally.Lost++
 	if c.knobs.HoldSlotMs > 0 {
-		c.held = append(c.held, now.Add(time.Duration(c.knobs.HoldSlotMs)*time.Millisecond))
+		c.held = append(c.held, slot{session, now.Add(time.Duration(c.knobs.HoldSlotMs) * time.Millisecond)})
 	}
 }

@@ -1,12 +1,16 @@
 package fakecam
 
 import (
+	"bytes"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/bluenviron/gortsplib/v4/pkg/base"
 )
 
 // door brings the connections of several ports to one RTSP server.
@@ -30,6 +34,7 @@ func newDoor(gather time.Duration) *door {
 type port struct {
 	door   *door
 	camera *Camera
+	secure *tls.Config // nil without TLS
 	addr   *net.TCPAddr
 	ln     net.Listener // nil while shut
 }
@@ -37,12 +42,12 @@ type port struct {
 func (p *port) address() string { return p.addr.String() }
 
 // open binds a port; connections wait in the system until serve.
-func (d *door) open(listen string, camera *Camera) (*port, error) {
+func (d *door) open(listen string, camera *Camera, secure *tls.Config) (*port, error) {
 	ln, err := net.Listen("tcp", listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", listen, err)
 	}
-	p := &port{door: d, camera: camera, addr: ln.Addr().(*net.TCPAddr), ln: ln}
+	p := &port{door: d, camera: camera, secure: secure, addr: ln.Addr().(*net.TCPAddr), ln: ln}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.ports = append(d.ports, p)
@@ -72,10 +77,13 @@ func (d *door) accept(p *port, ln net.Listener) {
 			if err != nil {
 				return
 			}
+			wrapped := &conn{Conn: c, raw: c}
 			if d.gather > 0 {
-				c = &gathered{Conn: c, wait: d.gather}
+				wrapped.Conn = &gathered{Conn: c, wait: d.gather}
 			}
-			wrapped := &conn{Conn: c}
+			if p.secure != nil {
+				wrapped.Conn = tls.Server(c, p.secure)
+			}
 			if p.camera != nil {
 				p.camera.adopt(wrapped)
 			}
@@ -150,13 +158,19 @@ func (d *door) Close() error {
 
 // conn is a client's connection, which knows the camera that it turned out to be for.
 type conn struct {
-	net.Conn
-	camera atomic.Pointer[Camera]
+	net.Conn          // with TLS, if the port has it
+	raw      net.Conn // without
+	camera   atomic.Pointer[Camera]
+	asked    *base.Request // the request that is being answered; the server's goroutine alone
+	mum      atomic.Bool   // the next answer is swallowed
 }
 
 // Write swallows what a silent camera would say.
 func (c *conn) Write(b []byte) (int, error) {
 	if cam := c.camera.Load(); cam != nil && cam.silent.Load() {
+		return len(b), nil
+	}
+	if bytes.HasPrefix(b, []byte("RTSP/")) && c.mum.CompareAndSwap(true, false) {
 		return len(b), nil
 	}
 	return c.Conn.Write(b)
@@ -172,13 +186,10 @@ func (c *conn) Close() error {
 
 // reset closes the connection as a camera does that loses power: without a word.
 func (c *conn) reset() {
-	inner := c.Conn
-	if g, ok := inner.(*gathered); ok {
-		inner = g.Conn
-	}
-	if t, ok := inner.(*net.TCPConn); ok {
+	if t, ok := c.raw.(*net.TCPConn); ok {
 		_ = t.SetLinger(0)
 	}
+	_ = c.raw.Close()
 	_ = c.Close()
 }
 

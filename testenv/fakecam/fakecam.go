@@ -6,11 +6,12 @@
 // drift, and that a log says exactly which frames were sent and when: a hole in what a client received is the
 // client's loss, or is marked in that log. It never invents a fault that nobody turned on.
 //
-// Paths are /<camera>/main and /<camera>/sub. RTSP over TCP and UDP, Basic and Digest (MD5, SHA-256).
+// Paths are /<camera>/main and /<camera>/sub. RTSP over TCP, TLS and UDP, Basic and Digest (MD5, SHA-256).
 package fakecam
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -46,8 +47,10 @@ type CameraConfig struct {
 	Password  string
 	Auth      []auth.VerifyMethod // Basic and Digest MD5 when nil
 	Listen    string              // a port of its own besides the house's; an own port can truly refuse
+	TLS       *tls.Certificate    // rtsps:// with this certificate, on a port of its own; nil for rtsp://
 	Mute      bool                // no sound, even when the loop has some
 	OutOfBand bool                // parameter sets only in the SDP, never in the stream
+	InBand    bool                // parameter sets only in the stream, never in the SDP; with OutOfBand nowhere
 	RTPStart  uint32              // first RTP timestamp of the pictures; random when zero
 }
 
@@ -93,7 +96,7 @@ func New(cfg Config) (*Server, error) {
 
 func (s *Server) build() error {
 	s.door = newDoor(s.cfg.Gather)
-	shared, err := s.door.open(s.cfg.Listen, nil)
+	shared, err := s.door.open(s.cfg.Listen, nil, nil)
 	if err != nil {
 		return err
 	}

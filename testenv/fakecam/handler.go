@@ -17,7 +17,8 @@ import (
 // session is one client's RTSP session.
 type session struct {
 	stream *Stream
-	seenUs atomic.Int64 // when the client last showed that it is there
+	id     atomic.Pointer[string] // as the client knows it
+	seenUs atomic.Int64           // when the client last showed that it is there
 }
 
 func (s *session) touch() { s.seenUs.Store(time.Now().UnixMicro()) }
@@ -27,13 +28,17 @@ type handler struct{ *Server }
 
 // OnRequest implements gortsplib.ServerHandlerOnRequest.
 func (h *handler) OnRequest(sc *gortsplib.ServerConn, req *base.Request) {
-	if ss := sc.Session(); ss != nil {
-		if s := h.session(ss); s != nil {
+	n, ok := sc.NetConn().(*conn)
+	if !ok {
+		return
+	}
+	n.asked = req
+	if s := h.session(sc.Session()); s != nil {
+		if !isAlive(req) {
 			s.touch()
 		}
 	}
-	n, ok := sc.NetConn().(*conn)
-	if !ok || req.URL == nil {
+	if req.URL == nil {
 		return
 	}
 	if st := h.find(req.URL.Path); st != nil {
@@ -44,14 +49,62 @@ func (h *handler) OnRequest(sc *gortsplib.ServerConn, req *base.Request) {
 	}
 }
 
-// OnResponse implements gortsplib.ServerHandlerOnResponse: it adds what the server leaves out.
+// isAlive says whether a request can only be meant to keep a session alive.
+func isAlive(req *base.Request) bool {
+	return len(req.Header["Session"]) > 0 && (req.Method == base.Options || req.Method == base.GetParameter)
+}
+
+// OnResponse implements gortsplib.ServerHandlerOnResponse: it adds what the server leaves out, and is the camera's
+// own mind about what the server answers by itself.
 func (h *handler) OnResponse(sc *gortsplib.ServerConn, res *base.Response) {
+	if n, ok := sc.NetConn().(*conn); ok && n.asked != nil {
+		h.amend(sc, n, res)
+	}
 	res.Header["Server"] = base.HeaderValue{"IP Camera"}
 	var s headers.Session
 	if v, ok := res.Header["Session"]; ok && s.Unmarshal(v) == nil {
 		secs := uint(h.cfg.SessionTimeout / time.Second)
 		s.Timeout = &secs
 		res.Header["Session"] = s.Marshal()
+		if had := h.session(sc.Session()); had != nil {
+			had.id.Store(&s.Session)
+		}
+	}
+}
+
+// amend answers keepalives as the camera's knobs say, and TEARDOWN of a session whose connection is gone.
+func (h *handler) amend(sc *gortsplib.ServerConn, n *conn, res *base.Response) {
+	cam := n.camera.Load()
+	if cam == nil {
+		return
+	}
+	req, k := n.asked, cam.Knobs()
+	if public := res.Header["Public"]; len(public) == 1 && k.HideGetParameter {
+		res.Header["Public"] = base.HeaderValue{strings.Replace(public[0], "GET_PARAMETER, ", "", 1)}
+	}
+	var id string
+	if v := req.Header["Session"]; len(v) > 0 {
+		id, _, _ = strings.Cut(v[0], ";")
+	}
+	if req.Method == base.Teardown && id != "" && cam.login(req) == nil && cam.free(id) {
+		res.StatusCode, res.StatusMessage = base.StatusOK, ""
+	}
+	s := h.session(sc.Session())
+	if !isAlive(req) || s == nil {
+		return
+	}
+	n.mum.Store(k.AliveMute)
+	refusal := cam.login(req)
+	counts := k.AliveMethod == "" || k.AliveMethod == string(req.Method)
+	switch {
+	case refusal != nil:
+		res.StatusCode, res.StatusMessage = refusal.StatusCode, ""
+		res.Header["WWW-Authenticate"] = refusal.Header["WWW-Authenticate"]
+	case counts:
+		s.touch()
+	}
+	if k.AliveStatus != 0 && (!counts || k.AliveMethod == "") {
+		res.StatusCode, res.StatusMessage = base.StatusCode(k.AliveStatus), ""
 	}
 }
 
@@ -116,22 +169,7 @@ func (h *handler) OnPause(*gortsplib.ServerHandlerOnPauseCtx) (*base.Response, e
 }
 
 // OnGetParameter implements gortsplib.ServerHandlerOnGetParameter: clients use it to stay alive.
-func (h *handler) OnGetParameter(ctx *gortsplib.ServerHandlerOnGetParameterCtx) (*base.Response, error) {
-	st := h.find(ctx.Path)
-	if st == nil && ctx.Session != nil {
-		if s := h.session(ctx.Session); s != nil {
-			st = s.stream
-		}
-	}
-	if st == nil {
-		return answer(base.StatusNotFound), nil
-	}
-	if status := st.camera.Knobs().AliveStatus; status != 0 {
-		return answer(base.StatusCode(status)), nil
-	}
-	if refusal := st.camera.login(ctx.Request); refusal != nil {
-		return refusal, nil
-	}
+func (h *handler) OnGetParameter(*gortsplib.ServerHandlerOnGetParameterCtx) (*base.Response, error) {
 	return answer(base.StatusOK), nil
 }
 
@@ -148,7 +186,11 @@ func (h *handler) OnSessionClose(ctx *gortsplib.ServerHandlerOnSessionCloseCtx) 
 	if errors.As(ctx.Error, &torn) {
 		s.stream.camera.count(func(t *Tally) { t.Teardowns++ })
 	} else {
-		s.stream.camera.lost(time.Now())
+		id := ""
+		if p := s.id.Load(); p != nil {
+			id = *p
+		}
+		s.stream.camera.lost(id, time.Now())
 	}
 	h.log.Debug("session ended", "camera", s.stream.camera.cfg.Name, "stream", s.stream.kind, "why", ctx.Error)
 }
@@ -210,7 +252,11 @@ func (h *handler) begin(ss *gortsplib.ServerSession, st *Stream) bool {
 			n++
 		}
 	}
-	if h.cfg.MaxSessions > 0 && len(h.sessions) >= h.cfg.MaxSessions || !st.camera.room(n, time.Now()) {
+	if !st.camera.room(n, time.Now()) {
+		return false
+	}
+	if h.cfg.MaxSessions > 0 && len(h.sessions) >= h.cfg.MaxSessions {
+		st.camera.count(func(t *Tally) { t.Refused++ })
 		return false
 	}
 	s := &session{stream: st}
@@ -224,6 +270,9 @@ func answer(code base.StatusCode) *base.Response {
 }
 
 func (s *Server) session(ss *gortsplib.ServerSession) *session {
+	if ss == nil {
+		return nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.sessions[ss]

@@ -27,9 +27,18 @@ type Knobs struct {
 
 	MaxSessions int   `json:"max_sessions"`  // 453 at SETUP above that; 0 means no limit
 	HoldSlotMs  int64 `json:"hold_slot_ms"`  // how long a session that ended without TEARDOWN still counts
-	StrictAlive bool  `json:"strict_alive"`  // only RTSP requests keep a session, RTCP does not
-	AliveStatus int   `json:"alive_status"`  // answer to GET_PARAMETER, 401 say; 0 means 200
 	NTPOffsetMs int64 `json:"ntp_offset_ms"` // how far the camera's wall clock is ahead, as its RTCP reports say
+
+	StrictAlive      bool   `json:"strict_alive"`       // only RTSP requests keep a session, RTCP does not
+	AliveMethod      string `json:"alive_method"`       // the only keepalive that counts, OPTIONS or GET_PARAMETER; empty: both
+	AliveStatus      int    `json:"alive_status"`       // answer to keepalives that do not count, to all with empty AliveMethod; 0 means 200
+	AliveMute        bool   `json:"alive_mute"`         // keepalives are never answered
+	HideGetParameter bool   `json:"hide_get_parameter"` // GET_PARAMETER is not in the list of what the camera knows
+	NonceLifeMs      int64  `json:"nonce_life_ms"`      // a Digest login grows stale after so long; 0 means never
+	BasicOnly        bool   `json:"basic_only"`         // asks for the password in the clear, whatever it asked for before
+
+	Bloat       float64 `json:"bloat"`        // pictures are blown up to so many times their size; 0 and 1 leave them
+	SoundJitter int64   `json:"sound_jitter"` // timestamps of sound lie up to so many ms beside where they belong, at random
 }
 
 // Validate reports every fault of k.
@@ -42,6 +51,7 @@ func (k Knobs) Validate() error {
 	}
 	for name, v := range map[string]int64{
 		"slow_start_ms": k.SlowStartMs, "hold_slot_ms": k.HoldSlotMs, "max_sessions": int64(k.MaxSessions),
+		"nonce_life_ms": k.NonceLifeMs, "sound_jitter": k.SoundJitter,
 	} {
 		if v < 0 {
 			errs = append(errs, fmt.Errorf("%s: %d is negative", name, v))
@@ -54,6 +64,12 @@ func (k Knobs) Validate() error {
 	}
 	if !slices.Contains([]string{"", "DESCRIBE", "SETUP", "PLAY"}, k.RefuseAt) {
 		errs = append(errs, fmt.Errorf("refuse_at: %q; use DESCRIBE, SETUP or PLAY", k.RefuseAt))
+	}
+	if !slices.Contains([]string{"", "OPTIONS", "GET_PARAMETER"}, k.AliveMethod) {
+		errs = append(errs, fmt.Errorf("alive_method: %q; use OPTIONS or GET_PARAMETER", k.AliveMethod))
+	}
+	if k.Bloat < 0 || k.Bloat > 1000 {
+		errs = append(errs, fmt.Errorf("bloat: %v is not within 0 and 1000", k.Bloat))
 	}
 	return errors.Join(errs...)
 }

@@ -186,7 +186,7 @@ func TestTally(t *testing.T) {
 	cam.Drop()
 	lost.until(t, "the end of the session", func() bool { return lost.over })
 	// Each login takes two DESCRIBEs: one to be asked for it. A session's end is counted after its connection's.
-	want := fakecam.Tally{Connects: 3, Describes: 6, BadLogins: 1, Teardowns: 1, Lost: 1}
+	want := fakecam.Tally{Connects: 3, Describes: 6, Setups: 2, BadLogins: 1, Teardowns: 1, Lost: 1}
 	poll(t, fmt.Sprintf("%+v", want), func() bool { return cam.Tally() == want })
 }
 

@@ -36,7 +36,7 @@ type track struct {
 }
 
 // newOutput describes the loop; it is published once the server runs.
-func newOutput(loop *scenes.Loop, mute bool, rtpStart uint32) (*output, error) {
+func newOutput(loop *scenes.Loop, c CameraConfig, rtpStart uint32) (*output, error) {
 	var numbers [8]byte
 	if _, err := rand.Read(numbers[:]); err != nil {
 		return nil, fmt.Errorf("make RTP numbers: %w", err)
@@ -46,10 +46,14 @@ func newOutput(loop *scenes.Loop, mute bool, rtpStart uint32) (*output, error) {
 	if rtpStart != 0 {
 		o.video.base = rtpStart
 	}
-	if err := o.addVideo(loop); err != nil {
+	v := loop.Video
+	if c.InBand {
+		v.VPS, v.SPS, v.PPS = nil, nil, nil
+	}
+	if err := o.addVideo(loop.Name, v); err != nil {
 		return nil, err
 	}
-	if loop.Audio != nil && !mute {
+	if loop.Audio != nil && !c.Mute {
 		if err := o.addAudio(loop.Audio); err != nil {
 			return nil, err
 		}
@@ -57,8 +61,7 @@ func newOutput(loop *scenes.Loop, mute bool, rtpStart uint32) (*output, error) {
 	return o, nil
 }
 
-func (o *output) addVideo(loop *scenes.Loop) error {
-	v := loop.Video
+func (o *output) addVideo(name string, v mp4.Track) error {
 	switch v.Codec {
 	case mp4.H264:
 		f := &format.H264{PayloadTyp: 96, SPS: v.SPS, PPS: v.PPS, PacketizationMode: 1}
@@ -75,7 +78,7 @@ func (o *output) addVideo(loop *scenes.Loop) error {
 		}
 		o.video.format, o.video.encode = f, enc.Encode
 	default:
-		return fmt.Errorf("loop %s: pictures in %v can't be sent", loop.Name, v.Codec)
+		return fmt.Errorf("loop %s: pictures in %v can't be sent", name, v.Codec)
 	}
 	o.video.media = &description.Media{Type: description.MediaTypeVideo, Formats: []format.Format{o.video.format}}
 	return nil

@@ -1,6 +1,7 @@
 package fakecam
 
 import (
+	"bytes"
 	"math"
 	"math/rand/v2"
 	"time"
@@ -124,6 +125,7 @@ func (p *player) resume(tick int64, unit int) {
 // step sends all that is due and returns how long nothing else is.
 func (p *player) step(now time.Time) time.Duration {
 	k := p.s.camera.Knobs()
+	k.Stall = k.Stall || p.s.stalled.Load()
 	for {
 		pictures := p.due(p.base+p.loop.Units[p.at].DTS, scenes.Timescale)
 		next, isSound := pictures, false
@@ -182,6 +184,9 @@ func (p *player) sendPicture(k Knobs, now time.Time) {
 	} else {
 		p.frame++
 		au = p.unit(u, e.AtUs)
+		if k.Bloat > 1 {
+			au = append(au, padding(u.NALUs, k.Bloat-1, p.loop.Video.Codec == mp4.H265))
+		}
 		if k.Freeze {
 			p.frozen = au
 		}
@@ -227,6 +232,25 @@ func (p *player) unit(u *scenes.Unit, atUs int64) [][]byte {
 	return append(append(au, stamp.NAL(v.Codec == mp4.H265)), u.NALUs...)
 }
 
+// padding is a SEI message (user_data_unregistered, as in Stamp) that is so many times as long as the slices.
+func padding(slices [][]byte, times float64, h265 bool) []byte {
+	n := 0
+	for _, s := range slices {
+		n += len(s)
+	}
+	n = int(float64(n) * times)
+	out := append(make([]byte, 0, n+n/255+8), h264SEI, seiUnregister)
+	if h265 {
+		out = append(append(out[:0], h265PrefixSEI<<1, 1), seiUnregister)
+	}
+	for ; n >= 255; n -= 255 {
+		out = append(out, 0xff)
+	}
+	out = append(out, byte(n))
+	out = append(out, bytes.Repeat([]byte{0x55}, cap(out)-len(out)-1)...)
+	return append(out, 0x80)
+}
+
 // delay is by how much a frame is shown after it is sent, in ticks: more than 0 with B-frames.
 func (p *player) delay() int64 {
 	u := &p.loop.Units[0]
@@ -241,6 +265,9 @@ func (p *player) sendSound(k Knobs, now time.Time) {
 	}
 	frame := p.loop.Sound[n%int64(len(p.loop.Sound))]
 	ticks := n*p.loop.SoundTicks + ticksOf(p.jump, int64(p.loop.Audio.SampleRate))
+	if j := k.SoundJitter; j > 0 {
+		ticks += ticksOf(time.Duration(p.dice.Int64N(2*j+1)-j)*time.Millisecond, int64(p.loop.Audio.SampleRate))
+	}
 	if _, err := p.out.send(&p.out.audio, [][]byte{frame}, ticks, now, func() fate { return sent }); err == nil {
 		p.s.mu.Lock()
 		p.s.count.Sound++

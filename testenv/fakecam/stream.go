@@ -16,6 +16,7 @@ type Stream struct {
 	number   uint8
 	kind     string // "main" or "sub"
 	report   atomic.Bool
+	stalled  atomic.Bool // as Knobs.Stall, for this stream alone
 	overflow atomic.Uint64
 
 	mu     sync.Mutex
@@ -50,7 +51,7 @@ type Counters struct {
 }
 
 func newStream(c *Camera, number uint8, loop *scenes.Loop) (*Stream, error) {
-	out, err := newOutput(loop, c.cfg.Mute, c.cfg.RTPStart)
+	out, err := newOutput(loop, c.cfg, c.cfg.RTPStart)
 	if err != nil {
 		return nil, fmt.Errorf("loop %s: %w", loop.Name, err)
 	}
@@ -68,6 +69,9 @@ func (s *Stream) Loop() *scenes.Loop {
 
 // Sent returns how many frames the stream has sent; the newest one's stamp has this number.
 func (s *Stream) Sent() uint64 { return s.Counters().Frames }
+
+// Stall makes this stream alone stop, or go on: its sessions stay.
+func (s *Stream) Stall(on bool) { s.stalled.Store(on) }
 
 // Counters returns what the stream did so far.
 func (s *Stream) Counters() Counters {
@@ -151,7 +155,7 @@ func (s *Stream) publish(server *gortsplib.Server) error {
 
 // replace goes over to a new output and cuts off the clients of the old one.
 func (s *Stream) replace(loop *scenes.Loop) error {
-	out, err := newOutput(loop, s.camera.cfg.Mute, 0)
+	out, err := newOutput(loop, s.camera.cfg, 0)
 	if err != nil {
 		return err
 	}
@@ -170,7 +174,9 @@ func (s *Stream) replace(loop *scenes.Loop) error {
 func (s *Stream) follow(loop *scenes.Loop) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.out.setParams(&loop.Video)
+	if !s.camera.cfg.InBand {
+		s.out.setParams(&loop.Video)
+	}
 	s.loop = loop
 }
 
