@@ -152,7 +152,7 @@ func (s *Sweeper) state(ctx context.Context, h Hold) (wire.HoldState, error) {
 		out.State, out.Text = wire.HoldEmpty, "Nothing of this time is at the site."
 	case out.GoneUs > 0:
 		out.State = wire.HoldPartly
-		out.Text = fmt.Sprintf("%v of it had gone before it was held.", wire.Micros(out.GoneUs).Round(time.Second))
+		out.Text = "Of " + inWords(wire.Micros(out.GoneUs)) + " nothing is there: it had gone before, or was never recorded."
 	default:
 		out.State = wire.HoldKept
 	}
@@ -163,6 +163,20 @@ func (s *Sweeper) state(ctx context.Context, h Hold) (wire.HoldState, error) {
 		out.Bytes += g.Bytes
 	}
 	return out, nil
+}
+
+// inWords writes a length of time as people say it.
+func inWords(d time.Duration) string {
+	switch s := int64(d.Seconds()); {
+	case s < 60:
+		return fmt.Sprintf("%d s", max(s, 1))
+	case s < 2*3600:
+		return fmt.Sprintf("%d min", (s+30)/60)
+	case s < 2*24*3600:
+		return fmt.Sprintf("%d hours", (s+1800)/3600)
+	default:
+		return fmt.Sprintf("%d days", s/(24*3600))
+	}
 }
 
 const day = int64(24 * time.Hour / time.Microsecond)

@@ -74,7 +74,7 @@ func (s *site) missingSite() []Missing {
 			continue
 		}
 		m := Missing{Severity: Warning, Text: c.Text, Reason: c.Reason}
-		if key.name == "disk" || key.name == "ledger" {
+		if key.name == "disk" || key.name == "ledger" || c.Reason == wire.HeldFull {
 			m.Severity = Critical
 		}
 		if strings.TrimSpace(m.Text) == "" {

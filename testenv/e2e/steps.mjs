@@ -158,6 +158,30 @@ await step("keep a clip and play it", async () => {
   return { stored_ms: storedMs, seconds: length };
 });
 
+await step("hold a range at the site and release it", async () => {
+  const now = Date.now() * 1000;
+  const c = await api(p, `/cameras/${camera.id}/coverage?from_us=${now - 300e6}&to_us=${now}&stream=main`);
+  const range = c.ranges.find((r) => (r.state === "site" || r.state === "cloud") && r.end_us - r.start_us > 5e6);
+  await p.goto(`${base}/cameras/${camera.id}?in=${range.start_us + 1_000_000}&out=${range.start_us + 4_000_000}`);
+  await p.click(id("hold-range"));
+  await p.waitForSelector(id("hold-dialog"));
+  await p.fill(`${id("hold-name")} input, input${id("hold-name")}`, "Held by the test");
+  await shot(p, "hold-dialog");
+  const begun = Date.now();
+  await p.keyboard.press("Enter");
+  await p.waitForSelector(id("holds"));
+  const site = new URL(p.url()).pathname.split("/")[2];
+  const held = await until("the site keeps it", 90_000, async () => (await api(p, `/sites/${site}/holds`)).holds.find((h) => h.name === "Held by the test" && h.state === "kept"));
+  assert(held.bytes > 0 && held.recorded_us === 3_000_000, `the hold keeps ${held.bytes} bytes and ${held.recorded_us} µs`);
+  await p.waitForSelector(`${id("hold-row")}[data-state=kept]`, { timeout: 30_000 });
+  const keptMs = Date.now() - begun;
+  await shot(p, "holds");
+  await p.click(id("release-hold"));
+  await p.click(id("dialog-submit"));
+  await until("it is released", 20_000, async () => !(await api(p, `/sites/${site}/holds`)).holds.some((h) => h.id === held.id));
+  return { kept_ms: keptMs };
+});
+
 await step("events", async () => {
   await control("event");
   await p.goto(base + "/events");

@@ -8,7 +8,7 @@ import { client } from "../../api/client";
 import { holds as holdsQuery } from "../../api/queries";
 import type { Hold, Site } from "../../api/types";
 import { bytes, duration } from "../../lib/format";
-import { clockSeconds, moment } from "../../lib/time";
+import { clockSeconds, dayWord, moment } from "../../lib/time";
 import { text } from "../../text";
 import { HoldBadge } from "../../ui/badge";
 import { Button } from "../../ui/button";
@@ -25,10 +25,16 @@ export function HoldsTab({ site }: { site: Site }) {
   if (data.length === 0) return <Empty icon={LockKeyhole} title={text.hold.emptyTitle}><p>{text.hold.empty}</p></Empty>;
   const kept = data.reduce((sum, hold) => sum + hold.bytes, 0);
   return (
-    <Panel title={text.hold.lead2} flush data-testid="holds" aside={<span className="soft num">{text.hold.summary(data.length, bytes(kept))}</span>}>
+    <Panel title={text.hold.list} flush data-testid="holds" aside={<span className="soft num">{text.hold.summary(data.length, bytes(kept))}</span>}>
       <ul className="rows">{data.map((hold) => <li key={hold.id}><HoldRow hold={hold} zone={site.timezone} /></li>)}</ul>
     </Panel>
   );
+}
+
+/** From and to, to the second; the day of the end only where it is another one. */
+function rangeWords({ start_us: start, end_us: end }: Hold, zone: string): string {
+  const [first, last] = [dayWord(start, zone), dayWord(end, zone)];
+  return `${first} ${clockSeconds(start, zone)} – ${first === last ? "" : `${last} `}${clockSeconds(end, zone)}`;
 }
 
 function HoldRow({ hold, zone }: { hold: Hold; zone: string }) {
@@ -56,7 +62,7 @@ function HoldRow({ hold, zone }: { hold: Hold; zone: string }) {
         <p className="row-title">{hold.name}</p>
         <p className="soft num">
           <Link className="link" to="/cameras/$camera" params={{ camera: hold.camera }} search={{ at: hold.start_us }}>{hold.camera_name || hold.camera}</Link>
-          {`, ${moment(hold.start_us, zone)} – ${clockSeconds(hold.end_us, zone)} (${duration(hold.end_us - hold.start_us)})`}
+          {`, ${rangeWords(hold, zone)} (${duration(hold.end_us - hold.start_us)})`}
         </p>
         <p className="muted small">{[made, hold.until_us ? text.hold.untilWhen(moment(hold.until_us, zone)) : "", hold.made_at === "site" ? text.hold.atSite : ""].filter(Boolean).join(", ")}</p>
         {hold.text && <p className="small soft">{hold.text}</p>}
