@@ -59,6 +59,9 @@ type StreamStat struct {
 // NextSegment returns a segment ID above every one that was ever used.
 func (l *Ledger) NextSegment() uint64 { return l.segment.Add(1) }
 
+// Newest returns the highest segment ID that was ever used.
+func (l *Ledger) Newest() uint64 { return l.segment.Load() }
+
 // AtLeast says that a file with this ID exists on disk; NextSegment stays above it.
 func (l *Ledger) AtLeast(segment uint64) {
 	for {

@@ -2,7 +2,8 @@
 // as "name: value unit", with the machine's load before and after.
 //
 // It owns the rigs of its figures and leaves nothing running. Absolute times on a shared machine mean little: compare
-// runs on the same machine. -run names the groups to measure, -seconds how long a rate is measured.
+// runs on the same machine. -run names the groups to measure, -seconds how long a rate is measured,
+// -segments how long the past of the site is that the group start starts.
 package main
 
 import (
@@ -29,20 +30,23 @@ func groups() []group {
 		{"record", (*bench).record},
 		{"idle", (*bench).idle},
 		{"live", (*bench).live},
+		{"start", (*bench).start},
 	}
 }
 
 type bench struct {
-	seconds time.Duration
-	dir     string // for everything that is built and recorded
+	seconds  time.Duration
+	segments int    // of the long past that a start has to cope with
+	dir      string // for everything that is built and recorded
 }
 
 func main() {
-	run := flag.String("run", "size,record,idle,live", "groups to measure, separated by commas")
+	run := flag.String("run", "size,record,idle,live,start", "groups to measure, separated by commas")
 	seconds := flag.Int("seconds", 60, "how long a rate is measured, in seconds")
+	segments := flag.Int("segments", 1_000_000, "how many segments a start finds")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := measure(ctx, strings.Split(*run, ","), time.Duration(*seconds)*time.Second)
+	err := measure(ctx, strings.Split(*run, ","), time.Duration(*seconds)*time.Second, *segments)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -50,13 +54,13 @@ func main() {
 	}
 }
 
-func measure(ctx context.Context, names []string, seconds time.Duration) (err error) {
+func measure(ctx context.Context, names []string, seconds time.Duration, segments int) (err error) {
 	dir, err := os.MkdirTemp("", "holdfast-bench-*")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	b := &bench{seconds: seconds, dir: dir}
+	b := &bench{seconds: seconds, segments: segments, dir: dir}
 	say("load_before", load(), "")
 	for _, name := range names {
 		found := false
