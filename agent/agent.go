@@ -5,7 +5,8 @@
 // into files on agent/disk and rows of agent/ledger, each with its outbox row in the same transaction;
 // agent/outbox sends the rows through agent/uplink. When the line is cut nothing of this stops but the last
 // step. agent/live shows frames to people, agent/clip cuts ranges for them, agent/retain deletes, agent/fill
-// fetches what is missing, agent/local is the page for the person beside the box.
+// fetches what is missing, agent/scrub looks again at what lies on the disk, agent/local is the page for the person
+// beside the box.
 package agent
 
 import (
@@ -33,6 +34,7 @@ import (
 	"holdfast/agent/pace"
 	"holdfast/agent/record"
 	"holdfast/agent/retain"
+	"holdfast/agent/scrub"
 	"holdfast/agent/uplink"
 )
 
@@ -70,6 +72,7 @@ type house struct {
 	record  *record.Recorder
 	retain  *retain.Sweeper
 	fill    *fill.Filler
+	scrub   *scrub.Scrubber
 	clips   *clip.Room
 	live    *live.Room
 	outbox  *outbox.Outbox
@@ -159,6 +162,7 @@ func (h *house) rooms() error {
 	h.fill = fill.New(fill.Config{Streams: h.cameras.Recorded()}, fill.Floors{
 		Ledger: h.ledger, Disk: h.disk, Clock: h.clock, Log: log.With("room", "fill"),
 	})
+	h.scrub = scrub.New(scrub.Config{}, scrub.Floors{Ledger: h.ledger, Disk: h.disk, Board: h.board, Log: log.With("room", "scrub")})
 	h.clips, err = clip.New(clip.Config{Dir: filepath.Join(h.cfg.Data, "clips")}, clip.Deps{
 		Ledger: h.ledger, Sender: clipSender{h}, Now: h.clock.Now, Camera: h.knows, Log: log.With("room", "clip"),
 		Open: func(volume string, segment uint64) (clip.File, int64, error) { return h.disk.OpenRead(volume, segment) },
@@ -236,6 +240,7 @@ func (h *house) run(ctx context.Context) error {
 	start(recording.group, recording.ctx, "camera", h.cameras.Run)
 	start(people.group, people.ctx, "clip", h.clips.Run)
 	start(people.group, people.ctx, "live", h.live.Run)
+	start(people.group, people.ctx, "scrub", h.scrub.Run)
 	if h.local != nil {
 		start(people.group, people.ctx, "local", h.local.Run)
 	}

@@ -125,6 +125,27 @@ func (v *volume) scan(root Root, name string, folders int, fn func(Found) error)
 	return nil
 }
 
+// Folder returns the segments whose files lie in one folder of a volume, in order: those from folder x 65,536 on. A folder
+// that does not exist has none.
+func (d *Disk) Folder(name string, folder uint64) ([]uint64, error) {
+	v, err := d.volume(name)
+	if err != nil {
+		return nil, fmt.Errorf("look through folder %d: %w", folder, err)
+	}
+	root, err := v.opened()
+	if err != nil {
+		return nil, fmt.Errorf("look through folder %d: %w", folder, err)
+	}
+	files, err := numbers(root, folderOf(folder<<16), ".mp4", 16)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look through folder %d: %w", folder, err)
+	}
+	return slices.DeleteFunc(files, func(n uint64) bool { return n>>16 != folder }), nil
+}
+
 // numbers returns the names in a folder that are hexadecimal numbers of so many digits, in order.
 func numbers(root Root, folder, suffix string, digits int) ([]uint64, error) {
 	names, err := root.Names(folder)

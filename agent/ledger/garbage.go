@@ -177,3 +177,25 @@ func (l *Ledger) Buried(ctx context.Context, segments []uint64) error {
 		return nil
 	})
 }
+
+// Lose takes segments whose files are gone out of the coverage, for good: their time becomes a gap with the reason lost.
+func (l *Ledger) Lose(ctx context.Context, segments []Segment, detail string) error {
+	if len(segments) == 0 {
+		return nil
+	}
+	if err := l.Condemn(ctx, segments, wire.Lost); err != nil {
+		return err
+	}
+	gone := make([]uint64, 0, len(segments))
+	for _, s := range segments {
+		gone = append(gone, s.ID)
+		if s.EndUs <= s.StartUs {
+			continue
+		}
+		g := Gap{Stream: s.Stream, Run: s.Run, StartUs: s.StartUs, EndUs: s.EndUs, Reason: wire.Lost, Detail: detail}
+		if _, err := l.BeginGap(ctx, g); err != nil {
+			return err
+		}
+	}
+	return l.Buried(ctx, gone)
+}

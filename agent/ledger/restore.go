@@ -32,10 +32,8 @@ func (l *Ledger) Restore(ctx context.Context, r Restored) error {
 				return err
 			}
 		}
-		for _, s := range r.Segments {
-			if err := t.closeSegment(s); err != nil {
-				return fmt.Errorf("segment %d: %w", s.ID, err)
-			}
+		if err := t.restoreSegments(r.Segments); err != nil {
+			return err
 		}
 		for _, g := range r.Gaps {
 			if _, err := t.beginGap(g); err != nil {
@@ -44,6 +42,42 @@ func (l *Ledger) Restore(ctx context.Context, r Restored) error {
 		}
 		return nil
 	})
+}
+
+// restoreSegments is closeSegment for many: what abuts is merged before it goes into the coverage.
+func (t *tx) restoreSegments(segments []Segment) error {
+	type line struct {
+		stream, run int64
+		origin      string
+	}
+	last := map[line]*span{}
+	for _, s := range segments {
+		if s.EndUs <= s.StartUs {
+			return fmt.Errorf("segment %d: its range [%d, %d) holds nothing", s.ID, s.StartUs, s.EndUs)
+		}
+		stream, err := t.putSegment(s)
+		if err != nil {
+			return fmt.Errorf("segment %d: %w", s.ID, err)
+		}
+		at := line{stream, s.Run, s.Origin}
+		x := last[at]
+		if x != nil && s.StartUs >= x.startUs && s.StartUs <= x.endUs+toleranceUs && max(x.endUs, s.EndUs)-x.startUs <= spanUs {
+			x.endUs = max(x.endUs, s.EndUs)
+			continue
+		}
+		if x != nil {
+			if err := t.cover(*x); err != nil {
+				return err
+			}
+		}
+		last[at] = &span{stream: stream, run: s.Run, origin: s.Origin, startUs: s.StartUs, endUs: s.EndUs}
+	}
+	for _, x := range last {
+		if err := t.cover(*x); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (t *tx) restoreRun(r Run) error {

@@ -59,6 +59,9 @@ type StreamStat struct {
 // NextSegment returns a segment ID above every one that was ever used.
 func (l *Ledger) NextSegment() uint64 { return l.segment.Add(1) }
 
+// Newest returns the highest segment ID that was ever used.
+func (l *Ledger) Newest() uint64 { return l.segment.Load() }
+
 // AtLeast says that a file with this ID exists on disk; NextSegment stays above it.
 func (l *Ledger) AtLeast(segment uint64) {
 	for {
@@ -144,36 +147,41 @@ func (l *Ledger) CloseSegment(ctx context.Context, s Segment, gap *Gap) (gapID i
 }
 
 func (t *tx) closeSegment(s Segment) error {
-	stream, err := t.stream(s.Stream)
+	stream, err := t.putSegment(s)
 	if err != nil {
 		return err
 	}
+	return t.cover(span{stream: stream, run: s.Run, origin: s.Origin, startUs: s.StartUs, endUs: s.EndUs})
+}
+
+// putSegment does all of closeSegment but the merged coverage, and returns the stream's number.
+func (t *tx) putSegment(s Segment) (stream int64, err error) {
+	if stream, err = t.stream(s.Stream); err != nil {
+		return 0, err
+	}
 	if err := t.fresh(s.ID); err != nil {
-		return err
+		return 0, err
 	}
 	queue, seq, err := t.fact(liveQueue, wire.KindCoverage, coverageFact(s))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if err := t.exec(`INSERT INTO segment (id, volume, stream, run, mono_us, start_us, end_us, bytes, parts, root,
 		recovered, origin, queue, seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		s.ID, s.Volume, stream, s.Run, s.MonoUs, s.StartUs, s.EndUs, s.Bytes, s.Parts, s.Root[:],
 		s.Recovered, s.Origin, queue, seq); err != nil {
-		return err
+		return 0, err
 	}
 	if err := t.exec(`DELETE FROM open_segment WHERE id = ?`, s.ID); err != nil {
-		return err
+		return 0, err
 	}
 	if err := t.exec(`INSERT INTO volume (id, bytes) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET bytes = bytes + excluded.bytes`,
 		s.Volume, s.Bytes); err != nil {
-		return err
+		return 0, err
 	}
 	// What was fetched from elsewhere is about the past: it says nothing of how far recording has come.
-	if err := t.exec(`UPDATE stream SET bytes = bytes + ?, durable_us = iif(? = '', ?, durable_us) WHERE id = ?`,
-		s.Bytes, s.Origin, s.EndUs, stream); err != nil {
-		return err
-	}
-	return t.cover(span{stream: stream, run: s.Run, origin: s.Origin, startUs: s.StartUs, endUs: s.EndUs})
+	return stream, t.exec(`UPDATE stream SET bytes = bytes + ?, durable_us = iif(? = '', ?, durable_us) WHERE id = ?`,
+		s.Bytes, s.Origin, s.EndUs, stream)
 }
 
 // OpenSegments returns the segments that were begun and not closed, oldest first.

@@ -13,7 +13,6 @@ import (
 	"holdfast/agent/ledger"
 	"holdfast/shared/id"
 	"holdfast/shared/mp4"
-	"holdfast/shared/wire"
 )
 
 // Depth says how closely Check looks.
@@ -203,7 +202,7 @@ func (c *checker) open(ctx context.Context) error {
 		f := Finding{Severity: Broken, Invariant: "I1", Segment: s.ID, Volume: s.Volume, Stream: s.Stream, Text: "it was being written, and its file is gone"}
 		if c.Repair {
 			row := ledger.Segment{ID: s.ID, Volume: s.Volume, Stream: s.Stream, Run: s.Run, StartUs: s.StartUs, EndUs: max(s.DurableUs, s.StartUs)}
-			if err := c.forget(ctx, row); err != nil {
+			if err := c.ledger.Lose(ctx, []ledger.Segment{row}, lostDetail); err != nil {
 				return err
 			}
 			f.Severity, f.Text = Repaired, "it was being written, and its file is gone: it is declared lost"
@@ -329,36 +328,16 @@ func (c *checker) declareLost(ctx context.Context) error {
 	if len(c.lost) == 0 {
 		return nil
 	}
-	if err := c.ledger.Condemn(ctx, c.lost, wire.Lost); err != nil {
+	if err := c.ledger.Lose(ctx, c.lost, lostDetail); err != nil {
 		return err
 	}
-	gone := make([]uint64, 0, len(c.lost))
 	for _, s := range c.lost {
-		gone = append(gone, s.ID)
-		if err := c.lostGap(ctx, s); err != nil {
-			return err
-		}
 		c.find(Finding{Severity: Repaired, Invariant: "I1", Segment: s.ID, Volume: s.Volume, Stream: s.Stream, Text: "its file is gone: it is declared lost"})
 	}
-	return c.ledger.Buried(ctx, gone)
+	return nil
 }
 
-// forget takes one segment without a file out of the ledger.
-func (c *checker) forget(ctx context.Context, s ledger.Segment) error {
-	if err := c.ledger.Condemn(ctx, []ledger.Segment{s}, wire.Lost); err != nil {
-		return err
-	}
-	return errors.Join(c.lostGap(ctx, s), c.ledger.Buried(ctx, []uint64{s.ID}))
-}
-
-func (c *checker) lostGap(ctx context.Context, s ledger.Segment) error {
-	if s.EndUs <= s.StartUs {
-		return nil
-	}
-	gap := ledger.Gap{Stream: s.Stream, Run: s.Run, StartUs: s.StartUs, EndUs: s.EndUs, Reason: wire.Lost, Detail: "The file of this video is gone from the disk."}
-	_, err := c.ledger.BeginGap(ctx, gap)
-	return err
-}
+const lostDetail = "The file of this video is gone from the disk."
 
 // time looks for moments of which nothing is known, from the oldest video of each stream on.
 func (c *checker) time(ctx context.Context) error {

@@ -34,6 +34,7 @@ func Rules() []Rule {
 		{"agent/record", floors},
 		{"agent/fill", floors},
 		{"agent/retain", floors},
+		{"agent/scrub", floors},
 		{"agent/clip", floors},
 		{"agent/outbox", floors},
 		{"agent/live", floors},

@@ -2,7 +2,8 @@
 // as "name: value unit", with the machine's load before and after.
 //
 // It owns the rigs of its figures and leaves nothing running. Absolute times on a shared machine mean little: compare
-// runs on the same machine. -run names the groups to measure, -for how long a rate is measured.
+// runs on the same machine. -run names the groups to measure, -for how long a rate is measured,
+// -segments how long the past of the site is that the group start starts.
 package main
 
 import (
@@ -30,21 +31,24 @@ func groups() []group {
 		{"heavy", (*bench).heavy},
 		{"idle", (*bench).idle},
 		{"live", (*bench).live},
+		{"start", (*bench).start},
 	}
 }
 
 type bench struct {
-	seconds time.Duration
-	long    time.Duration // of the heavy load
-	streams int
-	dir     string // for everything that is built and recorded
+	seconds  time.Duration
+	long     time.Duration // of the heavy load
+	streams  int
+	segments int    // of the long past that a start has to cope with
+	dir      string // for everything that is built and recorded
 }
 
 func main() {
-	run := flag.String("run", "size,record,heavy,idle,live", "groups to measure, separated by commas")
+	run := flag.String("run", "size,record,heavy,idle,live,start", "groups to measure, separated by commas")
 	var b bench
 	flag.DurationVar(&b.seconds, "for", time.Minute, "how long a rate is measured")
 	flag.DurationVar(&b.long, "heavy", time.Minute, "how long 80 cameras of 4 Mbit/s are recorded; ten minutes write 24 GB")
+	flag.IntVar(&b.segments, "segments", 1_000_000, "how many segments a start finds")
 	flag.IntVar(&b.streams, "n", 64, "how many streams are recorded beside the floor")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
