@@ -115,7 +115,7 @@ func (i *interleaved) next() bool {
 		if begins(b) {
 			i.head = &head{}
 		} else {
-			i.pass = 1 // the library skips what it does not know byte by byte
+			i.r++ // as the library skips what it does not know, byte by byte
 		}
 		return true
 	case len(b) < 4:

@@ -236,3 +236,95 @@ func TestReadyYieldsWhenSomethingWaits(t *testing.T) {
 	<-r.Ready()
 	assertSeqs(t, r, 1, 2)
 }
+
+func TestBatchIsWokenWhenItIsTime(t *testing.T) {
+	h, p := newHub(), testParams()
+	at := func(us int64) { h.Write(Frame{Params: p, MonoUs: us, Bytes: 10}) }
+	r := h.Batch(Limit{Frames: 40, Bytes: 10_000})
+	defer r.Close()
+	woken := func() bool {
+		select {
+		case <-r.Ready():
+			return true
+		default:
+			return false
+		}
+	}
+	if !woken() || len(seqs(r)) != 1 {
+		t.Fatal("a new reader does not see the break in force")
+	}
+	at(100)
+	if !woken() {
+		t.Fatal("not woken by new Params")
+	}
+	assertSeqs(t, r, 1)
+	r.Until(200)
+	at(150)
+	at(199)
+	if woken() {
+		t.Fatal("woken before its time")
+	}
+	at(200)
+	if !woken() {
+		t.Fatal("not woken in time")
+	}
+	assertSeqs(t, r, 2, 3, 4)
+
+	at(250)
+	_ = woken()
+	if r.Until(300); woken() {
+		t.Fatal("woken for a frame before its time")
+	}
+	if r.Until(250); !woken() {
+		t.Fatal("not woken for a frame that came before the call")
+	}
+	r.Until(1000)
+	h.Down(Break{Reason: wire.Stalled})
+	if !woken() {
+		t.Fatal("not woken by a break")
+	}
+	assertSeqs(t, r, 5, 0)
+	p = testParams()
+	if at(10); !woken() {
+		t.Fatal("not woken by new Params, whose time is another")
+	}
+	assertSeqs(t, r, 6)
+	r.Until(1000)
+	for i := range 9 {
+		at(11 + int64(i))
+	}
+	if woken() {
+		t.Fatal("woken before the queue is a quarter full")
+	}
+	if at(30); !woken() {
+		t.Fatal("not woken by a queue that is a quarter full")
+	}
+}
+
+func TestWatchedAndStill(t *testing.T) {
+	h, p := newHub(), testParams()
+	slow := h.Batch(Limit{Frames: 100, Bytes: 1000})
+	if h.Watched() {
+		t.Error("a batch reader is in a hurry")
+	}
+	quick := h.Reader(Limit{Frames: 100, Bytes: 1000})
+	if !h.Watched() {
+		t.Error("nobody seems to watch")
+	}
+	quick.Close()
+	quick.Close()
+	slow.Close()
+	if h.Watched() {
+		t.Error("somebody seems to watch still")
+	}
+	again := h.Batch(Limit{Frames: 100, Bytes: 1000})
+	defer again.Close()
+	_ = again.Still()
+	if !again.Still() {
+		t.Error("something came, it seems")
+	}
+	write(h, p, true)
+	if again.Still() || !again.Still() {
+		t.Error("a frame came once")
+	}
+}

@@ -182,12 +182,23 @@ func (s *segment) writePart() error {
 	return nil
 }
 
-// buffers are what parts are put together in before they are written. A disk takes one part after another, so
-// that few are needed, however many streams there are.
-type buffers struct{ pool sync.Pool }
+// writers is how many parts are on their way to one volume at once: a disk takes them one after another.
+const writers = 4
+
+// buffers are what parts are put together in before they are written. However many streams wait for a disk that
+// stands still, only as many buffers as writers are filled for it: what waits are the frames.
+type buffers struct {
+	pool sync.Pool
+
+	mu    sync.Mutex
+	turns map[string]chan struct{} // by volume
+}
 
 // write writes what was collected in a builder.
 func (b *buffers) write(file *disk.File, from *mp4.PartBuilder) (mp4.PartSum, error) {
+	turn := b.turn(file.Volume())
+	turn <- struct{}{}
+	defer func() { <-turn }()
 	buf, _ := b.pool.Get().(*[]byte)
 	if buf == nil {
 		buf = new([]byte)
@@ -197,6 +208,18 @@ func (b *buffers) write(file *disk.File, from *mp4.PartBuilder) (mp4.PartSum, er
 	*buf, sum = from.AppendTo((*buf)[:0])
 	_, err := file.Write(*buf)
 	return sum, err
+}
+
+func (b *buffers) turn(volume string) chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.turns == nil {
+		b.turns = map[string]chan struct{}{}
+	}
+	if b.turns[volume] == nil {
+		b.turns[volume] = make(chan struct{}, writers)
+	}
+	return b.turns[volume]
 }
 
 // finish writes the last part, whose last frame ends at endMono, then the seal, and makes all of it durable.

@@ -100,9 +100,6 @@ type account struct {
 	overflow int // packets that the cameras threw away because they were not read
 }
 
-// frameSlack is how far a frame's time by the camera may lie from its time by the agent, µs.
-const frameSlack = 250_000
-
 // account compares what the cameras sent up to a moment with what is on the stopped agent's disk.
 func (c *cameras) account(ctx context.Context, s *house.Site, video string, endUs int64) (account, error) {
 	var sum account
@@ -142,40 +139,46 @@ func (c *cameras) account(ctx context.Context, s *house.Site, video string, endU
 	return sum, nil
 }
 
-// add counts one camera, from its first frame on disk on.
-func (a *account) add(sent []fakecam.Sent, onDisk map[uint64]bool, ranges []ledger.Range, endUs int64) {
-	begun := false
+// endSlack is how long before its end the agent may not have got a frame yet, µs.
+const endSlack = 250_000
+
+// add counts one camera, from its first frame on disk on. A lost frame is declared when a gap lies between the frames
+// on disk before and after it: the agent's own times decide, since a busy machine delays frames on their way.
+func (a *account) add(sent []fakecam.Sent, onDisk map[uint64]int64, ranges []ledger.Range, endUs int64) {
+	before, missing := int64(0), 0
 	for _, f := range sent {
-		begun = begun || onDisk[f.Frame]
-		if !begun || f.AtUs > endUs-frameSlack {
+		at, kept := onDisk[f.Frame]
+		if f.AtUs > endUs-endSlack || !kept && before == 0 {
 			continue
 		}
 		a.sent++
-		if onDisk[f.Frame] {
+		if !kept {
+			missing++
 			continue
 		}
-		a.lost++
-		if !declared(ranges, f.AtUs) {
-			a.silent++
-		}
+		a.miss(missing, ranges, before, at)
+		before, missing = at, 0
 	}
-	if !begun {
+	a.miss(missing, ranges, before, endUs)
+	if before == 0 {
 		a.lost += len(sent)
+		a.silent += len(sent)
 	}
 }
 
-func declared(ranges []ledger.Range, atUs int64) bool {
+func (a *account) miss(frames int, ranges []ledger.Range, fromUs, toUs int64) {
+	a.lost += frames
 	for _, r := range ranges {
-		if !r.Recorded && atUs >= r.StartUs-frameSlack && atUs < r.EndUs+frameSlack {
-			return true
+		if !r.Recorded && r.StartUs < toUs && r.EndUs > fromUs {
+			return
 		}
 	}
-	return false
+	a.silent += frames
 }
 
-// stamps reads the numbers of all frames under a folder, by camera.
-func stamps(dir string) (map[id.Camera]map[uint64]bool, error) {
-	out := map[id.Camera]map[uint64]bool{}
+// stamps reads the numbers of all frames under a folder, by camera, with their wall times in the files, µs.
+func stamps(dir string) (map[id.Camera]map[uint64]int64, error) {
+	out := map[id.Camera]map[uint64]int64{}
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, ".mp4") {
 			return err
@@ -185,7 +188,7 @@ func stamps(dir string) (map[id.Camera]map[uint64]bool, error) {
 	return out, err
 }
 
-func readStamps(path string, into map[id.Camera]map[uint64]bool) (err error) {
+func readStamps(path string, into map[id.Camera]map[uint64]int64) (err error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return err
@@ -201,7 +204,7 @@ func readStamps(path string, into map[id.Camera]map[uint64]bool) (err error) {
 	}
 	numbers := into[id.Camera(header.Camera)]
 	if numbers == nil {
-		numbers = map[uint64]bool{}
+		numbers = map[uint64]int64{}
 		into[id.Camera(header.Camera)] = numbers
 	}
 	for part, err := range mp4.Parts(file, info.Size()) {
@@ -215,7 +218,7 @@ func readStamps(path string, into map[id.Camera]map[uint64]bool) (err error) {
 		for _, s := range samples {
 			track := header.Tracks[s.Track]
 			if stamp, ok := fakecam.FindStamp(s.Units, track.Codec == mp4.H265); ok {
-				numbers[stamp.Frame] = true
+				numbers[stamp.Frame] = part.Sum.StartUs + s.DTS*1_000_000/int64(track.Timescale) - part.Sum.MediaUs
 			}
 		}
 	}
