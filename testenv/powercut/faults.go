@@ -17,7 +17,7 @@ func scenes() []scene {
 		{name: "read-only", mbytes: 128, memory: true, perform: (*play).readOnly},
 		{name: "slow disk", mbytes: 128, mapped: true, setting: chain{lossless: true}, perform: (*play).slowDisk},
 		{name: "unmounted and swapped", mbytes: 128, perform: (*play).swapped},
-		{name: "few inodes", mbytes: 128, mkfs: []string{"-N", "32"}, setting: chain{deletes: true}, perform: (*play).fewInodes},
+		{name: "few inodes", mbytes: 96, mkfs: []string{"-b", "4096", "-N", "32"}, setting: chain{deletes: true}, perform: (*play).fewInodes},
 		{name: "clock", mbytes: 128, setting: chain{clocks: true, deletes: true}, perform: (*play).clock},
 	}
 }

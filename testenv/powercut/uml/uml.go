@@ -120,7 +120,8 @@ func (m *Machine) start() error {
 	m.cmd.Stdout, m.cmd.Stderr = console, console
 	m.cmd.ExtraFiles = []*os.File{theirIn, theirOut}
 	m.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	m.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.TempDir(), "HOME=" + filepath.Dir(m.cfg.Console)}
+	// Without a TMPDIR it keeps its memory in /dev/shm: in a file on a disk the host would write it out all the time.
+	m.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Dir(m.cfg.Console)}
 	err = m.cmd.Start()
 	err = errors.Join(err, theirIn.Close(), theirOut.Close(), console.Close())
 	if err != nil {
