@@ -2,12 +2,16 @@ package agent
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"holdfast/agent/ledger"
+	"holdfast/testenv/fakecam"
 )
 
 func load(t *testing.T, text string) (Config, error) {
@@ -39,8 +43,98 @@ func TestTheSampleIsValid(t *testing.T) {
 		}
 		all = append(all, line)
 	}
-	if _, err := load(t, strings.Join(all, "")); err != nil {
+	whole := strings.Replace(strings.Join(all, ""), "/etc/holdfast/cameras-ca.pem", authority(t), 1)
+	if c, err = load(t, whole); err != nil {
 		t.Fatalf("with everything switched on: %v", err)
+	}
+	if c.cameraCAs == nil || c.Recorders[0].Sessions != 32 || len(c.Cameras[0].Fallback) != 1 || c.Cameras[0].Fallback[0].Fingerprint == "" {
+		t.Errorf("decoded to %+v", c)
+	}
+}
+
+// authority writes the certificate of a certificate authority to a file.
+func authority(t *testing.T) string {
+	t.Helper()
+	ca, err := fakecam.NewCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.ToSlash(filepath.Join(t.TempDir(), "ca.pem"))
+	if err := os.WriteFile(path, ca.PEM, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestSourcesInOrder(t *testing.T) {
+	sum := strings.Repeat("ab", 32)
+	c, err := load(t, `
+recorders: [{host: NVR.example, sessions: 8}]
+cameras:
+  - key: till
+    main: rtsps://10.0.0.5/main
+    user: viewer
+    password: one
+    fingerprint: `+sum+`
+    fallback:
+      - main: rtsp://nvr.example/301
+        sub: rtsp://nvr.example/302
+        user: admin
+        password: two
+        transport: udp
+        basic_login: true
+      - sub: rtsp://10.0.0.7/2
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Data = t.TempDir()
+	keys, err := loadKeys(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := keys["till"].sources
+	if len(got) != 3 || got[0].Main.String() != "rtsps://10.0.0.5/main" || !got[0].Sub.IsZero() || got[1].Sub.String() != "rtsp://nvr.example/302" || !got[2].Main.IsZero() {
+		t.Fatalf("sources are %+v", got)
+	}
+	h := house{cfg: c, keys: keys}
+	cfg := h.cameraConfig()
+	if cfg.Sessions["nvr.example"] != 8 || len(cfg.Cameras[0].Fallback) != 2 || cfg.Cameras[0].Main.String() != "rtsps://10.0.0.5/main" {
+		t.Errorf("the camera room gets %+v", cfg)
+	}
+	if err := cfg.Validate(); err != nil {
+		t.Error(err)
+	}
+	h.opt.Log = slog.New(slog.DiscardHandler)
+	if h.ledger, err = ledger.Open(t.Context(), filepath.Join(c.Data, "ledger.db"), h.opt.Log); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Remember("login.x", "digest")
+	if got := cfg.Recall("login.x"); got != "digest" || cfg.Recall("login.y") != "" {
+		t.Errorf("%q is recalled", got)
+	}
+	if err := h.ledger.Close(); err != nil {
+		t.Error(err)
+	}
+	_, err = load(t, `
+camera_ca_file: /nope
+recorders: [{host: "rtsp://10.0.0.1", sessions: 0}, {host: 10.0.0.2, sessions: 4}, {host: 10.0.0.2, sessions: 4}]
+cameras:
+  - {key: a, main: "rtsp://10.0.0.5/1", fingerprint: `+sum+`}
+  - {key: b, main: "rtsps://10.0.0.5/1", fingerprint: 12:34, fallback: [{user: x}, {main: "rtsp://10.0.0.6/1", transport: pigeon}]}
+  - {key: c, main: "rtsps://10.0.0.5/1", fallback: [{main: "rtsp://10.0.0.6/1", colour: red}]}
+`)
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, want := range []string{
+		"camera_ca_file: can't be read", "recorders[0].host: want the host alone", "recorders[0].sessions: want 1 or more", "recorders[2].host: is listed twice",
+		"cameras[0].fingerprint: only an rtsps:// address", "cameras[1].fingerprint: want the SHA-256", "cameras[1].fallback[0].main: is missing",
+		"cameras[1].fallback[1].transport", "cameras[2].fallback[0].colour: unknown key",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("missing %q in:\n%v", want, err)
+		}
 	}
 }
 

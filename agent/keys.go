@@ -16,10 +16,10 @@ import (
 	"holdfast/shared/wire"
 )
 
-// cameraKey is what a key of the configuration stands for: the camera's ID, minted once, and its sources.
+// cameraKey is what a key of the configuration stands for: the camera's ID, minted once, and its sources in order.
 type cameraKey struct {
-	ID        id.Camera
-	main, sub camera.Source
+	ID      id.Camera
+	sources []camera.Fallback
 }
 
 const camerasFile = "cameras.json"
@@ -39,13 +39,15 @@ func loadKeys(cfg Config) (map[string]cameraKey, error) {
 			fresh = true
 		}
 		k := cameraKey{ID: known[c.Key]}
-		if k.main, err = camera.NewSource(c.Main.URL.String(), c.User, string(c.Password), c.Transport); err != nil {
-			return nil, fmt.Errorf("camera %s: main: %w", c.Key, err)
-		}
-		if c.Sub.URL != nil {
-			if k.sub, err = camera.NewSource(c.Sub.URL.String(), c.User, string(c.Password), c.Transport); err != nil {
+		for _, src := range c.sources() {
+			var f camera.Fallback
+			if f.Main, err = src.open(src.Main); err != nil {
+				return nil, fmt.Errorf("camera %s: main: %w", c.Key, err)
+			}
+			if f.Sub, err = src.open(src.Sub); err != nil {
 				return nil, fmt.Errorf("camera %s: sub: %w", c.Key, err)
 			}
+			k.sources = append(k.sources, f)
 		}
 		out[c.Key] = k
 	}

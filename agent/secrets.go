@@ -22,11 +22,13 @@ func Exposed(path string, cfg Config) []string {
 		}
 	}
 	for _, c := range cfg.Cameras {
-		switch {
-		case c.PasswordFile != "":
-			add(c.PasswordFile)
-		case c.Password != "" || c.Main.hasPassword() || c.Sub.hasPassword():
-			add(path)
+		for _, s := range append([]Source{c.Source}, c.Fallback...) {
+			switch {
+			case s.PasswordFile != "":
+				add(s.PasswordFile)
+			case s.Password != "" || s.Main.hasPassword() || s.Sub.hasPassword():
+				add(path)
+			}
 		}
 	}
 	var out []string

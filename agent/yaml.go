@@ -81,9 +81,7 @@ func (d *yamlDecoder) mapping(n ast.Node, v reflect.Value, path string) {
 		return
 	}
 	fields := map[string]reflect.Value{}
-	for i := range v.NumField() {
-		fields[v.Type().Field(i).Tag.Get("yaml")] = v.Field(i)
-	}
+	collect(v, fields)
 	seen := map[string]bool{}
 	for it := m.MapRange(); it.Next(); {
 		name := it.Key().GetToken().Value
@@ -98,6 +96,20 @@ func (d *yamlDecoder) mapping(n ast.Node, v reflect.Value, path string) {
 			d.node(it.Value(), field, at)
 		}
 		seen[name] = true
+	}
+}
+
+// collect notes the fields of a struct by their keys; those of an inlined struct are on one level with the others.
+func collect(v reflect.Value, fields map[string]reflect.Value) {
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		switch {
+		case !f.IsExported():
+		case f.Tag.Get("yaml") == ",inline":
+			collect(v.Field(i), fields)
+		default:
+			fields[f.Tag.Get("yaml")] = v.Field(i)
+		}
 	}
 }
 

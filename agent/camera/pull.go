@@ -19,6 +19,7 @@ const (
 	proveMost  = 30 * time.Minute // the proof grows while a source comes and goes
 	calm       = 10 * time.Minute // a source that has lasted so long starts with a short proof again
 	breakProof = 3 * time.Second  // without a picture for so long the proof begins anew
+	seamUs     = 5000             // what lies between two sources at least, so that the account shows the seam
 )
 
 // puller is the state of one stream while it is pulled: one attempt in use, and perhaps a trial of a preferred
@@ -242,13 +243,13 @@ func (s *stream) takeOver(p *session, f *media.Frame) bool {
 	if p.proof == nil || s.active == nil || f.Track != 0 || !p.proof.add(time.Now()) || !f.Key {
 		return false
 	}
-	if f.Params.Run == s.floorOf && f.MonoUs < s.floorUs {
+	if f.Params.Run == s.floorOf && f.MonoUs < s.floorUs+seamUs {
 		return false
 	}
 	s.log.Info("recording goes back to the preferred source", "source", p.tap.String())
 	if s.told == "" {
 		s.told = wire.Connecting
-		s.hub.Down(media.Break{Reason: wire.Connecting, MonoUs: f.MonoUs, Text: fmt.Sprintf("Recording goes back to %s, which works again, from %s.",
+		s.hub.Down(media.Break{Reason: wire.Connecting, MonoUs: f.MonoUs - seamUs, Text: fmt.Sprintf("Recording goes back to %s, which works again, from %s.",
 			p.tap.source.address.Host, s.active.tap.source.address.Host)})
 	}
 	s.active, p.proof = p, nil

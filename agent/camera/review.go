@@ -46,6 +46,11 @@ func (s *stream) review() {
 	if known {
 		s.failing = c.State == wire.Failing
 		s.state.State, s.state.Reason, s.state.Text = c.State, c.Reason, c.Text
+		for _, note := range out {
+			if s.state.Text == "" {
+				s.state.Text = note.Text
+			}
+		}
 		out = append(out, c)
 	}
 	s.mu.Unlock()

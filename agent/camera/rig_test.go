@@ -27,7 +27,7 @@ import (
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if f := flag.Lookup("test.fuzz"); f == nil || f.Value.String() == "" {
-		if err := flag.Set("test.parallel", "24"); err != nil {
+		if err := flag.Set("test.parallel", "12"); err != nil {
 			panic(err)
 		}
 	}
@@ -124,7 +124,7 @@ func newRig(t *testing.T, o options) *rig {
 		cam.Sub = r.source("sub", o.user, o.pass, transport)
 	}
 	cfg := Config{
-		Cameras: []Camera{cam}, Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Stall: 2500 * time.Millisecond,
+		Cameras: []Camera{cam}, Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Stall: 4 * time.Second,
 		Linger: 500 * time.Millisecond, Retry: backoff.Policy{Min: 50 * time.Millisecond, Cap: 200 * time.Millisecond},
 	}
 	if o.adjust != nil {
@@ -214,7 +214,7 @@ func (r *rig) watch(kind id.StreamKind) *viewer {
 // until waits until ok is true of what was read, and returns that.
 func (v *viewer) until(what string, ok func([]media.Item) bool) []media.Item {
 	v.t.Helper()
-	limit := time.After(20 * time.Second)
+	limit := time.After(time.Minute)
 	for {
 		v.mu.Lock()
 		items := v.items[:len(v.items):len(v.items)]
@@ -312,7 +312,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	limit := time.After(25 * time.Second)
+	limit := time.After(time.Minute)
 	for !ok() {
 		select {
 		case <-tick.C:

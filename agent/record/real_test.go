@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"holdfast/agent/media"
 	"holdfast/shared/backoff"
 	"holdfast/shared/mp4"
+	"holdfast/shared/wire"
 	"holdfast/testenv/fakecam"
 )
 
@@ -103,20 +105,14 @@ func rentHouse(t *testing.T, cfg fakecam.Config) (cams []*fakecam.Camera, stop f
 // pull starts the site's recorder and the room that feeds it, which has little patience.
 func pull(t *testing.T, s *site, cams []*fakecam.Camera) (*camera.Cameras, func()) {
 	t.Helper()
-	return pullWith(t, s, cams, time.Second)
+	return pullFrom(t, s, cams, func(c *camera.Config) { c.Stall = time.Second })
 }
 
-// pullSlow is pull with the patience that is usual.
-func pullSlow(t *testing.T, s *site, cams []*fakecam.Camera) (*camera.Cameras, func()) {
-	t.Helper()
-	return pullWith(t, s, cams, 10*time.Second)
-}
-
-func pullWith(t *testing.T, s *site, cams []*fakecam.Camera, stall time.Duration) (*camera.Cameras, func()) {
+func pullFrom(t *testing.T, s *site, cams []*fakecam.Camera, adjust func(*camera.Config)) (*camera.Cameras, func()) {
 	t.Helper()
 	cfg := camera.Config{
-		Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Stall: stall,
-		Retry: backoff.Policy{Min: 50 * time.Millisecond, Cap: 300 * time.Millisecond},
+		Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		Retry:    backoff.Policy{Min: 50 * time.Millisecond, Cap: 300 * time.Millisecond},
 	}
 	for i, c := range cams {
 		source, err := camera.NewSource(c.URL("main"), "", "", "")
@@ -125,6 +121,7 @@ func pullWith(t *testing.T, s *site, cams []*fakecam.Camera, stall time.Duration
 		}
 		cfg.Cameras = append(cfg.Cameras, camera.Camera{ID: s.streams[i].Camera, Name: c.Name(), Main: source})
 	}
+	adjust(&cfg)
 	s.clock = media.NewClock()
 	room, err := camera.New(cfg, s.clock, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -145,6 +142,50 @@ func pullWith(t *testing.T, s *site, cams []*fakecam.Camera, stall time.Duration
 	}
 	t.Cleanup(stop)
 	return room, stop
+}
+
+// TestASeamBetweenTwoSources: the preferred camera dies, the next source takes over, and later the recording goes
+// back. On disk there is a declared seam each time, every file decodes from its first picture on, and no picture of
+// the source in use is missing beside a gap.
+func TestASeamBetweenTwoSources(t *testing.T) {
+	t.Parallel()
+	cams, stopHouse := rentHouse(t, fakecam.Config{Cameras: []fakecam.CameraConfig{
+		{Main: "shop/sub", Number: 1, Listen: "127.0.0.1:0"}, {Main: "shop/main", Number: 2},
+	}})
+	s := newSite(t, t.TempDir(), 1)
+	s.cfg.Segment = 3 * time.Second
+	room, stopRoom := pullFrom(t, s, cams[:1], func(c *camera.Config) {
+		next, err := camera.NewSource(cams[1].URL("main"), "", "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Stall, c.Prove, c.Retrial = 6*time.Second, 3*time.Second, time.Second
+		c.Cameras[0].Fallback = []camera.Fallback{{Main: next}}
+	})
+	began := s.clock.Wall(0)
+	flows := func(what string, c *fakecam.Camera) {
+		t.Helper()
+		eventually(t, what, func() bool { return c.Sessions() == 1 && room.States()[0].Streams[0].FPS > 5 })
+		mark := s.clock.Now()
+		eventually(t, what+" to be recorded", func() bool { return s.rec.Durable(s.streams[0]) > mark+2_000_000 })
+	}
+	flows("the camera itself", cams[0])
+	turn(t, cams[0], fakecam.Knobs{Silent: true})
+	flows("the next source", cams[1])
+	turn(t, cams[0], fakecam.Knobs{})
+	eventually(t, "the way back", func() bool { return cams[1].Sessions() == 0 })
+	flows("the camera itself again", cams[0])
+	now := s.finish()
+	stopRoom()
+	stopHouse()
+	reasons, recorded := s.assertAccounted(0, began, now)
+	t.Logf("%v recorded, gaps %v", recorded.Round(time.Millisecond), reasons)
+	if n := slices.Index(reasons, wire.Stalled); n < 0 || !slices.Contains(reasons[n:], wire.Connecting) {
+		t.Errorf("the seams are not among the gaps: %v", reasons)
+	}
+	s.assertSealed()
+	s.assertDecodes()
+	s.close()
 }
 
 func turn(t *testing.T, c *fakecam.Camera, k fakecam.Knobs) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 
+	"holdfast/agent/camera"
 	"holdfast/shared/mp4"
 	"holdfast/shared/wire"
 	"holdfast/testenv/fakecam"
@@ -52,7 +53,7 @@ func TestTimesOfEveryKind(t *testing.T) {
 	}
 	s := newSite(t, t.TempDir(), len(list))
 	s.cfg.Segment = 4 * time.Second
-	_, stopRoom := pullSlow(t, s, cams)
+	_, stopRoom := pullFrom(t, s, cams, func(*camera.Config) {})
 	began := s.clock.Wall(0)
 	var doing sync.WaitGroup
 	ctx, cancel := context.WithCancel(t.Context())

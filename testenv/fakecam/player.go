@@ -139,7 +139,9 @@ func (p *player) step(now time.Time) time.Duration {
 		}
 		if now.Sub(next) > tooLate {
 			p.s.late()
+			frozen := p.frozen // a frozen camera stays so
 			p.resume(p.tick(now), p.at)
+			p.frozen = frozen
 			continue
 		}
 		if isSound {
