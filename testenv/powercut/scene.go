@@ -178,7 +178,7 @@ func (p *play) mapDisk(ctx context.Context) error {
 	for _, name := range []string{"dm-mod", "dm-flakey", "dm-delay"} {
 		found, err := filepath.Glob("/usr/lib/uml/modules/*/kernel/drivers/md/" + name + ".ko")
 		if err != nil || len(found) == 0 {
-			return fmt.Errorf("the module %s is missing (%v)", name, err)
+			return errors.Join(fmt.Errorf("the module %s is missing", name), err)
 		}
 		if err := p.m.Call(ctx, "module", found[0], nil); err != nil {
 			return err
