@@ -246,7 +246,7 @@ func (c *chain) wake(ctx context.Context, m *uml.Machine, b *boot) error {
 	wait, cancel := context.WithCancel(ctx)
 	defer cancel()
 	b.onEnd(cancel)
-	if err := m.Call(wait, "await", uml.Await{Recording: c.load.Cameras, LimitMs: 30_000}, &b.readyUs); err != nil {
+	if err := m.Call(wait, "await", uml.Await{Recording: c.load.Cameras, LimitMs: 180_000}, &b.readyUs); err != nil {
 		return fmt.Errorf("%w\n%s", err, uml.Tail(c.console(), 20))
 	}
 	return m.Call(ctx, "watch", uml.Watch{EveryMs: 1000, Token: dataFolder + "/local.token"}, nil)

@@ -131,7 +131,7 @@ func (p *play) play(ctx context.Context) (err error) {
 	if err := p.startAgent(ctx, &p.b.startUs); err != nil {
 		return err
 	}
-	if err := p.recording(ctx, 30*time.Second); err != nil {
+	if err := p.recording(ctx, 3*time.Minute); err != nil {
 		return err
 	}
 	p.b.readyUs = time.Now().UnixMicro()
