@@ -68,6 +68,7 @@ type boot struct {
 
 	mu      sync.Mutex
 	heardUs int64                // the last line
+	end     func()               // called when a program has ended; may be nil
 	busy    func() time.Duration // of the machine
 	use     []use
 	sent    map[uint32][]frame
@@ -108,6 +109,13 @@ func (b *boot) starved(fromUs, toUs int64) time.Duration {
 	return time.Duration(max(0, us)) * time.Microsecond
 }
 
+// onEnd has a function called when a program ends.
+func (b *boot) onEnd(end func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.end = end
+}
+
 // watch lets the book know the machine.
 func (b *boot) watch(m *uml.Machine) {
 	b.mu.Lock()
@@ -142,6 +150,9 @@ func (b *boot) heard(kind byte, body []byte) {
 		var e uml.Ended
 		if json.Unmarshal(body, &e) == nil {
 			b.early = append(b.early, e)
+			if b.end != nil {
+				b.end()
+			}
 		}
 	}
 }
@@ -232,7 +243,10 @@ func (c *chain) wake(ctx context.Context, m *uml.Machine, b *boot) error {
 	if b.cut.from == starting {
 		return nil
 	}
-	if err := m.Call(ctx, "await", uml.Await{Recording: c.load.Cameras, LimitMs: 30_000}, &b.readyUs); err != nil {
+	wait, cancel := context.WithCancel(ctx)
+	defer cancel()
+	b.onEnd(cancel)
+	if err := m.Call(wait, "await", uml.Await{Recording: c.load.Cameras, LimitMs: 180_000}, &b.readyUs); err != nil {
 		return fmt.Errorf("%w\n%s", err, uml.Tail(c.console(), 20))
 	}
 	return m.Call(ctx, "watch", uml.Watch{EveryMs: 1000, Token: dataFolder + "/local.token"}, nil)

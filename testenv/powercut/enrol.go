@@ -160,7 +160,7 @@ func (e *enrolment) again(ctx context.Context, argv []string, share string) erro
 		return fmt.Errorf("after a cut when %s the agent %s became %s", e.step, before.Agent, after.Agent)
 	}
 	if _, err := os.Stat(filepath.Join(share, "again", "identity.pending.json")); !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("the keys of the attempt are still there: %v", err)
+		return errors.Join(errors.New("the keys of the attempt are still there"), err)
 	}
 	return nil
 }

@@ -100,7 +100,7 @@ func (p *play) afresh(ctx context.Context) error {
 	if err := p.startAgent(ctx, &at); err != nil {
 		return err
 	}
-	return p.recording(ctx, 60*time.Second)
+	return p.recording(ctx, 3*time.Minute)
 }
 
 func (p *play) stopAgent(ctx context.Context) error {
@@ -259,7 +259,7 @@ func (p *play) fewInodes(ctx context.Context) error {
 		if err := p.startAgent(ctx, &at); err != nil {
 			return err
 		}
-		if err := p.recording(ctx, 30*time.Second); err != nil {
+		if err := p.recording(ctx, 3*time.Minute); err != nil {
 			return fmt.Errorf("with few inodes: %w", err)
 		}
 		if err := pause(ctx, 2*time.Second); err != nil {

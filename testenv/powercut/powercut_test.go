@@ -2,15 +2,17 @@ package main
 
 import (
 	"math/rand/v2"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"holdfast/testenv/powercut/uml"
 )
 
-// TestFiveCuts is the short form of make powercut: the rig shows that it would notice, and then the power is cut five
-// times: while cameras are recorded, while the agent starts, in the first start of all, and in an enrolment.
-func TestFiveCuts(t *testing.T) {
+// TestShort is the short form of make powercut: the rig shows that it would notice, then the power is cut five times
+// (while cameras are recorded, while the agent starts, in the first start of all, in an enrolment), and at last one
+// disk is swapped for another.
+func TestShort(t *testing.T) {
 	if missing := uml.Missing("mkfs.ext4", "ffmpeg"); missing != "" {
 		t.Skip(missing)
 	}
@@ -25,16 +27,38 @@ func TestFiveCuts(t *testing.T) {
 	}()
 	o := options{cuts: 5, seed: uint64(time.Now().UnixNano()), load: load{Cameras: 3, Kbit: 1000, FPS: 4}, longest: 5 * time.Second}
 	t.Logf("seed %d, load %s", o.seed, machineLoad())
-	caught, err := r.proveItself(t.Context(), o.load)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("without fsync %d promises were broken, and seen", caught)
+	t.Run("without fsync it fails", func(t *testing.T) {
+		caught, err := r.proveItself(t.Context(), o.load)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%d promises were broken, and seen", caught)
+	})
+	t.Run("five cuts", func(t *testing.T) { fiveCuts(t, r, o) })
+	t.Run("another disk", func(t *testing.T) {
+		for _, s := range scenes() {
+			if s.name != "unmounted and swapped" {
+				continue
+			}
+			a, err := s.run(t.Context(), r, o.load, filepath.Join(r.dir, "scene"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, text := range append(a.holes, a.broken...) {
+				t.Error(text)
+			}
+			return
+		}
+		t.Error("the scene is gone")
+	})
+}
+
+func fiveCuts(t *testing.T, r *rig, o options) {
 	s := &series{rig: r, options: o, dice: rand.New(rand.NewPCG(o.seed, 1))}
-	steady := &chain{name: "ext4 data=writeback", fs: "ext4", mount: "data=writeback", mbytes: 512, volume: roomyVolume, cuts: []cut{
+	mixed := &chain{name: "ext4 data=writeback", fs: "ext4", mount: "data=writeback", mbytes: 512, volume: roomyVolume, cuts: []cut{
 		{steady, s.within(time.Second, 5*time.Second)}, {starting, s.within(0, 4*time.Second)}, {steady, s.within(time.Second, 5*time.Second)},
 	}}
-	if err := s.bear(t.Context(), steady); err != nil {
+	if err := s.bear(t.Context(), mixed); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.first(t.Context(), 1); err != nil {

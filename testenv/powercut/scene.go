@@ -131,7 +131,7 @@ func (p *play) play(ctx context.Context) (err error) {
 	if err := p.startAgent(ctx, &p.b.startUs); err != nil {
 		return err
 	}
-	if err := p.recording(ctx, 30*time.Second); err != nil {
+	if err := p.recording(ctx, 3*time.Minute); err != nil {
 		return err
 	}
 	p.b.readyUs = time.Now().UnixMicro()
@@ -178,7 +178,7 @@ func (p *play) mapDisk(ctx context.Context) error {
 	for _, name := range []string{"dm-mod", "dm-flakey", "dm-delay"} {
 		found, err := filepath.Glob("/usr/lib/uml/modules/*/kernel/drivers/md/" + name + ".ko")
 		if err != nil || len(found) == 0 {
-			return fmt.Errorf("the module %s is missing (%v)", name, err)
+			return errors.Join(fmt.Errorf("the module %s is missing", name), err)
 		}
 		if err := p.m.Call(ctx, "module", found[0], nil); err != nil {
 			return err

@@ -64,7 +64,7 @@ func await(a uml.Await) (int64, error) {
 		case err == nil && n >= a.Recording:
 			return time.Now().UnixMicro(), nil
 		case time.Now().After(limit):
-			return 0, fmt.Errorf("%d of %d cameras record after %d ms (%v)", n, a.Recording, a.LimitMs, err)
+			return 0, errors.Join(fmt.Errorf("%d of %d cameras record after %d ms", n, a.Recording, a.LimitMs), err)
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
