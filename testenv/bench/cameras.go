@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -93,76 +94,91 @@ func (c *cameras) plan(yaml string) house.BranchPlan {
 
 // account is what became of the frames that the cameras sent while they were recorded.
 type account struct {
-	sent     int
-	lost     int // not on disk, declared or not
-	silent   int // lost, and in no declared gap
-	late     int // moments at which the cameras themselves were too slow
-	overflow int // packets that the cameras threw away because they were not read
+	sent   int
+	lost   int // not on disk, declared or not
+	silent int // lost, and in no declared gap
 }
 
-// account compares what the cameras sent up to a moment with what is on the stopped agent's disk.
-func (c *cameras) account(ctx context.Context, s *house.Site, video string, endUs int64) (account, error) {
-	var sum account
+// account compares what the cameras sent with what is on the stopped agent's disk: up to each of the moments, from
+// the one before on.
+func (c *cameras) account(ctx context.Context, s *house.Site, video string, untilUs ...int64) ([]account, error) {
 	ids, err := s.CameraIDs()
 	if err != nil {
-		return sum, err
+		return nil, err
 	}
 	onDisk, err := stamps(video)
 	if err != nil {
-		return sum, err
+		return nil, err
 	}
 	l, err := ledger.Open(ctx, filepath.Join(s.Data, "ledger.db"), slog.New(slog.DiscardHandler))
 	if err != nil {
-		return sum, err
+		return nil, err
 	}
 	defer func() { _ = l.Close() }() // it was only read
+	sums, end := make([]account, len(untilUs)), untilUs[len(untilUs)-1]
 	for _, name := range c.names {
-		var state struct {
-			Streams map[string]struct{ Counters fakecam.Counters }
-		}
-		if err := c.get(ctx, "/cameras/"+name, &state); err != nil {
-			return sum, err
-		}
-		sum.late += int(state.Streams["main"].Counters.Late)
-		sum.overflow += int(state.Streams["main"].Counters.Overflow)
 		var sent []fakecam.Sent
 		if err := c.get(ctx, "/cameras/"+name+"/main/sent", &sent); err != nil {
-			return sum, err
+			return nil, err
 		}
 		stream := id.Stream{Camera: ids[name], Kind: id.Main}
-		ranges, err := l.Coverage(ctx, stream, endUs-int64(24*time.Hour/time.Microsecond), endUs)
+		ranges, err := l.Coverage(ctx, stream, end-int64(24*time.Hour/time.Microsecond), end)
 		if err != nil {
-			return sum, err
+			return nil, err
 		}
-		sum.add(sent, onDisk[ids[name]], ranges, endUs)
+		count(sums, untilUs, sent, onDisk[ids[name]], ranges)
 	}
-	return sum, nil
+	return sums, nil
+}
+
+// trouble returns how often the cameras themselves were too slow, and how many packets they threw away because they
+// were not fetched: where it grows, a figure says more of the machine than of the agent.
+func (c *cameras) trouble(ctx context.Context) (late, overflow int, err error) {
+	var all []struct {
+		Streams map[string]struct{ Counters fakecam.Counters }
+	}
+	if err := c.get(ctx, "/cameras", &all); err != nil {
+		return 0, 0, err
+	}
+	for _, cam := range all {
+		late += int(cam.Streams["main"].Counters.Late)
+		overflow += int(cam.Streams["main"].Counters.Overflow)
+	}
+	return late, overflow, nil
 }
 
 // endSlack is how long before its end the agent may not have got a frame yet, µs.
 const endSlack = 250_000
 
-// add counts one camera, from its first frame on disk on. A lost frame is declared when a gap lies between the frames
-// on disk before and after it: the agent's own times decide, since a busy machine delays frames on their way.
-func (a *account) add(sent []fakecam.Sent, onDisk map[uint64]int64, ranges []ledger.Range, endUs int64) {
-	before, missing := int64(0), 0
+// count counts one camera, from its first frame on disk on. A lost frame is declared when a gap lies between the
+// frames on disk before and after it: the agent's own times decide, since a busy machine delays frames on their way.
+func count(sums []account, untilUs []int64, sent []fakecam.Sent, onDisk map[uint64]int64, ranges []ledger.Range) {
+	before, end := int64(0), untilUs[len(untilUs)-1]
+	missing := make([]int, len(sums))
+	settle := func(toUs int64) {
+		for i, n := range missing {
+			sums[i].miss(n, ranges, before, toUs)
+			missing[i] = 0
+		}
+	}
 	for _, f := range sent {
 		at, kept := onDisk[f.Frame]
-		if f.AtUs > endUs-endSlack || !kept && before == 0 {
+		if f.AtUs > end-endSlack || !kept && before == 0 {
 			continue
 		}
-		a.sent++
+		i := slices.IndexFunc(untilUs, func(us int64) bool { return f.AtUs <= us })
+		sums[i].sent++
 		if !kept {
-			missing++
+			missing[i]++
 			continue
 		}
-		a.miss(missing, ranges, before, at)
-		before, missing = at, 0
+		settle(at)
+		before = at
 	}
-	a.miss(missing, ranges, before, endUs)
-	if before == 0 {
-		a.lost += len(sent)
-		a.silent += len(sent)
+	settle(end)
+	if before == 0 { // nothing of this camera
+		sums[0].lost += len(sent)
+		sums[0].silent += len(sent)
 	}
 }
 
@@ -223,4 +239,9 @@ func readStamps(path string, into map[id.Camera]map[uint64]int64) (err error) {
 		}
 	}
 	return nil
+}
+
+// say prints what was lost.
+func (a account) say(name string) {
+	say(name+"_lost_frames", a.lost, fmt.Sprintf("frames of %d (%d of them not declared)", a.sent, a.silent))
 }

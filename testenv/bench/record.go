@@ -111,11 +111,15 @@ func (b *bench) holdfast(ctx context.Context, c *cameras) (u usage, err error) {
 		return u, err
 	}
 	say("record_flush_rounds", float64(rounds)/b.seconds.Seconds(), "rounds/s of the one volume")
-	sum, err := b.settle(ctx, c, s, filepath.Join(s.Data, "video"))
+	end := time.Now().UnixMicro()
+	if err := s.Agent.Stop(25 * time.Second); err != nil {
+		return u, err
+	}
+	sums, err := c.account(ctx, s, filepath.Join(s.Data, "video"), end)
 	if err != nil {
 		return u, err
 	}
-	say("record_lost_frames", sum.lost, fmt.Sprintf("frames of %d (%d of them not declared)", sum.sent, sum.silent))
+	sums[0].say("record")
 	return u, nil
 }
 
@@ -129,15 +133,6 @@ func (b *bench) house(ctx context.Context, name string, plan house.BranchPlan) (
 		return h, err
 	}
 	return h, pause(ctx, settled)
-}
-
-// settle stops the agent and counts the frames.
-func (b *bench) settle(ctx context.Context, c *cameras, s *house.Site, video string) (account, error) {
-	end := time.Now().UnixMicro()
-	if err := s.Agent.Stop(25 * time.Second); err != nil {
-		return account{}, err
-	}
-	return c.account(ctx, s, video, end)
 }
 
 // peer runs the program that PEER_CMD names; nil without one.
