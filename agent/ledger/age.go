@@ -22,7 +22,7 @@ func (l *Ledger) Told(ctx context.Context, volume string, mirrored bool, after P
 	}
 	next = after
 	for queue := after.Queue; len(out) < n; queue++ {
-		err := l.read.QueryRowContext(ctx, `SELECT min(queue) FROM segment WHERE volume = ? AND queue >= ? HAVING min(queue) IS NOT NULL`,
+		err := l.read.QueryRowContext(ctx, `SELECT queue FROM segment WHERE volume = ? AND queue >= ? ORDER BY queue LIMIT 1`,
 			volume, queue).Scan(&queue)
 		if errors.Is(err, sql.ErrNoRows) {
 			return out, next, nil

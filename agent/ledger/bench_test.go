@@ -57,6 +57,27 @@ func BenchmarkCoverageDay(b *testing.B) {
 	must(b, l.Close())
 }
 
+// BenchmarkTold asks for the oldest segments that the cloud knows of where it knows none of a million, and then for
+// the oldest that it does not: what retention asks before each deletion.
+func BenchmarkTold(b *testing.B) {
+	l := quick(b, openAt(b, filepath.Join(b.TempDir(), "ledger.db")))
+	_, err := l.w.conn.ExecContext(b.Context(), `BEGIN; INSERT INTO stream (camera, kind) VALUES ('c', 'main');
+		WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000)
+		INSERT INTO segment SELECT i, 'v', 1, 1, i * 60000000, i * 60000000, i * 60000000 + 60000000, 1000, 60, zeroblob(32), 0, '', 1, i FROM n;
+		UPDATE queue SET last = 1000000, sent = 1000000 WHERE id = 1; COMMIT`)
+	must(b, err)
+	for b.Loop() {
+		known, _, err := l.Told(b.Context(), "v", true, Place{}, 200)
+		must(b, err)
+		others, _, err := l.Told(b.Context(), "v", false, Place{}, 200)
+		must(b, err)
+		if len(known) != 0 || len(others) != 200 {
+			b.Fatalf("%d known, %d others", len(known), len(others))
+		}
+	}
+	must(b, l.Close())
+}
+
 // BenchmarkCloseSegments closes one segment of each of 80 cameras at the same moment.
 func BenchmarkCloseSegments(b *testing.B) {
 	l, streams := filled(b, 1)

@@ -44,6 +44,7 @@ func (s *Sweeper) AddHold(ctx context.Context, d wire.HoldDesire) error {
 		return err
 	}
 	s.recount()
+	s.Ask()
 	return nil
 }
 

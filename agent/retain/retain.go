@@ -153,12 +153,14 @@ func (s *Sweeper) Sweep(ctx context.Context) error {
 	return nil
 }
 
-// urgent makes room without the rest of a sweep.
+// urgent makes room without the rest of a sweep, and counts anew what a hold has changed.
 func (s *Sweeper) urgent(ctx context.Context) error {
-	if err := s.weighHolds(ctx); err != nil {
-		return err
+	for _, step := range []func(context.Context) error{s.weighHolds, s.byRoom, s.count} {
+		if err := step(ctx); err != nil {
+			return err
+		}
 	}
-	return s.byRoom(ctx)
+	return nil
 }
 
 // batch is how many segments are deleted in one transaction.
