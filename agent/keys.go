@@ -82,7 +82,11 @@ func readKeys(data string) (map[string]id.Camera, error) {
 		return nil, fmt.Errorf("read the cameras' identities: %w", err)
 	}
 	var known map[string]id.Camera
-	if err := json.Unmarshal(text, &known); err != nil {
+	err = json.Unmarshal(text, &known)
+	if err == nil && known == nil { // "null" is JSON too
+		err = errors.New("it holds nothing")
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%s is damaged (%w): restore it from a backup, since with new identities the cameras' history would begin anew", path, err)
 	}
 	for key, cam := range known {

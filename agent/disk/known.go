@@ -27,7 +27,11 @@ func readKnown(sys FS, file string) (map[string]record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the agent's memory of its volumes: %w", err)
 	}
-	if err := json.Unmarshal(text, &known); err != nil {
+	err = json.Unmarshal(text, &known)
+	if err == nil && known == nil { // "null" is JSON too
+		err = errors.New("it holds nothing")
+	}
+	if err != nil {
 		return nil, fmt.Errorf("the agent's memory of its volumes, %s, is damaged: put back a copy of it (%w)", file, err)
 	}
 	return known, nil

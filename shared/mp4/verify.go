@@ -118,7 +118,7 @@ func compareHeader(h *Header, init []byte, s *evidence.Statement) (problems []st
 func (rep *Report) checkParts(r io.ReaderAt, off, end int64, leaves [][32]byte) ([]PartSum, error) {
 	c := checker{r: r}
 	var good []PartSum
-	next := uint32(1) // the least number that may follow
+	next := uint32(1)           // the least number that may follow
 	endUs := rep.Header.StartUs // of the whole part before
 	missing := func(until uint32, untilUs int64) {
 		first := next

@@ -1,0 +1,32 @@
+package live
+
+import (
+	"encoding/json"
+	"testing"
+)
+
+// FuzzOp reads anything as a word of a viewer: what is taken is one of the few there are, within its bounds.
+func FuzzOp(f *testing.F) {
+	for _, text := range []string{`{"type":"seek","at_us":1790000000000000}`, `{"type":"rate","rate":4}`, `{"type":"play"}`, `{"type":"seek","at_us":-1}`, `null`} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var o op
+		if json.Unmarshal(text, &o) != nil || !o.tidy() {
+			return
+		}
+		switch o.Type {
+		case "play", "pause", "live":
+		case "rate":
+			if o.Rate < 0.25 || o.Rate > 4 {
+				t.Fatalf("%+v was taken", o)
+			}
+		case "seek":
+			if o.AtUs <= 0 {
+				t.Fatalf("%+v was taken", o)
+			}
+		default:
+			t.Fatalf("%+v was taken", o)
+		}
+	})
+}
