@@ -28,12 +28,12 @@ func (s *site) sums() map[uint64][32]byte {
 	s.t.Helper()
 	out := map[uint64][32]byte{}
 	for _, n := range s.left() {
-		f, _, err := s.floor.Disk.OpenRead(s.floor.Disk.Volumes()[0].ID, n)
+		f, size, err := s.floor.Disk.OpenRead(s.floor.Disk.Volumes()[0].ID, n)
 		if err != nil {
 			s.t.Fatal(err)
 		}
 		h := sha256.New()
-		if _, err := io.Copy(h, f); err != nil {
+		if _, err := io.Copy(h, io.NewSectionReader(f, 0, size)); err != nil {
 			s.t.Fatal(err)
 		}
 		out[n] = [32]byte(h.Sum(nil))

@@ -91,8 +91,8 @@ func (r *rig) record() {
 				DTS: i*90000 + k*9000, Duration: 9000, Key: k == 0, Units: [][]byte{append([]byte{0x65}, make([]byte, 500)...)},
 			}))
 		}
-		bytes, sum := b.Finish()
-		content = append(content, bytes...)
+		var sum mp4.PartSum
+		content, sum = b.AppendTo(content)
 		parts = append(parts, sum)
 	}
 	st := mp4.NewStatement(h, init, parts)
