@@ -47,7 +47,7 @@ func through(data []byte, piece func() int, take bool) seen {
 	var c net.Conn = &pieces{data: data, piece: piece}
 	add := func(p packet) { out.video = append(out.video, bytes.Clone(p.payload)) }
 	if take {
-		i := newInterleaved(c, func(int) {})
+		i := newInterleaved(c, &counters{})
 		i.shown = time.Now().Add(time.Hour) // no signs of life
 		i.take(0, 96, add)
 		c = i
@@ -146,12 +146,12 @@ func TestInterleavedTakesOneChannelAndLeavesTheRest(t *testing.T) {
 
 func TestInterleavedShowsSignsOfLife(t *testing.T) {
 	data := slices.Concat(rtpFrame(t, 4, 1, 10), rtpFrame(t, 4, 2, 10), rtpFrame(t, 4, 4, 10), frame(4, []byte{1}))
-	lost := 0
-	i := newInterleaved(&pieces{data: data, piece: func() int { return 1 << 20 }}, func(n int) { lost += n })
+	var count counters
+	i := newInterleaved(&pieces{data: data, piece: func() int { return 1 << 20 }}, &count)
 	i.take(4, 96, func(packet) {})
 	got, err := io.ReadAll(i)
-	if err != nil || lost != 2 {
-		t.Fatalf("%v, %d packets missing or damaged", err, lost)
+	if lost, bad := count.lost.Load(), count.bad.Load(); err != nil || lost != 1 || bad != 1 {
+		t.Fatalf("%v, %d packets missing and %d damaged, want one of each", err, lost, bad)
 	}
 	if len(got) != 12 || !bytes.Equal(got[:4], []byte{'$', 5, 0, 8}) {
 		t.Fatalf("handed on: %x", got)

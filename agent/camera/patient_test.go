@@ -14,8 +14,8 @@ import (
 	"holdfast/shared/id"
 )
 
-// pair is a connection over loopback, whose near end is patient while calm says so.
-func pair(t *testing.T, calm func() bool) (near *patient, far net.Conn) {
+// joined is a connection over loopback, whose near end is patient while calm says so.
+func joined(t *testing.T, calm func() bool) (near *patient, far net.Conn) {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -36,7 +36,7 @@ func pair(t *testing.T, calm func() bool) (near *patient, far net.Conn) {
 
 func TestPatientReadsAllInFewReads(t *testing.T) {
 	t.Parallel()
-	near, far := pair(t, func() bool { return true })
+	near, far := joined(t, func() bool { return true })
 	const messages = 600
 	go func() {
 		for i := range messages {
@@ -77,7 +77,7 @@ func TestPatientReadsAllInFewReads(t *testing.T) {
 func TestPatientIsQuickForAViewer(t *testing.T) {
 	t.Parallel()
 	var watched atomic.Bool
-	near, far := pair(t, func() bool { return !watched.Load() })
+	near, far := joined(t, func() bool { return !watched.Load() })
 	buf := make([]byte, 100)
 	talk := func(rounds int) time.Duration {
 		began := time.Now()
@@ -104,7 +104,7 @@ func TestPatientIsQuickForAViewer(t *testing.T) {
 
 func TestPatientEnds(t *testing.T) {
 	t.Parallel()
-	near, _ := pair(t, func() bool { return true })
+	near, _ := joined(t, func() bool { return true })
 	if err := near.SetReadDeadline(time.Now().Add(beat)); err != nil {
 		t.Fatal(err)
 	}

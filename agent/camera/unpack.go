@@ -228,7 +228,7 @@ func (u *unpacker) copy() [][]byte {
 	for _, end := range u.ends {
 		unit := all[from:end:end]
 		from = end
-		if bytes.Contains(unit, startCode) {
+		if bytes.Contains(unit, []byte(startCode)) {
 			units = appendSplit(units, unit)
 			continue
 		}
@@ -239,11 +239,11 @@ func (u *unpacker) copy() [][]byte {
 
 // startCode can't occur inside a unit (emulation prevention, ITU-T H.264 section 7.4.1); some cameras send whole
 // byte streams (annex B) as if they were one unit.
-var startCode = []byte{0, 0, 0, 1}
+const startCode = "\x00\x00\x00\x01"
 
 // appendSplit appends the units of a byte stream, in which start codes of three bytes occur too.
 func appendSplit(units [][]byte, stream []byte) [][]byte {
-	for unit := range bytes.SplitSeq(stream, startCode[1:]) {
+	for unit := range bytes.SplitSeq(stream, []byte(startCode[1:])) {
 		// What is before a start code of four bytes, and trailing zeros, are no part of the unit.
 		if unit = bytes.TrimRight(unit, "\x00"); len(unit) > 0 {
 			units = append(units, unit[:len(unit):len(unit)])

@@ -318,12 +318,12 @@ func (s *site) file(n uint64, cam id.Camera, startUs int64) {
 	if err := b.Add(mp4.Sample{Duration: 90000, Key: true, Units: [][]byte{{0x65, 1, 2, 3}}}); err != nil {
 		s.t.Fatal(err)
 	}
-	part, _ := b.Finish()
 	f, err := s.floor.Disk.Create(n)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if _, err := f.Write(append(text, part...)); err != nil {
+	text, _ = b.AppendTo(text)
+	if _, err := f.Write(text); err != nil {
 		s.t.Fatal(err)
 	}
 	if err := f.Close(); err != nil {

@@ -95,7 +95,7 @@ func TestDeletionThatFreesNothingStops(t *testing.T) {
 	defer s.close()
 	s.size = 1 << 20
 	s.record(20)
-	var kept []*os.File
+	var kept []disk.Reader
 	for _, n := range s.left() {
 		f, _, err := s.floor.Disk.OpenRead(s.floor.Disk.Volumes()[0].ID, n)
 		if err != nil {
