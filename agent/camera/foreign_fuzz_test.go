@@ -1,12 +1,12 @@
 package camera
 
 import (
+	"sync"
 	"testing"
 
 	"github.com/bluenviron/gortsplib/v4/pkg/base"
 	"github.com/bluenviron/gortsplib/v4/pkg/description"
 	"github.com/bluenviron/gortsplib/v4/pkg/sdp"
-	"github.com/pion/rtp"
 
 	"holdfast/agent/media"
 )
@@ -50,29 +50,21 @@ func FuzzDescription(f *testing.F) {
 // packets receives the payload, whole and in pieces, as RTP of every track that was chosen.
 func packets(c choice, payload []byte) {
 	a := newAssembler(media.NewClock(), newVideo(c.codec, c.sets, false), 0, func(media.Frame) {})
-	var decoders []decoder
-	picture, err := decodeVideo(c.vform)
+	picture, err := decodeVideo(c.vform, &sync.Pool{}, a.pushVideo)
 	if err != nil {
 		return
 	}
-	decoders = append(decoders, picture)
+	decoders := []decoder{picture}
 	if c.sound != nil {
-		if sound, err := decodeSound(c.sform); err == nil {
+		if sound, err := decodeSound(c.sform, a.pushAudio); err == nil {
 			a.addAudio(c.track)
 			decoders = append(decoders, sound)
 		}
 	}
 	for n := range uint16(6) {
 		piece := payload[len(payload)*int(n%3)/6:]
-		for i, decode := range decoders {
-			units, err := decode(&rtp.Packet{Header: rtp.Header{Version: 2, Marker: n%2 == 0, SequenceNumber: n, Timestamp: uint32(n) * 3600}, Payload: piece})
-			switch {
-			case err != nil || len(units) == 0:
-			case i == 0:
-				a.pushVideo(units, uint32(n)*3600)
-			default:
-				a.pushAudio(units, uint32(n)*160)
-			}
+		for _, decode := range decoders {
+			_ = decode(packet{marker: n%2 == 0, seq: n, time: uint32(n) * 3600, payload: piece}) // that it can't be read is its right
 		}
 	}
 }
