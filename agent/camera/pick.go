@@ -140,10 +140,11 @@ func (p *session) receive(c choice) error {
 func (p *session) on(m *description.Media, f format.Format, res *base.Response, decode decoder) {
 	take := func(pkt packet) {
 		defer p.guard()
-		p.count.packets.Add(1)
 		if err := decode(pkt); err != nil {
 			p.count.bad.Add(1)
+			return
 		}
+		p.count.packets.Add(1)
 	}
 	if number, ok := channelOf(res); ok && p.wire != nil {
 		p.wire.take(number, f.PayloadType(), take)

@@ -15,12 +15,31 @@ const quiet = 5 * time.Second
 
 // counters count what a session receives.
 type counters struct {
-	packets, lost, bad atomic.Uint64
-	frames             atomic.Int64 // since the last look
+	packets, lost, bad atomic.Uint64 // read, missing, and of no use
+	frames             atomic.Int64  // since the last look
 }
 
 // maxLost bounds one word of the library about lost packets: after a jump of the numbers it may be anything.
 const maxLost = 1000
+
+// noise tells a device that sends next to nothing but packets that can't be read: what gets through then is no picture.
+type noise struct {
+	packets, bad uint64 // at the last look
+	looks        int    // in a row
+}
+
+// look is called once a second at least; true means that it was so three times in a row.
+func (n *noise) look(c *counters) bool {
+	packets, bad := c.packets.Load(), c.bad.Load()
+	good, wrong := packets-n.packets, bad-n.bad
+	n.packets, n.bad = packets, bad
+	if wrong >= 100 && wrong >= 9*good {
+		n.looks++
+	} else {
+		n.looks = 0
+	}
+	return n.looks >= 3
+}
 
 // vitals is what is watched of a stream besides that frames come.
 type vitals struct {

@@ -281,6 +281,7 @@ func (p *session) watch(ctx context.Context) error {
 	defer tick.Stop()
 	began := time.Since(p.began)
 	keyed := false
+	var noise noise
 	for {
 		select {
 		case err := <-ended:
@@ -290,6 +291,9 @@ func (p *session) watch(ctx context.Context) error {
 		case <-tick.C:
 			if p.count.frames.Swap(0) > maxFrames {
 				return fmt.Errorf("%w: more than %d frames a second", errFlood, maxFrames)
+			}
+			if noise.look(&p.count) {
+				return fmt.Errorf("%w: nearly all of its packets could not be read", errGarbled)
 			}
 			now, last := time.Since(p.began), max(began, time.Duration(p.heard.Load()))
 			garbled := p.heard.Load() == 0 && p.count.bad.Load() > 0
