@@ -147,8 +147,9 @@ func (c *cameras) trouble(ctx context.Context) (late, overflow int, err error) {
 	return late, overflow, nil
 }
 
-// endSlack is how long before its end the agent may not have got a frame yet, µs.
-const endSlack = 250_000
+// onTheWay is how long a frame may be on its way to the disk on a busy machine: the agent records so much longer than
+// frames are counted.
+const onTheWay = 3 * time.Second
 
 // count counts one camera, from its first frame on disk on. A lost frame is declared when a gap lies between the
 // frames on disk before and after it: the agent's own times decide, since a busy machine delays frames on their way.
@@ -163,7 +164,7 @@ func count(sums []account, untilUs []int64, sent []fakecam.Sent, onDisk map[uint
 	}
 	for _, f := range sent {
 		at, kept := onDisk[f.Frame]
-		if f.AtUs > end-endSlack || !kept && before == 0 {
+		if f.AtUs > end || !kept && before == 0 {
 			continue
 		}
 		i := slices.IndexFunc(untilUs, func(us int64) bool { return f.AtUs <= us })

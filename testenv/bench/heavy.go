@@ -70,7 +70,7 @@ func (b *bench) load(ctx context.Context, c *cameras, s *house.Site, video strin
 		}
 		ends = append(ends, time.Now().UnixMicro())
 	}
-	if err := s.Agent.Stop(25 * time.Second); err != nil {
+	if err := errors.Join(pause(ctx, onTheWay), s.Agent.Stop(25*time.Second)); err != nil {
 		return err
 	}
 	sums, err := c.account(ctx, s, video, ends...)

@@ -112,7 +112,7 @@ func (b *bench) holdfast(ctx context.Context, c *cameras) (u usage, err error) {
 	}
 	say("record_flush_rounds", float64(rounds)/b.seconds.Seconds(), "rounds/s of the one volume")
 	end := time.Now().UnixMicro()
-	if err := s.Agent.Stop(25 * time.Second); err != nil {
+	if err := errors.Join(pause(ctx, onTheWay), s.Agent.Stop(25*time.Second)); err != nil {
 		return u, err
 	}
 	sums, err := c.account(ctx, s, filepath.Join(s.Data, "video"), end)
