@@ -229,6 +229,25 @@ func (l *Ledger) SegmentsAfter(ctx context.Context, after uint64, n int) ([]Segm
 	return out, explain("read segments", err)
 }
 
+// Known returns the numbers above after that any row has: of closed segments, open ones and garbage.
+func (l *Ledger) Known(ctx context.Context, after uint64) (map[uint64]bool, error) {
+	rows, err := l.read.QueryContext(ctx, `SELECT id FROM segment WHERE id > ?1 UNION ALL SELECT id FROM open_segment WHERE id > ?1
+		UNION ALL SELECT id FROM garbage WHERE id > ?1`, after)
+	if err != nil {
+		return nil, explain("read segments", err)
+	}
+	defer func() { _ = rows.Close() }()
+	known := map[uint64]bool{}
+	for rows.Next() {
+		var n uint64
+		if err := rows.Scan(&n); err != nil {
+			return nil, explain("read segments", err)
+		}
+		known[n] = true
+	}
+	return known, explain("read segments", rows.Err())
+}
+
 // EndedBefore returns up to n closed segments of a stream that end at or before beforeUs, by start: those
 // that are due when video is kept for a number of days.
 func (l *Ledger) EndedBefore(ctx context.Context, stream id.Stream, beforeUs int64, n int) ([]Segment, error) {
