@@ -36,6 +36,7 @@ type Ledger struct {
 	segment atomic.Uint64 // highest segment ID known
 	run     atomic.Int64  // the run that lasts, 0 before BeginRun
 	epoch   atomic.Pointer[string]
+	checked atomic.Bool // the file was looked through for damage
 	damper  damper
 	history int64 // rows that each table of history keeps
 
@@ -46,7 +47,8 @@ type Ledger struct {
 }
 
 // Open opens the ledger at path, makes it when there is none, brings its schema up to date and checks it
-// for damage. It refuses a file that is damaged, that a newer agent has written, or that is no ledger.
+// for damage, for a second at most (QuickCheck goes on). It refuses a file that is damaged, that a newer agent has written,
+// or that is no ledger.
 func Open(ctx context.Context, path string, log *slog.Logger) (*Ledger, error) {
 	l := &Ledger{path: path, log: log, appended: make(chan struct{}), history: keepHistory}
 	err := l.open(ctx)

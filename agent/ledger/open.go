@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -56,7 +57,7 @@ func (l *Ledger) open(ctx context.Context) error {
 	if l.read, err = openRead(l.path); err != nil {
 		return explain("open ledger "+l.path, err)
 	}
-	if err := quickCheck(ctx, l.read); err != nil {
+	if err := l.firstCheck(ctx); err != nil {
 		return explain("check ledger "+l.path, err)
 	}
 	if err := l.prepare(ctx); err != nil {
@@ -131,6 +132,32 @@ func migrate(ctx context.Context, conn *sql.Conn, schema string, steps []string)
 		return errors.Join(fmt.Errorf("bring the schema from version %d to %d: %w", have, newest, err), undo)
 	}
 	return nil
+}
+
+// checkLimit is how long an opening waits for the check of the file. A ledger with years in it is checked by QuickCheck
+// when recording has begun.
+const checkLimit = time.Second
+
+// firstCheck checks the file for damage, as far as that goes within the limit.
+func (l *Ledger) firstCheck(ctx context.Context) error {
+	short, cancel := context.WithTimeout(ctx, checkLimit)
+	defer cancel()
+	err := quickCheck(short, l.read)
+	if err != nil && short.Err() != nil && ctx.Err() == nil {
+		return nil
+	}
+	l.checked.Store(err == nil)
+	return err
+}
+
+// QuickCheck checks the whole file for damage unless the opening has done so. The error says what to do.
+func (l *Ledger) QuickCheck(ctx context.Context) error {
+	if l.checked.Load() {
+		return nil
+	}
+	err := quickCheck(ctx, l.read)
+	l.checked.Store(err == nil)
+	return explain("check ledger "+l.path, err)
 }
 
 func quickCheck(ctx context.Context, db *sql.DB) error {

@@ -233,6 +233,25 @@ func (l *Ledger) SegmentsAfter(ctx context.Context, after uint64, n int) ([]Segm
 	return out, explain("read segments", err)
 }
 
+// Known returns the numbers above after that any row has: of closed segments, open ones and garbage.
+func (l *Ledger) Known(ctx context.Context, after uint64) (map[uint64]bool, error) {
+	rows, err := l.read.QueryContext(ctx, `SELECT id FROM segment WHERE id > ?1 UNION ALL SELECT id FROM open_segment WHERE id > ?1
+		UNION ALL SELECT id FROM garbage WHERE id > ?1`, after)
+	if err != nil {
+		return nil, explain("read segments", err)
+	}
+	defer func() { _ = rows.Close() }()
+	known := map[uint64]bool{}
+	for rows.Next() {
+		var n uint64
+		if err := rows.Scan(&n); err != nil {
+			return nil, explain("read segments", err)
+		}
+		known[n] = true
+	}
+	return known, explain("read segments", rows.Err())
+}
+
 func plainSegment(rows *sql.Rows) (Segment, error) { return scanSegment(rows) }
 
 // scanSegment reads segmentColumns, behind the columns that go to first.

@@ -60,7 +60,7 @@ const (
 // strays deals with files that were created and never came into the ledger.
 func (b *beginning) strays(ctx context.Context) error {
 	next := b.Ledger.NextSegment()
-	known, err := b.known(ctx, next-min(next, recentRows))
+	known, err := b.Ledger.Known(ctx, next-min(next, recentRows))
 	if err != nil {
 		return err
 	}
@@ -81,33 +81,6 @@ func (b *beginning) strays(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// known returns the segments above after that the ledger has a row for.
-func (r *Recorder) known(ctx context.Context, after uint64) (map[uint64]bool, error) {
-	known := map[uint64]bool{}
-	closed, err := r.Ledger.SegmentsAfter(ctx, after, math.MaxInt32)
-	if err != nil {
-		return nil, err
-	}
-	open, err := r.Ledger.OpenSegments(ctx)
-	if err != nil {
-		return nil, err
-	}
-	garbage, err := r.Ledger.Garbage(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, s := range closed {
-		known[s.ID] = true
-	}
-	for _, s := range open {
-		known[s.ID] = true
-	}
-	for _, g := range garbage {
-		known[g.ID] = true
-	}
-	return known, nil
 }
 
 // adopt takes a file that the ledger does not know in as an open segment, or removes it when it holds nothing.

@@ -130,7 +130,7 @@ func (c *checker) find(f Finding) { c.report.Findings = append(c.report.Findings
 // files looks for files that the ledger does not know.
 func (c *checker) files(ctx context.Context) error {
 	r := Recorder{Floors: Floors{Ledger: c.ledger, Disk: c.disk, Log: c.log}}
-	known, err := r.known(ctx, 0)
+	known, err := c.ledger.Known(ctx, 0)
 	if err != nil {
 		return err
 	}

@@ -299,7 +299,7 @@ func (r *rebuild) renamed(ctx context.Context) error {
 	for _, s := range r.strays {
 		f := read{at: s.at}
 		to := disk.Found{Volume: s.at.Volume, Segment: s.says}
-		known, err := r.known(ctx, max(s.says, 1)-1)
+		known, err := r.Ledger.Known(ctx, max(s.says, 1)-1)
 		if err != nil {
 			return err
 		}

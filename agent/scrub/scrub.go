@@ -120,6 +120,9 @@ func (s *Scrubber) run(ctx context.Context) error {
 	if err := pause(ctx, s.cfg.First); err != nil {
 		return err
 	}
+	if err := s.account(ctx); err != nil {
+		return err
+	}
 	due := time.Now()
 	for {
 		if wait := time.Until(due); wait <= 0 {
@@ -138,6 +141,26 @@ func (s *Scrubber) run(ctx context.Context) error {
 		}
 		s.report()
 	}
+}
+
+// account has the ledger looked through for damage, which a start does only as far as a second goes.
+func (s *Scrubber) account(ctx context.Context) error {
+	err := s.Ledger.QuickCheck(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		s.Log.Error("the ledger is damaged", "error", err)
+	}
+	if s.Board == nil {
+		return nil
+	}
+	c := health.Condition{Name: "ledger", State: wire.OK}
+	if err != nil {
+		c.State, c.Text = wire.Failing, "The site's ledger is damaged. Recording goes on, but stop the agent soon and run  holdfast-agent check --rebuild"
+	}
+	s.Board.Set(c)
+	return nil
 }
 
 // pause waits; the error is ctx's.

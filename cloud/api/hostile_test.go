@@ -72,7 +72,7 @@ func idOf(path string, p place) string {
 	}
 }
 
-func check(t *testing.T, op operation, what string, got answer) {
+func check(t testing.TB, op operation, what string, got answer) {
 	t.Helper()
 	if got.status >= 500 {
 		t.Errorf("%s with %s: %d %s", op.OperationID, what, got.status, got.body)

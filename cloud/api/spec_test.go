@@ -28,7 +28,7 @@ type parameter struct {
 	In   string `json:"in"`
 }
 
-func operations(t *testing.T) (list []operation) {
+func operations(t testing.TB) (list []operation) {
 	t.Helper()
 	raw, err := Spec()
 	if err != nil {

@@ -26,7 +26,7 @@ import (
 
 // world is a running door with two tenants: ours, with the sites that places make, and another.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	db     *store.DB
 	api    *API
 	access *access.Access
@@ -58,7 +58,7 @@ func (b *syncBuffer) String() string {
 	return b.buf.String()
 }
 
-func testAccess(t *testing.T, d *store.DB, log *slog.Logger) *access.Access {
+func testAccess(t testing.TB, d *store.DB, log *slog.Logger) *access.Access {
 	t.Helper()
 	cfg := access.Defaults()
 	cfg.Argon.MemoryKiB, cfg.Argon.Passes, cfg.FailAfter, cfg.VerifyEvery = 64, 1, 0, time.Nanosecond
@@ -70,7 +70,7 @@ func testAccess(t *testing.T, d *store.DB, log *slog.Logger) *access.Access {
 }
 
 // newWorld starts a door; tweak changes its configuration.
-func newWorld(t *testing.T, d *store.DB, tweak ...func(*Config)) *world {
+func newWorld(t testing.TB, d *store.DB, tweak ...func(*Config)) *world {
 	t.Helper()
 	w := bareWorld(t, d, tweak...)
 	w.org, w.other, w.far = id.New[id.Org](), id.New[id.Org](), id.New[id.Site]()
@@ -106,7 +106,7 @@ func (w *world) hash() (phc string) {
 }
 
 // bareWorld is a door before the first start's setup.
-func bareWorld(t *testing.T, d *store.DB, tweak ...func(*Config)) *world {
+func bareWorld(t testing.TB, d *store.DB, tweak ...func(*Config)) *world {
 	t.Helper()
 	w := &world{t: t, db: d, bus: NewBus(), rooms: newRooms(), logs: &syncBuffer{}}
 	log := slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -293,7 +293,7 @@ func await(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-func sqliteWorld(t *testing.T, tweak ...func(*Config)) *world {
+func sqliteWorld(t testing.TB, tweak ...func(*Config)) *world {
 	t.Helper()
 	return newWorld(t, db.SQLite(t), tweak...)
 }
