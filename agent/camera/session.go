@@ -158,7 +158,7 @@ func (p *session) connect(ctx context.Context, network, address string) (net.Con
 
 // listenPacket binds a UDP port with a buffer for bursts: a key frame arrives at the speed of the network.
 func listenPacket(network, address string) (net.PacketConn, error) {
-	c, err := net.ListenPacket(network, address)
+	c, err := (&net.ListenConfig{}).ListenPacket(context.Background(), network, address)
 	if u, ok := c.(*net.UDPConn); ok && err == nil {
 		_ = u.SetReadBuffer(2 << 20) // the system may allow less
 	}
