@@ -14,8 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"holdfast/agent/camera"
 )
 
 // Config is the site's YAML file: addresses, secrets, volumes and ceilings. The cloud can change nothing of it and
@@ -37,12 +35,6 @@ type Config struct {
 	Cameras        []Camera       `yaml:"cameras"`
 
 	cameraCAs *x509.CertPool // of CameraCAFile; nil without
-}
-
-// Recorder is what is known of a recorder that serves several cameras.
-type Recorder struct {
-	Host     string `yaml:"host"`     // as in the cameras' addresses
-	Sessions int    `yaml:"sessions"` // how many it serves at once to the agent
 }
 
 // Cloud says how to reach the cloud. The address itself is fixed by enrolment.
@@ -87,31 +79,6 @@ type Live struct {
 type Log struct {
 	File  string `yaml:"file"`  // empty: standard error
 	Level string `yaml:"level"` // debug, info, warn, error
-}
-
-// Camera is one camera or one channel of the recorder.
-type Camera struct {
-	Key       string `yaml:"key"`  // stays for the camera's life: letters, digits and dashes; names it at this site
-	Name      string `yaml:"name"` // first name; later the portal's name counts
-	Source    `yaml:",inline"`
-	Fallback  []Source `yaml:"fallback"` // where the same pictures come from when the first source fails, in order
-	RecordSub *bool    `yaml:"record_sub"`
-	// Limits of both streams together; what is 0 is as Record says.
-	Keep  Days    `yaml:"keep"`
-	Share Percent `yaml:"share"`
-	Max   Bytes   `yaml:"max"`
-}
-
-// Source is one way to a camera's pictures: from the camera itself, or from a channel of the recorder.
-type Source struct {
-	Main         URL    `yaml:"main"` // RTSP URL of the recorded stream
-	Sub          URL    `yaml:"sub"`  // RTSP URL of the small stream; may be missing
-	User         string `yaml:"user"`
-	Password     Secret `yaml:"password"`
-	PasswordFile string `yaml:"password_file"` // instead of password
-	Transport    string `yaml:"transport"`     // tcp or udp
-	Fingerprint  string `yaml:"fingerprint"`   // SHA-256 of the device's certificate, for rtsps://
-	BasicLogin   bool   `yaml:"basic_login"`   // the password may go in the clear although the device knew better once
 }
 
 // Defaults returns the configuration that an empty file means on this operating system.
@@ -214,104 +181,6 @@ func (c *Config) check() []string {
 		c.Cameras[i].check(&f, fmt.Sprintf("cameras[%d]", i), keys)
 	}
 	return f
-}
-
-func (c *Config) checkRecorders(f *faults) {
-	hosts := map[string]bool{}
-	for i, r := range c.Recorders {
-		at := fmt.Sprintf("recorders[%d]", i)
-		host := strings.ToLower(r.Host)
-		f.when(host == "" || strings.ContainsAny(host, "/:@ ") && net.ParseIP(host) == nil, at+".host", "want the host alone, as in the cameras' addresses: 192.168.1.10")
-		f.when(hosts[host], at+".host", "is listed twice")
-		f.when(r.Sessions < 1, at+".sessions", "want 1 or more: how many sessions the recorder serves at once")
-		hosts[host] = true
-	}
-	if c.CameraCAFile == "" {
-		return
-	}
-	text, err := os.ReadFile(c.CameraCAFile)
-	if err != nil {
-		f.when(true, "camera_ca_file", "can't be read: "+err.Error())
-		return
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
-	f.when(!pool.AppendCertsFromPEM(text), "camera_ca_file", "holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)")
-	c.cameraCAs = pool
-}
-
-// sources returns all ways to the camera's pictures, in order.
-func (cam *Camera) sources() []*Source {
-	all := []*Source{&cam.Source}
-	for i := range cam.Fallback {
-		all = append(all, &cam.Fallback[i])
-	}
-	return all
-}
-
-func (cam *Camera) check(f *faults, at string, keys map[string]bool) {
-	f.when(!validKey(cam.Key), at+".key", "want 1 to 40 lower-case letters, digits or dashes, for example till-2")
-	f.when(keys[cam.Key], at+".key", "another camera has it: every key is unique at a site")
-	keys[cam.Key] = true
-	f.when(len([]rune(cam.Name)) > 128, at+".name", "want at most 128 characters")
-	f.when(cam.Main.URL == nil, at+".main", "is missing: the RTSP URL of the stream to record")
-	for i, src := range cam.sources() {
-		path := at
-		if i > 0 {
-			path = fmt.Sprintf("%s.fallback[%d]", at, i-1)
-			f.when(src.Main.URL == nil && src.Sub.URL == nil, path+".main", "is missing: the RTSP URL of the same pictures elsewhere")
-		}
-		src.check(f, path)
-	}
-}
-
-func (src *Source) check(f *faults, at string) {
-	f.when(src.Transport != "tcp" && src.Transport != "udp", at+".transport", "want tcp or udp")
-	f.when(src.Password != "" && src.PasswordFile != "", at+".password_file", "password is set too: keep one of them")
-	if src.PasswordFile != "" && src.Password == "" {
-		text, err := os.ReadFile(src.PasswordFile)
-		if err != nil {
-			f.when(true, at+".password_file", "can't be read: "+err.Error())
-		} else {
-			src.Password = Secret(strings.TrimRight(string(text), "\r\n"))
-		}
-	}
-	for i, u := range []URL{src.Main, src.Sub} {
-		_, err := src.open(u)
-		switch {
-		case err == nil:
-		case errors.Is(err, errFingerprint):
-			f.when(true, at+".fingerprint", strings.TrimPrefix(err.Error(), errFingerprint.Error()+": "))
-			return
-		default:
-			f.when(true, at+[]string{".main", ".sub"}[i], err.Error())
-		}
-	}
-}
-
-// errFingerprint says that it is the fingerprint with which a source can't be opened.
-var errFingerprint = errors.New("fingerprint")
-
-// open makes one of the source's streams of its address; a stream without address is none.
-func (src *Source) open(u URL) (camera.Source, error) {
-	if u.URL == nil {
-		return camera.Source{}, nil
-	}
-	s, err := camera.NewSource(u.URL.String(), src.User, string(src.Password), src.Transport)
-	if err != nil {
-		return s, err
-	}
-	if src.BasicLogin {
-		s = s.AllowBasic()
-	}
-	if src.Fingerprint != "" {
-		if s, err = s.Pin(src.Fingerprint); err != nil {
-			return s, fmt.Errorf("%w: %w", errFingerprint, err)
-		}
-	}
-	return s, nil
 }
 
 func validKey(s string) bool {

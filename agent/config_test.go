@@ -105,8 +105,14 @@ cameras:
 	if err := cfg.Validate(); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestWhatIsKeptOutlivesTheProcess(t *testing.T) {
+	h := house{cfg: Config{Data: t.TempDir()}}
+	cfg := h.cameraConfig()
+	var err error
 	h.opt.Log = slog.New(slog.DiscardHandler)
-	if h.ledger, err = ledger.Open(t.Context(), filepath.Join(c.Data, "ledger.db"), h.opt.Log); err != nil {
+	if h.ledger, err = ledger.Open(t.Context(), filepath.Join(h.cfg.Data, "ledger.db"), h.opt.Log); err != nil {
 		t.Fatal(err)
 	}
 	cfg.Remember("login.x", "digest")
@@ -116,7 +122,11 @@ cameras:
 	if err := h.ledger.Close(); err != nil {
 		t.Error(err)
 	}
-	_, err = load(t, `
+}
+
+func TestFaultsOfSources(t *testing.T) {
+	sum := strings.Repeat("ab", 32)
+	_, err := load(t, `
 camera_ca_file: /nope
 recorders: [{host: "rtsp://10.0.0.1", sessions: 0}, {host: 10.0.0.2, sessions: 4}, {host: 10.0.0.2, sessions: 4}]
 cameras:

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"holdfast/agent/camera"
 	"holdfast/agent/clip"
 	"holdfast/agent/disk"
 	"holdfast/agent/health"
@@ -32,43 +31,6 @@ func (h *house) diskConfig() disk.Config {
 		c.Volumes = append(c.Volumes, disk.Volume{Path: v.Path, Create: true, Free: int64(v.Free), Max: int64(v.Max)})
 	}
 	return c
-}
-
-func (h *house) cameraConfig() camera.Config {
-	c := camera.Config{
-		Networks: h.cfg.CameraNetworks, CAs: h.cfg.cameraCAs, Sessions: map[string]int{}, Recall: h.recall, Remember: h.remember,
-	}
-	for _, r := range h.cfg.Recorders {
-		c.Sessions[strings.ToLower(r.Host)] = r.Sessions
-	}
-	for _, cam := range h.cfg.Cameras {
-		k := h.keys[cam.Key]
-		c.Cameras = append(c.Cameras, camera.Camera{
-			ID: k.ID, Name: cam.Name, Channel: cam.Key, Main: k.sources[0].Main, Sub: k.sources[0].Sub, Fallback: k.sources[1:],
-			RecordSub: *cam.RecordSub,
-		})
-	}
-	return c
-}
-
-// recall returns what a room has asked to be kept under a name, empty when that is nothing or can't be read.
-func (h *house) recall(name string) string {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	v, err := h.ledger.Meta(ctx, name)
-	if err != nil {
-		h.opt.Log.Warn("look up what was kept", "name", name, "error", err)
-	}
-	return v
-}
-
-// remember keeps a value under a name, beyond the process.
-func (h *house) remember(name, value string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	if err := h.ledger.SetMeta(ctx, name, value); err != nil {
-		h.opt.Log.Error("keep for the next start", "name", name, "error", err)
-	}
 }
 
 func (h *house) recordConfig() record.Config {

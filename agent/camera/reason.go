@@ -59,6 +59,9 @@ func classify(err error, s Source, setup bool) failure {
 	if f, ok := classifyMalice(err, host); ok {
 		return f
 	}
+	if f, ok := classifyUse(err, host); ok {
+		return f
+	}
 	switch {
 	case errors.As(err, &status):
 		return classifyStatus(status, s, setup)
@@ -69,16 +72,6 @@ func classify(err error, s Source, setup bool) failure {
 		return failure{wire.AuthFailed, host + " asks for a kind of authentication that the agent does not know. Set it to digest authentication.", lockout}
 	case errors.Is(err, errForbidden):
 		return failure{wire.Unreachable, fmt.Sprintf("The agent may not connect to %s: %v. Add its network to camera_networks in holdfast.yaml if that is right.", host, err), lockout}
-	case errors.Is(err, errEvicted):
-		return failure{wire.SessionLimit, host + " has no session to spare: recording goes first. Raise its limit of viewers, or watch the main stream.", 5 * time.Second}
-	case errors.Is(err, errSwept):
-		return failure{reason: wire.SessionLimit, text: host + " still counted a session that had been lost. It has been torn down; the agent begins another one."}
-	case errors.Is(err, errNoSRTP):
-		return failure{wire.Unreachable, host + " offers no encrypted video over UDP. Set  transport: tcp  for this camera: it is encrypted then.", lockout}
-	case errors.Is(err, errNoUDP):
-		return failure{reason: wire.Stalled, text: host + " answers, but its video does not arrive over UDP. Set  transport: tcp  for this camera, or let UDP from it through the firewall."}
-	case errors.Is(err, errForgotten):
-		return failure{reason: wire.Stalled, text: host + " has ended the session by itself. The agent begins another one."}
 	case errors.Is(err, errLate) && !setup:
 		return failure{reason: wire.Unreachable, text: host + " does not answer in time. Check its power, its cable and its address."}
 	case errors.Is(err, errStalled), errors.Is(err, errLate), errors.As(err, &tcpTimeout), errors.As(err, &udpTimeout):
@@ -103,6 +96,23 @@ func classify(err error, s Source, setup bool) failure {
 		return failure{reason: wire.Unreachable, text: host + " closed the connection. It may be restarting; the agent tries again."}
 	}
 	return failure{wire.Unreachable, fmt.Sprintf("The stream of %s could not be opened: %s. Check its address; if that is right, restart the device or update its software.", host, brief(err.Error())), 5 * time.Second}
+}
+
+// classifyUse names what lies in the way the agent uses the device; ok is false when it is something else.
+func classifyUse(err error, host string) (f failure, ok bool) {
+	switch {
+	case errors.Is(err, errEvicted):
+		return failure{wire.SessionLimit, host + " has no session to spare: recording goes first. Raise its limit of viewers, or watch the main stream.", 5 * time.Second}, true
+	case errors.Is(err, errSwept):
+		return failure{reason: wire.SessionLimit, text: host + " still counted a session that had been lost. It has been torn down; the agent begins another one."}, true
+	case errors.Is(err, errNoSRTP):
+		return failure{wire.Unreachable, host + " offers no encrypted video over UDP. Set  transport: tcp  for this camera: it is encrypted then.", lockout}, true
+	case errors.Is(err, errNoUDP):
+		return failure{reason: wire.Stalled, text: host + " answers, but its video does not arrive over UDP. Set  transport: tcp  for this camera, or let UDP from it through the firewall."}, true
+	case errors.Is(err, errForgotten):
+		return failure{reason: wire.Stalled, text: host + " has ended the session by itself. The agent begins another one."}, true
+	}
+	return failure{}, false
 }
 
 // classifyMalice names what no sound device does; ok is false when it is something else.

@@ -148,7 +148,11 @@ func TestSkew(t *testing.T) {
 		off   time.Duration
 		words string
 	}{
-		{0, ""}, {9 * time.Second, ""}, {-9 * time.Second, ""}, {3*time.Minute + 4*time.Second, "3m0s ahead"}, {-2 * time.Hour, "2h0m0s behind"},
+		{0, ""},
+		{9 * time.Second, ""},
+		{-9 * time.Second, ""},
+		{3*time.Minute + 4*time.Second, "3m0s ahead"},
+		{-2 * time.Hour, "2h0m0s behind"},
 		{-time.Duration(now.Unix()) * time.Second, ""}, // counts from its start
 	} {
 		var k skew

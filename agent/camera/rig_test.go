@@ -108,23 +108,8 @@ func newRig(t *testing.T, o options) *rig {
 	if o.udp {
 		transport = "udp"
 	}
-	cam := Camera{ID: r.id, Name: "test", Main: r.source("main", o.user, o.pass, transport)}
-	if o.address != "" || o.secure {
-		address := cmp.Or(o.address, strings.Replace(r.cam.URL("main"), "rtsp:", "rtsps:", 1))
-		if cam.Main, err = NewSource(address, o.user, o.pass, transport); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if o.pin != "" {
-		if cam.Main, err = cam.Main.Pin(o.pin); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if o.camera.Sub != "" {
-		cam.Sub = r.source("sub", o.user, o.pass, transport)
-	}
 	cfg := Config{
-		Cameras: []Camera{cam}, Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Stall: 4 * time.Second,
+		Cameras: []Camera{r.camera(o, transport)}, Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Stall: 4 * time.Second,
 		Linger: 500 * time.Millisecond, Retry: backoff.Policy{Min: 50 * time.Millisecond, Cap: 200 * time.Millisecond},
 	}
 	if o.adjust != nil {
@@ -156,6 +141,28 @@ func newRig(t *testing.T, o options) *rig {
 		running.Wait()
 	})
 	return r
+}
+
+// camera is the fake camera as the room's configuration has it.
+func (r *rig) camera(o options, transport string) Camera {
+	r.t.Helper()
+	cam := Camera{ID: r.id, Name: "test", Main: r.source("main", o.user, o.pass, transport)}
+	var err error
+	if o.address != "" || o.secure {
+		address := cmp.Or(o.address, strings.Replace(r.cam.URL("main"), "rtsp:", "rtsps:", 1))
+		if cam.Main, err = NewSource(address, o.user, o.pass, transport); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	if o.pin != "" {
+		if cam.Main, err = cam.Main.Pin(o.pin); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	if o.camera.Sub != "" {
+		cam.Sub = r.source("sub", o.user, o.pass, transport)
+	}
+	return cam
 }
 
 // stop ends the room and waits for it; the cameras go on.

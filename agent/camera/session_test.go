@@ -145,8 +145,11 @@ func TestNoncesAndRefusals(t *testing.T) {
 			{challenge: a, want: "none"}, {want: a}, {challenge: a, want: a}, {challenge: a, want: "none"},
 		},
 		"stale for ever": {
-			{challenge: a, want: "none"}, {challenge: b + " stale", want: a, again: true}, {challenge: c + " stale", want: b, again: true},
-			{challenge: a + " stale", want: c}, {challenge: b + " stale", want: "none"},
+			{challenge: a, want: "none"},
+			{challenge: b + " stale", want: a, again: true},
+			{challenge: c + " stale", want: b, again: true},
+			{challenge: a + " stale", want: c},
+			{challenge: b + " stale", want: "none"},
 		},
 		"basic": {{challenge: "x", basic: true, want: "none"}, {want: "basic"}, {challenge: "x", basic: true, want: "basic"}, {want: "none"}},
 	} {

@@ -98,8 +98,6 @@ func TestDialStaysInsideTheNetworks(t *testing.T) {
 	}
 }
 
-func quietly(failure) {}
-
 func TestARefusedAccountIsTriedOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAccounts()
@@ -160,10 +158,17 @@ func TestErrorsHaveReasonsAndWords(t *testing.T) {
 		{fmt.Errorf("dial: %w", context.DeadlineExceeded), wire.Unreachable, "does not answer"},
 		{io.EOF, wire.Unreachable, "closed the connection"},
 		{&tls.CertificateVerificationError{Err: errors.New("unknown authority")}, wire.AuthFailed, "certificate"},
-		{fmt.Errorf("x: %w", &pinError{}), wire.AuthFailed, "00:00"}, {tls.RecordHeaderError{}, wire.Unreachable, "rtsp://"},
-		{tls.AlertError(70), wire.Unreachable, "TLS 1.2"}, {errEndless, wire.DecodeError, "no end"}, {errFlood, wire.DecodeError, "bitrate"},
-		{errCircles, wire.Unreachable, "without end"}, {errSilent, wire.Stalled, "restart"}, {errForgotten, wire.Stalled, "another"},
-		{errEvicted, wire.SessionLimit, "main stream"}, {errNoSRTP, wire.Unreachable, "transport: tcp"}, {errLate, wire.Unreachable, "in time"},
+		{fmt.Errorf("x: %w", &pinError{}), wire.AuthFailed, "00:00"},
+		{tls.RecordHeaderError{}, wire.Unreachable, "rtsp://"},
+		{tls.AlertError(70), wire.Unreachable, "TLS 1.2"},
+		{errEndless, wire.DecodeError, "no end"},
+		{errFlood, wire.DecodeError, "bitrate"},
+		{errCircles, wire.Unreachable, "without end"},
+		{errSilent, wire.Stalled, "restart"},
+		{errForgotten, wire.Stalled, "another"},
+		{errEvicted, wire.SessionLimit, "main stream"},
+		{errNoSRTP, wire.Unreachable, "transport: tcp"},
+		{errLate, wire.Unreachable, "in time"},
 		{errDowngrade, wire.AuthFailed, "in the clear"},
 		{fmt.Errorf("x: %w", errNoVideo), wire.DecodeError, "H.265"},
 		{fmt.Errorf("%w: 5 packets", errGarbled), wire.DecodeError, "can't be read"},
