@@ -42,7 +42,7 @@ unit: setup portal browser
 	cd cloud/portal && npm run --silent test
 
 lint: portal ## golangci-lint, the portal's types against the door's, known vulnerabilities where the database can be reached
-	$(TOOL) golangci-lint run
+	$(TOOL) golangci-lint run --allow-parallel-runners
 	testenv/scripts/schema.sh check
 	testenv/scripts/vuln.sh "$(TOOL) govulncheck"
 
