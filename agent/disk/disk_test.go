@@ -284,7 +284,7 @@ func TestARoundFlushesEverything(t *testing.T) {
 		for n := range uint64(40) {
 			files = append(files, write(t, d, n+1, make([]byte, 100)))
 		}
-		<-time.After(1500 * time.Millisecond)
+		<-time.After(1600 * time.Millisecond) // between two rounds
 		for _, f := range files[:3] {
 			if _, err := f.Write(make([]byte, 50)); err != nil {
 				t.Fatal(err)
