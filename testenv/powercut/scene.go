@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -254,7 +255,7 @@ func (p *play) until(ctx context.Context, limit time.Duration, what string, ok f
 			return 0, fmt.Errorf("the agent has ended while this was awaited: %s", what)
 		}
 		if time.Since(begun) > limit {
-			return 0, fmt.Errorf("waited %v in vain: %s; last seen %+v (%v)", limit, what, r, err)
+			return 0, fmt.Errorf("waited %v in vain: %s; last seen %+v (%w)", limit, what, r, cmp.Or(err, errors.New("it answers")))
 		}
 		if err := pause(ctx, 200*time.Millisecond); err != nil {
 			return 0, err
