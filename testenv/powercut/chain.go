@@ -247,7 +247,7 @@ func (c *chain) wake(ctx context.Context, m *uml.Machine, b *boot) error {
 	defer cancel()
 	b.onEnd(cancel)
 	if err := m.Call(wait, "await", uml.Await{Recording: c.load.Cameras, LimitMs: 180_000}, &b.readyUs); err != nil {
-		return fmt.Errorf("%w\n%s", err, uml.Tail(c.console(), 20))
+		return err
 	}
 	return m.Call(ctx, "watch", uml.Watch{EveryMs: 1000, Token: dataFolder + "/local.token"}, nil)
 }

@@ -81,7 +81,7 @@ func Boot(ctx context.Context, cfg Config) (*Machine, error) {
 	if err := m.start(); err != nil {
 		return nil, fmt.Errorf("boot machine: %w", err)
 	}
-	limit := time.NewTimer(time.Minute)
+	limit := time.NewTimer(3 * time.Minute)
 	defer limit.Stop()
 	err := errors.New("its init does not answer")
 	select {
@@ -140,6 +140,7 @@ func (m *Machine) start() error {
 // favour asks the host to let the machine go before others: each call of its system is many switches between
 // processes of the host, and each of them would wait for whatever else runs. Without the right to ask it is only slower.
 func (m *Machine) favour() {
+	_ = syscall.Setpriority(syscall.PRIO_PROCESS, m.cmd.Process.Pid, -10)
 	_ = os.WriteFile(fmt.Sprintf("/proc/%d/autogroup", m.cmd.Process.Pid), []byte("-10"), 0)
 }
 
