@@ -297,6 +297,13 @@ func (r *Reader) take() (Item, bool, error) {
 	return it, true, nil
 }
 
+// Waiting returns the bytes of the frames that wait for this reader.
+func (r *Reader) Waiting() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.bytes
+}
+
 // Dropped returns how many frames this reader lost because it was slow.
 func (r *Reader) Dropped() uint64 {
 	r.mu.Lock()

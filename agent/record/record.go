@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"maps"
 	"math"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -189,6 +190,7 @@ func (r *Recorder) rouse(ctx context.Context) error {
 func (r *Recorder) tend(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	swollen := false
 	for n := 1; ; n++ {
 		select {
 		case err := <-r.fatal:
@@ -198,6 +200,7 @@ func (r *Recorder) tend(ctx context.Context) error {
 		case <-tick.C:
 		}
 		r.review()
+		swollen = r.shrink(swollen)
 		var err error
 		switch {
 		case n%60 == 30 || r.torn.Swap(false):
@@ -212,6 +215,22 @@ func (r *Recorder) tend(ctx context.Context) error {
 			return fmt.Errorf("tend recording: %w", err)
 		}
 	}
+}
+
+// shrink gives memory back as soon as the frames that a slow disk kept waiting are written: left alone, the
+// collector would let as much again come together first. It returns whether many wait now.
+func (r *Recorder) shrink(swollen bool) bool {
+	waiting := int64(0)
+	for _, s := range r.streams {
+		waiting += int64(s.reader.Waiting())
+	}
+	if waiting > r.cfg.Queue/2 {
+		return true
+	}
+	if swollen {
+		debug.FreeOSMemory()
+	}
+	return false
 }
 
 // flushed hears of a flush round: it moves the durable end of each segment in the ledger.

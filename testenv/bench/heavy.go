@@ -111,16 +111,19 @@ func mountLoop(ctx context.Context, image, dir string) (unmount func() error, er
 	return func() error { return errors.Join(syscall.Unmount(dir, 0), os.Remove(image)) }, nil
 }
 
-// freeze keeps a file system from changing for a while.
+// freeze keeps a file system from changing for a while, which begins when the freezing does: writers wait from then on,
+// while the system still writes out what it has.
 func freeze(ctx context.Context, dir string) error {
+	begun := time.Now()
 	if out, err := exec.CommandContext(ctx, "fsfreeze", "--freeze", dir).CombinedOutput(); err != nil {
 		return fmt.Errorf("fsfreeze: %w: %s", err, out)
 	}
-	err := pause(ctx, stallFor)
+	err := pause(ctx, time.Until(begun.Add(stallFor)))
 	// Whatever happened, nothing may be left frozen.
 	out, thaw := exec.CommandContext(context.WithoutCancel(ctx), "fsfreeze", "--unfreeze", dir).CombinedOutput()
 	if thaw != nil {
 		thaw = fmt.Errorf("fsfreeze: %w: %s", thaw, out)
 	}
+	say("record_80x4_stall_seconds", time.Since(begun).Seconds(), "s")
 	return errors.Join(err, thaw)
 }
