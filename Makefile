@@ -7,7 +7,7 @@ TOOL  := $(GO) tool -modfile=testenv/tools/go.mod
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 PORTAL_SOURCES := $(shell find cloud/portal -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.go' 2>/dev/null)
 
-.PHONY: help demo test lint bench e2e dist screenshots portal browser unit cross schema smoke wine setup
+.PHONY: help demo test lint bench e2e fuzz dist screenshots portal browser unit cross schema smoke wine setup
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -54,6 +54,9 @@ e2e: setup portal browser ## the browser tests alone
 
 bench: setup portal browser ## figures as "name: value unit"
 	$(GO) run ./testenv/bench
+
+fuzz: ## every parser of foreign bytes, each for T=1m (ONLY=name for some)
+	$(GO) run ./testenv/cmd/fuzz -t $(or $(T),1m) -only '$(ONLY)'
 
 cross: ## builds for every system that is supported
 	for t in linux/amd64 linux/arm64 windows/amd64; do \
