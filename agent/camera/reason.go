@@ -24,6 +24,7 @@ var (
 	errNoVideo   = errors.New("no H.264 or H.265 video offered")
 	errDowngrade = errors.New("authentication downgraded from digest to basic")
 	errGarbled   = errors.New("video that can't be read")
+	errNoise     = fmt.Errorf("%w: nearly none of its packets", errGarbled)
 	errNoKey     = errors.New("no key frame with parameter sets")
 	errUnwanted  = errors.New("nobody wants the stream any more")
 	errForgotten = errors.New("the device has forgotten the session")
@@ -79,7 +80,11 @@ func classify(err error, s Source, setup bool) failure {
 	case errors.Is(err, errNoVideo):
 		return failure{wire.DecodeError, host + " offers no H.264 or H.265 video at this address. Set the stream's codec on the camera.", 20 * time.Second}
 	case errors.Is(err, errGarbled), errors.As(err, &unexpected):
-		return failure{wire.DecodeError, host + " sends video that can't be read. Set its stream to plain H.264 or H.265, or update its software.", 5 * time.Second}
+		pause := quiet
+		if errors.Is(err, errNoise) {
+			pause *= 2 // what got through by chance looked like pictures: the stream must be silent for long enough to be said
+		}
+		return failure{wire.DecodeError, host + " sends video that can't be read. Set its stream to plain H.264 or H.265, or update its software.", pause}
 	case errors.Is(err, errNoKey):
 		return failure{reason: wire.NoKeyFrame, text: host + " sends video without key frames. Set the key frame interval (I-frame interval, GOP) to two seconds."}
 	case errors.As(err, &sdp):

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -206,15 +207,17 @@ func TestALineHasLimits(t *testing.T) {
 		if _, err := drain(l); !errors.Is(err, errSilent) || time.Since(began) != 10*time.Second || !errors.Is(l.cause(), errSilent) {
 			t.Errorf("silence gives %v after %v", err, time.Since(began))
 		}
+		var dripping sync.WaitGroup
+		defer dripping.Wait()
 		drip := func(l *line, far net.Conn, every time.Duration, bytes int) {
-			go func() {
+			dripping.Go(func() {
 				for {
 					if _, err := far.Write(make([]byte, bytes)); err != nil {
 						return
 					}
 					<-time.After(every)
 				}
-			}()
+			})
 		}
 		began = time.Now()
 		l, far := pipe(t, 10*time.Second, false)

@@ -28,7 +28,7 @@ func (p *session) watch(ctx context.Context) error {
 				return fmt.Errorf("%w: more than %d frames a second", errFlood, maxFrames)
 			}
 			if noise.look(&p.count) {
-				return fmt.Errorf("%w: nearly all of its packets could not be read", errGarbled)
+				return errNoise
 			}
 			now, last := time.Since(p.began), max(began, time.Duration(p.heard.Load()))
 			garbled := p.heard.Load() == 0 && p.count.bad.Load() > 0
