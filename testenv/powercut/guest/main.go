@@ -115,6 +115,7 @@ func (g *guest) serve(r uml.Request) {
 	}
 	g.sayJSON(uml.LineReply, reply)
 	if r.Op == "off" {
+		_ = unix.IoctlSetInt(int(g.tty.Fd()), unix.TCSBRK, 1) // until the host has it
 		off()
 	}
 }

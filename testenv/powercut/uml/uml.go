@@ -200,22 +200,35 @@ func (m *Machine) Call(ctx context.Context, op string, args, out any) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", op, err)
 	}
+	reply, err := m.await(ctx, c)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: %w\n%s", op, err, Tail(m.cfg.Console, 30))
+	case reply.Err != "":
+		return fmt.Errorf("%s: %s", op, reply.Err)
+	case out == nil:
+		return nil
+	}
+	if err := json.Unmarshal(reply.Out, out); err != nil {
+		return fmt.Errorf("%s: read reply: %w", op, err)
+	}
+	return nil
+}
+
+// await waits for a reply. One that a machine sent before it ended counts.
+func (m *Machine) await(ctx context.Context, c <-chan Reply) (Reply, error) {
 	select {
 	case reply := <-c:
-		if reply.Err != "" {
-			return fmt.Errorf("%s: %s", op, reply.Err)
-		}
-		if out == nil {
-			return nil
-		}
-		if err := json.Unmarshal(reply.Out, out); err != nil {
-			return fmt.Errorf("%s: read reply: %w", op, err)
-		}
-		return nil
-	case <-m.done:
-		return fmt.Errorf("%s: the machine has ended:\n%s", op, Tail(m.cfg.Console, 30))
+		return reply, nil
+	case <-m.read:
 	case <-ctx.Done():
-		return fmt.Errorf("%s: %w\n%s", op, ctx.Err(), Tail(m.cfg.Console, 30))
+		return Reply{}, ctx.Err()
+	}
+	select {
+	case reply := <-c:
+		return reply, nil
+	default:
+		return Reply{}, errors.New("the machine has ended")
 	}
 }
 
