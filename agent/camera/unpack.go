@@ -15,11 +15,11 @@ const (
 
 // Faults of packets. They are counted, not shown.
 var (
-	errShort    = errors.New("packet is too short")
-	errPiece    = errors.New("a piece of a unit without the pieces before it")
-	errTooMuch  = errors.New("access unit is too large")
-	errPayload  = errors.New("kind of payload that nobody sends")
-	errEmptyBox = errors.New("units in one packet don't fit into it")
+	errShort   = errors.New("packet is too short")
+	errPiece   = errors.New("a piece of a unit without the pieces before it")
+	errTooMuch = errors.New("access unit is too large")
+	errPayload = errors.New("kind of payload that nobody sends")
+	errOverrun = errors.New("units in one packet don't fit into it")
 )
 
 // shape is what of a payload differs between H.264 (RFC 6184 section 5) and H.265 (RFC 7798 section 4.4).
@@ -137,16 +137,12 @@ func (u *unpacker) add(p packet) error {
 
 // addMany takes an aggregation apart (RFC 6184 section 5.7.1, RFC 7798 section 4.4.2).
 func (u *unpacker) addMany(b []byte) error {
-	if u.header == 1 {
-		b = b[1:]
-	} else {
-		b = b[2:]
-	}
+	b = b[u.header:]
 	for len(b) >= 2 {
 		size := int(binary.BigEndian.Uint16(b))
 		b = b[2:]
 		if size > len(b) {
-			return errEmptyBox
+			return errOverrun
 		}
 		if size == 0 {
 			break // padding that some cameras add
@@ -228,7 +224,7 @@ func (u *unpacker) copy() [][]byte {
 	for _, end := range u.ends {
 		unit := all[from:end:end]
 		from = end
-		if bytes.Contains(unit, startCode) {
+		if bytes.Contains(unit, []byte(startCode)) {
 			units = appendSplit(units, unit)
 			continue
 		}
@@ -239,11 +235,11 @@ func (u *unpacker) copy() [][]byte {
 
 // startCode can't occur inside a unit (emulation prevention, ITU-T H.264 section 7.4.1); some cameras send whole
 // byte streams (annex B) as if they were one unit.
-var startCode = []byte{0, 0, 0, 1}
+const startCode = "\x00\x00\x00\x01"
 
 // appendSplit appends the units of a byte stream, in which start codes of three bytes occur too.
 func appendSplit(units [][]byte, stream []byte) [][]byte {
-	for unit := range bytes.SplitSeq(stream, startCode[1:]) {
+	for unit := range bytes.SplitSeq(stream, []byte(startCode[1:])) {
 		// What is before a start code of four bytes, and trailing zeros, are no part of the unit.
 		if unit = bytes.TrimRight(unit, "\x00"); len(unit) > 0 {
 			units = append(units, unit[:len(unit):len(unit)])
