@@ -15,11 +15,11 @@ const (
 
 // Faults of packets. They are counted, not shown.
 var (
-	errShort    = errors.New("packet is too short")
-	errPiece    = errors.New("a piece of a unit without the pieces before it")
-	errTooMuch  = errors.New("access unit is too large")
-	errPayload  = errors.New("kind of payload that nobody sends")
-	errEmptyBox = errors.New("units in one packet don't fit into it")
+	errShort   = errors.New("packet is too short")
+	errPiece   = errors.New("a piece of a unit without the pieces before it")
+	errTooMuch = errors.New("access unit is too large")
+	errPayload = errors.New("kind of payload that nobody sends")
+	errOverrun = errors.New("units in one packet don't fit into it")
 )
 
 // shape is what of a payload differs between H.264 (RFC 6184 section 5) and H.265 (RFC 7798 section 4.4).
@@ -137,16 +137,12 @@ func (u *unpacker) add(p packet) error {
 
 // addMany takes an aggregation apart (RFC 6184 section 5.7.1, RFC 7798 section 4.4.2).
 func (u *unpacker) addMany(b []byte) error {
-	if u.header == 1 {
-		b = b[1:]
-	} else {
-		b = b[2:]
-	}
+	b = b[u.header:]
 	for len(b) >= 2 {
 		size := int(binary.BigEndian.Uint16(b))
 		b = b[2:]
 		if size > len(b) {
-			return errEmptyBox
+			return errOverrun
 		}
 		if size == 0 {
 			break // padding that some cameras add
