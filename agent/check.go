@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,7 +15,6 @@ import (
 	"holdfast/agent/ledger"
 	"holdfast/agent/media"
 	"holdfast/agent/record"
-	"holdfast/agent/uplink"
 )
 
 // Report is what a check found.
@@ -98,17 +96,4 @@ func Check(ctx context.Context, cfg Config, level string, repair bool) (_ Report
 	r.Files, err = record.Check(ctx, record.CheckConfig{Depth: depth, Repair: repair, Keys: evidenceKeys(cfg.Data)}, h.ledger, h.disk, h.opt.Log)
 	r.OK = err == nil && len(r.Ledger) == 0 && r.Files.OK()
 	return r, err
-}
-
-// evidenceKeys returns the key that the site's segments are signed with; none before enrolment.
-func evidenceKeys(data string) []ed25519.PublicKey {
-	me, err := uplink.LoadIdentity(data)
-	if err != nil {
-		return nil
-	}
-	public, ok := me.EvidenceKey().Public().(ed25519.PublicKey)
-	if !ok {
-		return nil
-	}
-	return []ed25519.PublicKey{public}
 }

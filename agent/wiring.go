@@ -364,13 +364,14 @@ type Enrolment struct {
 
 // Enrol joins the cloud.
 func Enrol(ctx context.Context, cfg Config, e Enrolment) (uplink.Identity, error) {
+	before := evidenceKeys(cfg.Data)
 	me, err := uplink.Enrol(ctx, uplink.EnrolConfig{
 		URL: e.Cloud, Code: e.Code, DataDir: cfg.Data, Proxy: uplink.Proxy(cfg.Cloud.Proxy), CAFile: cfg.Cloud.CAFile, Replace: e.Replace,
 	})
 	if err != nil {
 		return me, err
 	}
-	return me, adopt(cfg.Data, me.Cameras)
+	return me, errors.Join(adopt(cfg.Data, me.Cameras), keepEvidenceKeys(cfg.Data, before))
 }
 
 // windowOpened sets the condition of the window.
