@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	rtsp "github.com/bluenviron/gortsplib/v4"
@@ -128,6 +130,10 @@ func (p *session) cause(err error) error {
 	defer p.mu.Unlock()
 	if p.refusal != nil {
 		return p.refusal
+	}
+	// What does not speak TLS says nothing, or hangs up on what it does not understand.
+	if p.client.Scheme == "rtsps" && !p.answered.Load() && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) {
+		return errNoTLS
 	}
 	if fault := p.line.Load().cause(); fault != nil {
 		if p.client.Scheme == "rtsps" && !p.answered.Load() && errors.Is(fault, errSilent) {
