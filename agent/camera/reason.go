@@ -80,11 +80,8 @@ func classify(err error, s Source, setup bool) failure {
 	case errors.Is(err, errNoVideo):
 		return failure{wire.DecodeError, host + " offers no H.264 or H.265 video at this address. Set the stream's codec on the camera.", 20 * time.Second}
 	case errors.Is(err, errGarbled), errors.As(err, &unexpected):
-		pause := quiet
-		if errors.Is(err, errNoise) {
-			pause *= 2 // what got through by chance looked like pictures: the stream must be silent for long enough to be said
-		}
-		return failure{wire.DecodeError, host + " sends video that can't be read. Set its stream to plain H.264 or H.265, or update its software.", pause}
+		// What gets through of it by chance looks like pictures: it must be silent for long enough to be said.
+		return failure{wire.DecodeError, host + " sends video that can't be read. Set its stream to plain H.264 or H.265, or update its software.", 2 * quiet}
 	case errors.Is(err, errNoKey):
 		return failure{reason: wire.NoKeyFrame, text: host + " sends video without key frames. Set the key frame interval (I-frame interval, GOP) to two seconds."}
 	case errors.As(err, &sdp):
