@@ -90,13 +90,16 @@ func (d *device) announce() {
 	d.changed = make(chan struct{})
 }
 
-// room returns how many sessions may run at once now, and when that may be more without anybody's doing.
-func (d *device) room(now time.Time) (n int, again time.Time) {
+// room returns how many sessions may run at once now, and when that may be more without anybody's doing. fresh is a
+// recording that the device has not refused: it asks once, whatever others were told, so that a camera that loses its
+// session gets it back at once although one that never had any keeps being refused.
+func (d *device) room(now time.Time, fresh bool) (n int, again time.Time) {
 	n = 1 << 30
 	if d.limit > 0 {
 		n = d.limit
 	}
 	switch settled := d.settled(); {
+	case fresh && !d.yields():
 	case d.refused.IsZero() || now.Sub(d.refused) > careful:
 	case now.Sub(d.refused) < d.pause:
 		n, again = min(n, d.learnt), d.refused.Add(d.pause)
@@ -132,7 +135,7 @@ func (b *budget) take(ctx context.Context, host string, c class, humble bool, re
 		b.mu.Unlock()
 	}()
 	for {
-		n, again := d.room(time.Now())
+		n, again := d.room(time.Now(), c == recording && !humble)
 		if len(d.held) < n && d.waiting[0] == me {
 			s := &slot{budget: b, device: d, class: c, evicted: make(chan struct{})}
 			d.held = append(d.held, s)
@@ -183,6 +186,11 @@ func (d *device) evict() {
 		last.told = true
 		close(last.evicted)
 	}
+}
+
+// yields says whether a session could end, or is ending, for a more important one.
+func (d *device) yields() bool {
+	return slices.ContainsFunc(d.held, func(s *slot) bool { return s.class > recording })
 }
 
 func (d *device) inWords(host string) string {

@@ -59,6 +59,7 @@ func budgetTest(t *testing.T, limit int, test func(c claimant)) {
 		}
 		test(claimant{t, newBudget(limits), ctx})
 		cancel()
+		<-time.After(time.Second) // who is asking just now hears of it afterwards
 		synctest.Wait()
 	})
 }

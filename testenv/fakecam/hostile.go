@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"strings"
@@ -121,7 +122,7 @@ func (h *Hostile) talk(c net.Conn) {
 	in := bufio.NewReader(c)
 	switch h.kind {
 	case Mute:
-		_, _ = in.ReadString(0)
+		_, _ = io.Copy(io.Discard, in)
 		return
 	case Garbage:
 		h.flood(c, func(int) []byte { return noise(32 << 10) })
