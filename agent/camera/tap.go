@@ -89,7 +89,7 @@ func (s *stream) attempt(ctx context.Context, a *attempt) error {
 	t, p := a.tap, a.session
 	account := t.source.account()
 	waits := func(f failure) {
-		if p.proof == nil {
+		if !s.trying(p) {
 			s.down(t, f, nil)
 		}
 	}
@@ -139,10 +139,17 @@ func (s *stream) attempt(ctx context.Context, a *attempt) error {
 // errSwept says that a device has room again, since a lost session was torn down.
 var errSwept = errors.New("a lost session was in the way and has been torn down")
 
+// trying says whether a session must still prove its source.
+func (s *stream) trying(p *session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return p.proof != nil
+}
+
 // class says what a session of the stream is for.
 func (s *stream) class(p *session) class {
 	switch {
-	case p.proof != nil:
+	case s.trying(p):
 		return proving
 	case s.always:
 		return recording
