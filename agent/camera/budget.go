@@ -38,6 +38,7 @@ type budget struct {
 type device struct {
 	limit   int // from the configuration; 0 when there is none
 	peak    int // sessions that ran at once lately
+	low     int // refusals in a row while fewer ran
 	learnt  int // sessions that may run after it refused one
 	refused time.Time
 	pause   time.Duration
@@ -51,6 +52,7 @@ type slot struct {
 	budget  *budget
 	device  *device
 	class   class
+	seen    int           // sessions that ran when this one was asked for
 	settled bool          // the device has granted the session
 	evicted chan struct{} // closed when it must end for a more important one
 	told    bool          // evicted is closed
@@ -134,7 +136,7 @@ func (b *budget) take(ctx context.Context, host string, c class, humble bool, re
 	for {
 		n, again := d.room(time.Now())
 		if len(d.held) < n && d.waiting[0] == me {
-			s := &slot{budget: b, device: d, class: c, evicted: make(chan struct{})}
+			s := &slot{budget: b, device: d, class: c, seen: d.settled(), evicted: make(chan struct{})}
 			d.held = append(d.held, s)
 			return s, nil
 		}
@@ -197,10 +199,8 @@ func (s *slot) grant() {
 	s.budget.mu.Lock()
 	defer s.budget.mu.Unlock()
 	d := s.device
-	s.settled, d.pause = true, 0
-	if n := d.settled(); n > d.peak {
-		d.peak = n
-	}
+	s.settled, d.pause, d.low = true, 0, 0
+	d.peak = max(d.peak, d.settled())
 	d.announce()
 }
 
@@ -209,7 +209,15 @@ func (s *slot) refuse() {
 	s.budget.mu.Lock()
 	defer s.budget.mu.Unlock()
 	d := s.device
-	d.peak = max(d.settled(), d.peak-1)
+	// One refusal below the peak may be the channel's own; two in a row are the device's.
+	switch n := max(d.settled(), s.seen); {
+	case n >= d.peak:
+		d.peak, d.low = n, 0
+	case d.low == 0:
+		d.low++
+	default:
+		d.peak--
+	}
 	d.learnt, d.refused = d.peak, time.Now()
 	d.pause = min(max(2*d.pause, firstPause), longPause)
 }
