@@ -12,7 +12,7 @@ const (
 	// lockout is the time between two tries of an account that was refused.
 	lockout = time.Minute
 	// turn is how long one stream may take to find out whether a password is right before the next one tries.
-	turn = 3 * time.Second
+	turn = 8 * time.Second
 	// strangers is how many streams that were never accepted may be refused within the lockout while others of
 	// the account are live; devices lock an account after five.
 	strangers = 3

@@ -51,20 +51,25 @@ type slot struct {
 	budget  *budget
 	device  *device
 	class   class
+	seen    int           // sessions that ran when this one was asked for
 	settled bool          // the device has granted the session
 	evicted chan struct{} // closed when it must end for a more important one
 	told    bool          // evicted is closed
 }
 
-// claim is somebody who waits. Who was refused last time waits behind who was not: the device may have refused him
-// for a reason of his own.
+// claim is somebody who waits.
 type claim struct {
-	class  class
-	humble bool
+	class class
+	nth   int // what refuse returned for him last; 0 when the device refused him nothing
 }
 
+// fresh says that the device has not refused this one: it may ask once.
+func (c *claim) fresh() bool { return c.nth == 0 && c.class < filling }
+
+// before says who is served first when both could be. Who was refused waits behind who was not: the device may have had
+// a reason of its own.
 func (c *claim) before(o *claim) bool {
-	return c.class < o.class || c.class == o.class && !c.humble && o.humble
+	return c.class < o.class || c.class == o.class && c.nth == 0 && o.nth != 0
 }
 
 func newBudget(limits map[string]int) *budget {
@@ -90,16 +95,16 @@ func (d *device) announce() {
 	d.changed = make(chan struct{})
 }
 
-// room returns how many sessions may run at once now, and when that may be more without anybody's doing. fresh is a
-// recording that the device has not refused: it asks once, whatever others were told, so that a camera that loses its
-// session gets it back at once although one that never had any keeps being refused.
-func (d *device) room(now time.Time, fresh bool) (n int, again time.Time) {
+// room returns how many sessions may run at once for a claim, and when that may be more without anybody's doing.
+// Who was not refused yet asks once, whatever others were told, so that a camera that loses its session gets it back at
+// once although one that never had any keeps being refused.
+func (d *device) room(c *claim, now time.Time) (n int, again time.Time) {
 	n = 1 << 30
 	if d.limit > 0 {
 		n = d.limit
 	}
 	switch settled := d.settled(); {
-	case fresh && !d.yields():
+	case c.fresh() && !(c.class == recording && d.yields()):
 	case d.refused.IsZero() || now.Sub(d.refused) > careful:
 	case now.Sub(d.refused) < d.pause:
 		n, again = min(n, d.learnt), d.refused.Add(d.pause)
@@ -107,6 +112,16 @@ func (d *device) room(now time.Time, fresh bool) (n int, again time.Time) {
 		n = min(n, settled+1) // one asks for all
 	}
 	return n, again
+}
+
+// next returns the first of those who wait that could have a session now, nil when none could.
+func (d *device) next(now time.Time) *claim {
+	for _, c := range d.waiting {
+		if n, _ := d.room(c, now); len(d.held) < n {
+			return c
+		}
+	}
+	return nil
 }
 
 func (d *device) settled() (n int) {
@@ -118,12 +133,12 @@ func (d *device) settled() (n int) {
 	return n
 }
 
-// take waits until the device has a session to spare. humble says that it refused this one last time. refused hears
-// why it must wait. A recording that finds no session ends a less important one.
-func (b *budget) take(ctx context.Context, host string, c class, humble bool, refused func(failure)) (*slot, error) {
+// take waits until the device has a session to spare. nth is what refuse returned when the device refused the last one
+// for this source, else 0. refused hears why it must wait. A recording that finds no session ends a less important one.
+func (b *budget) take(ctx context.Context, host string, c class, nth int, refused func(failure)) (*slot, error) {
 	b.mu.Lock()
 	d := b.row(host)
-	me := &claim{c, humble}
+	me := &claim{c, nth}
 	at := slices.IndexFunc(d.waiting, me.before)
 	if at < 0 {
 		at = len(d.waiting)
@@ -135,13 +150,13 @@ func (b *budget) take(ctx context.Context, host string, c class, humble bool, re
 		b.mu.Unlock()
 	}()
 	for {
-		n, again := d.room(time.Now(), c == recording && !humble)
-		if len(d.held) < n && d.waiting[0] == me {
-			s := &slot{budget: b, device: d, class: c, evicted: make(chan struct{})}
+		n, again := d.room(me, time.Now())
+		if len(d.held) < n && d.next(time.Now()) == me {
+			s := &slot{budget: b, device: d, class: c, seen: d.settled(), evicted: make(chan struct{})}
 			d.held = append(d.held, s)
 			return s, nil
 		}
-		if c == recording {
+		if c == recording && len(d.held) <= n && (nth == 0 || d.settled() < nth) {
 			d.evict()
 		}
 		changed, text := d.changed, d.inWords(host)
@@ -206,20 +221,26 @@ func (s *slot) grant() {
 	defer s.budget.mu.Unlock()
 	d := s.device
 	s.settled, d.pause = true, 0
-	if n := d.settled(); n > d.peak {
-		d.peak = n
-	}
+	d.peak = max(d.peak, d.settled())
 	d.announce()
 }
 
-// refuse notes that the device has no session to spare.
-func (s *slot) refuse() {
+// refusedItself says that a device has a reason of its own to refuse this one, whatever sessions it has to spare.
+const refusedItself = -1
+
+// refuse notes that the device has no session to spare, and returns which one it would have been. last is what it
+// returned before: a device that refuses the n-th session, and a lower one later, does not do so for lack of room.
+func (s *slot) refuse(last int) (nth int) {
 	s.budget.mu.Lock()
 	defer s.budget.mu.Unlock()
 	d := s.device
 	d.peak = max(d.settled(), d.peak-1)
 	d.learnt, d.refused = d.peak, time.Now()
 	d.pause = min(max(2*d.pause, firstPause), longPause)
+	if nth = min(s.seen, d.settled()) + 1; last == refusedItself || nth < last {
+		return refusedItself
+	}
+	return nth
 }
 
 // release gives the session back.
@@ -237,7 +258,7 @@ var errEvicted = fmt.Errorf("the session gave way to a recording")
 // The returned context ends when the session must be given back; release gives it back. host is as in the
 // sources' addresses.
 func (c *Cameras) Backfill(ctx context.Context, host string) (session context.Context, release func(), err error) {
-	s, err := c.budget.take(ctx, host, filling, false, func(failure) {})
+	s, err := c.budget.take(ctx, host, filling, 0, func(failure) {})
 	if err != nil {
 		return nil, nil, err
 	}

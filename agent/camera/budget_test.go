@@ -23,7 +23,7 @@ type claimant struct {
 
 func (c claimant) take(class class) *slot {
 	c.t.Helper()
-	s, err := c.b.take(c.ctx, "nvr", class, false, func(failure) {})
+	s, err := c.b.take(c.ctx, "nvr", class, 0, func(failure) {})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -32,10 +32,10 @@ func (c claimant) take(class class) *slot {
 }
 
 // later asks in the background and hands over what it got.
-func (c claimant) later(class class, humble bool) <-chan *slot {
+func (c claimant) later(class class, nth int) <-chan *slot {
 	got := make(chan *slot, 1)
 	go func() {
-		if s, err := c.b.take(c.ctx, "nvr", class, humble, func(failure) {}); err == nil {
+		if s, err := c.b.take(c.ctx, "nvr", class, nth, func(failure) {}); err == nil {
 			got <- s
 		}
 	}()
@@ -68,8 +68,8 @@ func TestRecordingGoesFirst(t *testing.T) {
 	budgetTest(t, 3, func(c claimant) {
 		c.take(recording)
 		watch, fill := c.take(watching), c.take(filling)
-		more := c.later(filling, false)
-		second := c.later(recording, false)
+		more := c.later(filling, 0)
+		second := c.later(recording, 0)
 		if !waiting(second) || len(fill.evicted) != 0 {
 			t.Error("somebody got a fourth session")
 		}
@@ -87,7 +87,7 @@ func TestRecordingGoesFirst(t *testing.T) {
 		if waiting(second) || !waiting(more) {
 			t.Error("the session went to the wrong one")
 		}
-		third := c.later(recording, false)
+		third := c.later(recording, 0)
 		select {
 		case <-watch.evicted:
 		default:
@@ -97,7 +97,7 @@ func TestRecordingGoesFirst(t *testing.T) {
 		if waiting(third) {
 			t.Error("the third recording got nothing")
 		}
-		fourth := c.later(recording, false)
+		fourth := c.later(recording, 0)
 		if !waiting(fourth) {
 			t.Error("a recording was thrown out, or the limit was broken")
 		}
@@ -114,8 +114,8 @@ func TestALimitIsLearntWithoutAStorm(t *testing.T) {
 		var mu sync.Mutex
 		for range 12 {
 			go func() {
-				for humble := false; ; humble = true {
-					s, err := c.b.take(c.ctx, "nvr", recording, humble, func(failure) {})
+				for nth := 0; ; {
+					s, err := c.b.take(c.ctx, "nvr", recording, nth, func(failure) {})
 					if err != nil {
 						return
 					}
@@ -123,7 +123,7 @@ func TestALimitIsLearntWithoutAStorm(t *testing.T) {
 					mu.Lock()
 					asked++
 					mu.Unlock()
-					s.refuse()
+					nth = s.refuse(nth)
 					s.release()
 				}
 			}()
@@ -138,7 +138,8 @@ func TestALimitIsLearntWithoutAStorm(t *testing.T) {
 		}
 		// One that had a session and lost it gets it back at once, before those that were refused.
 		held[0].release()
-		again := c.later(recording, false)
+		again := c.later(recording, 0)
+		<-time.After(200 * time.Millisecond) // one of those may be asking just now
 		if waiting(again) {
 			t.Error("who gave a session up has to wait behind those that were refused")
 		}
@@ -152,20 +153,20 @@ func TestAChannelThatIsRefusedForItselfHoldsNobodyBack(t *testing.T) {
 			held = append(held, c.take(recording))
 		}
 		go func() { // a channel without a camera: the recorder answers 500
-			for {
-				s, err := c.b.take(c.ctx, "nvr", recording, true, func(failure) {})
+			for nth := 0; ; {
+				s, err := c.b.take(c.ctx, "nvr", recording, nth, func(failure) {})
 				if err != nil {
 					return
 				}
 				<-time.After(100 * time.Millisecond)
-				s.refuse()
+				nth = s.refuse(nth)
 				s.release()
 			}
 		}()
 		<-time.After(10 * time.Minute)
 		for i := range held {
 			held[i].release()
-			back := c.later(recording, false)
+			back := c.later(recording, 0)
 			<-time.After(200 * time.Millisecond)
 			if waiting(back) {
 				t.Fatalf("stream %d waits for its session", i)
@@ -173,6 +174,25 @@ func TestAChannelThatIsRefusedForItselfHoldsNobodyBack(t *testing.T) {
 			held[i] = <-back
 			held[i].grant()
 			<-time.After(time.Second)
+		}
+		// Nor does it keep viewers away; one may have to go, once, to see whether that helps.
+		thrown := 0
+		for range 10 {
+			watch := c.later(watching, 0)
+			if waiting(watch) {
+				t.Fatal("a viewer waits for a session that the recorder has")
+			}
+			viewer := <-watch
+			viewer.grant()
+			select {
+			case <-viewer.evicted:
+				thrown++
+			case <-time.After(3 * time.Minute):
+			}
+			viewer.release()
+		}
+		if thrown > 1 {
+			t.Errorf("%d of 10 viewers had to go for a channel that the recorder refuses anyway", thrown)
 		}
 	})
 }

@@ -114,7 +114,9 @@ func (l *puller) ended(ctx context.Context) {
 		}
 		// Whatever the proof has come to, nothing else works now.
 		l.mu.Lock()
-		l.trial.session.proof.span = 0
+		if p := l.trial.session.proof; p != nil {
+			p.span = 0
+		}
 		l.mu.Unlock()
 	}
 	if a.fail.reason != "" {

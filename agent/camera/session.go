@@ -23,11 +23,11 @@ import (
 type session struct {
 	stream *stream
 	tap    *tap
-	try    *try  // of the account
-	slot   *slot // nil when only the description is wanted
-	ask    bool  // only the description is wanted
-	proof  *proof
-	setup  bool // SETUP or PLAY has been sent
+	try    *try   // of the account
+	slot   *slot  // nil when only the description is wanted
+	ask    bool   // only the description is wanted
+	proof  *proof // while it must prove its source; guarded by the stream's lock
+	setup  bool   // SETUP or PLAY has been sent
 
 	client   *rtsp.Client
 	login    login

@@ -29,7 +29,7 @@ type tap struct {
 	bframes bool
 	stale   string // a session that was lost and may still count at the device
 	heard   standing
-	humble  bool // the device had no session to spare last time
+	nth     int // what the budget made of the device's last refusal, 0 when it refused nothing
 	retry   *backoff.Timer
 	after   time.Time // no try before
 	fail    failure   // of the last try; guarded by the stream's lock
@@ -89,7 +89,7 @@ func (s *stream) attempt(ctx context.Context, a *attempt) error {
 	t, p := a.tap, a.session
 	account := t.source.account()
 	waits := func(f failure) {
-		if p.proof == nil {
+		if !s.trying(p) {
 			s.down(t, f, nil)
 		}
 	}
@@ -102,7 +102,7 @@ func (s *stream) attempt(ctx context.Context, a *attempt) error {
 	}
 	defer func() { p.try.leave(failure{}) }()
 	if !p.ask {
-		slot, err := s.owner.budget.take(ctx, t.source.device(), s.class(p), t.humble, func(f failure) {
+		slot, err := s.owner.budget.take(ctx, t.source.device(), s.class(p), t.nth, func(f failure) {
 			p.try.leave(failure{}) // others may try the account meanwhile
 			waits(f)
 		})
@@ -130,8 +130,7 @@ func (s *stream) attempt(ctx context.Context, a *attempt) error {
 		if t.stale != "" && ctx.Err() == nil && s.sweep(ctx, t) {
 			return errSwept
 		}
-		t.humble = true
-		p.slot.refuse()
+		t.nth = p.slot.refuse(t.nth)
 	}
 	return err
 }
@@ -139,10 +138,17 @@ func (s *stream) attempt(ctx context.Context, a *attempt) error {
 // errSwept says that a device has room again, since a lost session was torn down.
 var errSwept = errors.New("a lost session was in the way and has been torn down")
 
+// trying says whether a session must still prove its source.
+func (s *stream) trying(p *session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return p.proof != nil
+}
+
 // class says what a session of the stream is for.
 func (s *stream) class(p *session) class {
 	switch {
-	case p.proof != nil:
+	case s.trying(p):
 		return proving
 	case s.always:
 		return recording
@@ -186,7 +192,7 @@ func unauthorized(err error) bool {
 func (s *stream) conclude(a *attempt) failure {
 	t, p := a.tap, a.session
 	if !p.playing.IsZero() && p.setup {
-		t.humble = false
+		t.nth = 0
 	}
 	if a.err == nil || errors.Is(a.err, context.Canceled) || errors.Is(a.err, errUnwanted) || errors.Is(a.err, errReplaced) {
 		t.after, t.stale = time.Time{}, ""

@@ -41,7 +41,7 @@ func (p *session) watch(ctx context.Context) error {
 			default:
 				return errStalled
 			}
-			if patience := stall * 3 / 4; !keyed && now-began > patience && p.proof == nil && p.stream.silence() > patience {
+			if patience := stall * 3 / 4; !keyed && now-began > patience && !p.stream.trying(p) && p.stream.silence() > patience {
 				keyed = true
 				p.stream.down(p.tap, p.classify(errNoKey), errNoKey)
 			}
