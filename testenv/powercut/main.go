@@ -38,7 +38,7 @@ func main() {
 	flag.DurationVar(&o.longest, "longest", 40*time.Second, "longest time between two cuts")
 	flag.StringVar(&o.only, "only", "", "nothing but chains of this kind")
 	flag.StringVar(&o.scenes, "scenes", "all", "after the cuts play the faults of disk and clock whose names contain this, all, or none")
-	flag.BoolVar(&o.keep, "keep", false, "keep the disks")
+	flag.BoolVar(&o.keep, "keep", false, "keep the disks even if all went well")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := o.run(ctx)
@@ -67,9 +67,11 @@ func (o options) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if !o.keep {
-		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	}
+	defer func() {
+		if err == nil && !o.keep { // what went wrong is there to be looked at
+			err = os.RemoveAll(dir)
+		}
+	}()
 	figure("powercut_seed", o.seed, "")
 	figure("load_before", machineLoad(), "")
 	r, err := newRig(ctx, dir, func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) })

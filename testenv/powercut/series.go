@@ -105,7 +105,8 @@ func (s *series) bear(ctx context.Context, c *chain) error {
 	}
 	s.say("%s: %d cuts in %v; %d frames, %d on disk, %d in declared gaps; worst tail %.2f s, longest start %.1f s, starved %.2f s", c.name, a.cuts,
 		time.Since(begun).Round(time.Second), a.frames, a.kept, a.inGaps, percentile(a.tails, 1), percentile(a.starts, 1), a.starved.Seconds())
-	if s.keep {
+	if s.keep || len(a.holes)+len(a.broken) > 0 {
+		s.say("its disk stays in %s", c.dir)
 		return nil
 	}
 	return os.RemoveAll(c.dir)
