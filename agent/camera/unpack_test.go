@@ -33,7 +33,7 @@ func unpack(t testing.TB, f format.Format, out *[]au) decoder {
 func packetise(t testing.TB, loop *scenes.Loop) (format.Format, [][]*rtp.Packet) {
 	t.Helper()
 	var f format.Format = &format.H264{PayloadTyp: 96, PacketizationMode: 1}
-	encode := func(units [][]byte) ([]*rtp.Packet, error) { return nil, nil }
+	var encode func(units [][]byte) ([]*rtp.Packet, error)
 	if loop.Video.Codec == mp4.H265 {
 		h := &format.H265{PayloadTyp: 96}
 		e, err := h.CreateEncoder()

@@ -99,8 +99,10 @@ func mountLoop(ctx context.Context, image, dir string) (unmount func() error, er
 		return nil, errors.New("a disk that can be frozen needs root")
 	}
 	for _, command := range [][]string{
-		{"truncate", "-s", "40G", image}, {"mkfs.ext4", "-q", "-E", "lazy_itable_init=1", image},
-		{"mkdir", "-p", dir}, {"mount", "-o", "loop", image, dir},
+		{"truncate", "-s", "40G", image},
+		{"mkfs.ext4", "-q", "-E", "lazy_itable_init=1", image},
+		{"mkdir", "-p", dir},
+		{"mount", "-o", "loop", image, dir},
 	} {
 		if out, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("%s: %w: %s", command[0], err, out)
