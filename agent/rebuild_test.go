@@ -87,7 +87,9 @@ func TestTheExchangeOfALedgerSurvivesACrash(t *testing.T) {
 		kept := filepath.Join(data, "ledger.db.broken-20260102-030405")
 		renames := [][2]string{
 			{filepath.Join(data, buildingFile), filepath.Join(data, rebuiltFile)},
-			{path, kept}, {path + "-wal", kept + "-wal"}, {path + "-shm", kept + "-shm"},
+			{path, kept},
+			{path + "-wal", kept + "-wal"},
+			{path + "-shm", kept + "-shm"},
 			{filepath.Join(data, rebuiltFile), path},
 		}
 		for _, r := range renames[:steps] {

@@ -34,7 +34,6 @@ type Plan struct {
 	log    *slog.Logger
 	from   assembly // holds every open segment
 	shown  []extent // of the files written
-	notes  []string
 }
 
 // Piece is what goes into one file: [FromUs, ToUs) from segments that follow one another with one codec and one size of
