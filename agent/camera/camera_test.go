@@ -224,6 +224,21 @@ func TestRefusalsAreNamed(t *testing.T) {
 	}
 }
 
+// TestAStallIsNoLackOfKeyFrames: a camera that falls silent long after it began is said to be silent, and nothing else.
+func TestAStallIsNoLackOfKeyFrames(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, options{})
+	v := r.watch(id.Main)
+	v.frames(60)
+	if err := r.cam.Turn(func(k *fakecam.Knobs) { k.Stall = true }); err != nil {
+		t.Fatal(err)
+	}
+	v.broken(wire.Stalled)
+	if said := breaks(v.so()); slices.Contains(said, wire.NoKeyFrame) {
+		t.Errorf("it is said to be: %v", said)
+	}
+}
+
 func TestADeadAddress(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, options{camera: fakecam.CameraConfig{Listen: "127.0.0.1:0"}})

@@ -41,7 +41,8 @@ func (p *session) watch(ctx context.Context) error {
 			default:
 				return errStalled
 			}
-			if patience := stall * 3 / 4; !keyed && now-began > patience && !p.stream.trying(p) && p.stream.silence() > patience {
+			hears := now-last <= stall/4
+			if patience := stall * 3 / 4; !keyed && hears && now-began > patience && !p.stream.trying(p) && p.stream.silence() > patience {
 				keyed = true
 				p.stream.down(p.tap, p.classify(errNoKey), errNoKey)
 			}
