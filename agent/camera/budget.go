@@ -104,7 +104,7 @@ func (d *device) room(c *claim, now time.Time) (n int, again time.Time) {
 		n = d.limit
 	}
 	switch settled := d.settled(); {
-	case c.fresh() && !(c.class == recording && d.yields()):
+	case c.fresh() && (c.class != recording || !d.yields()):
 	case d.refused.IsZero() || now.Sub(d.refused) > careful:
 	case now.Sub(d.refused) < d.pause:
 		n, again = min(n, d.learnt), d.refused.Add(d.pause)
