@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -48,10 +49,12 @@ type Hostile struct {
 	connects, sent, granted, torn atomic.Int64
 }
 
-// ServeHostile runs a hostile device for the length of a test.
+// ServeHostile runs a hostile device for the length of a test. Each kind has an address of its own: who looks at
+// several must not take them for one recorder.
 func ServeHostile(t Test, kind Malice) *Hostile {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	n := crc32.ChecksumIEEE([]byte(kind))
+	ln, err := net.Listen("tcp", fmt.Sprintf("127.1.%d.%d:0", byte(n>>8), max(byte(n), 1)))
 	if err != nil {
 		t.Fatalf("hostile device: %v", err)
 	}
@@ -60,6 +63,9 @@ func ServeHostile(t Test, kind Malice) *Hostile {
 	t.Cleanup(h.stop)
 	return h
 }
+
+// Host is the device's address without a port.
+func (h *Hostile) Host() string { return h.ln.Addr().(*net.TCPAddr).IP.String() }
 
 // URL is the device's address, with the scheme rtsp or rtsps.
 func (h *Hostile) URL(scheme string) string { return scheme + "://" + h.ln.Addr().String() + "/cam" }
