@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -109,10 +110,12 @@ type Disk struct {
 	log     *slog.Logger
 	volumes []*volume
 	pins    pins
+	memory  sync.Mutex // held while cfg.State is rewritten
 
 	mu      sync.Mutex
 	flushed func(Round)
 	low     func()
+	owners  map[string]*volume // by ID: which of the paths is used for it
 }
 
 // Open looks at the volumes. One that can't be used is not an error: it is said on the board under "disk" and
@@ -133,7 +136,7 @@ func Open(cfg Config, board *health.Board, log *slog.Logger) (*Disk, error) {
 	if cfg.FS == nil {
 		cfg.FS = osFS{}
 	}
-	d := &Disk{cfg: cfg, board: board, log: log}
+	d := &Disk{cfg: cfg, board: board, log: log, owners: map[string]*volume{}}
 	for _, v := range cfg.Volumes {
 		d.volumes = append(d.volumes, &volume{cfg: v, disk: d, files: map[*File]struct{}{}})
 	}
@@ -182,15 +185,24 @@ func (d *Disk) Close() error {
 	return errors.Join(errs...)
 }
 
-// look mounts what can be mounted, measures space and tells the board.
+// patience is how long a disk may take to answer before it counts as one that does not.
+const patience = 5 * time.Second
+
+// look has every volume looked at and tells the board. One that does not answer is waited for once, and then has its
+// state when it has it.
 func (d *Disk) look() {
-	taken := map[string]string{}
+	for _, v := range d.volumes {
+		done, began := v.beginLook()
+		wait := time.NewTimer(patience - time.Since(began))
+		select {
+		case <-done:
+		case <-wait.C:
+		}
+		wait.Stop()
+	}
 	var faults []string
 	for _, v := range d.volumes {
-		err := v.look(taken)
-		if err == nil {
-			err = v.trouble()
-		}
+		err := v.trouble()
 		if err != nil {
 			faults = append(faults, fmt.Sprintf("%s: %v", v.cfg.Path, err))
 		}
@@ -206,6 +218,24 @@ func (d *Disk) look() {
 	d.board.Set(c)
 }
 
+// claim makes v the one that is used for a volume's ID, unless another one is: the path of that one is returned.
+func (d *Disk) claim(name string, v *volume) (other string, ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if owner := d.owners[name]; owner != nil && owner != v {
+		return owner.cfg.Path, false
+	}
+	d.owners[name] = v
+	return "", true
+}
+
+// disclaim says that v is no volume for now.
+func (d *Disk) disclaim(v *volume) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	maps.DeleteFunc(d.owners, func(_ string, owner *volume) bool { return owner == v })
+}
+
 // Status describes one volume.
 type Status struct {
 	ID      string // empty while the volume has never been seen
@@ -215,6 +245,7 @@ type Status struct {
 	Free    int64 // bytes free
 	Reserve int64 // bytes that shall stay free: the configured ones, or what is written in ten seconds
 	Names   int64 // files that must go so that some names stay free; 0 where there is no lack of them
+	Older   bool  // its files are from before what the ledger knows: see Compared
 	Refused bool  // the system found no room lately, whatever was measured
 	Max     int64 // bytes of video at most; 0 without such a bound
 	Round   time.Duration

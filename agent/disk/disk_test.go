@@ -3,6 +3,7 @@ package disk
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -190,13 +191,19 @@ func TestTheSameVolumeTwice(t *testing.T) {
 	if err := os.Symlink(filepath.Join(dir, "v"), filepath.Join(dir, "w")); err != nil {
 		t.Skip("no symbolic links here")
 	}
-	known, err := readKnown(osFS{}, cfg.State)
+	text, err := os.ReadFile(cfg.State)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := writeKnown(osFS{}, cfg.State, known, filepath.Join(dir, "w"), known[filepath.Join(dir, "v")]); err != nil {
+	known := map[string]record{}
+	if err := json.Unmarshal(text, &known); err != nil {
 		t.Fatal(err)
 	}
+	known[filepath.Join(dir, "w")] = known[filepath.Join(dir, "v")]
+	if text, err = json.Marshal(known); err != nil {
+		t.Fatal(err)
+	}
+	put(t, cfg.State, string(text))
 	cfg.Volumes = append(cfg.Volumes, Volume{Path: filepath.Join(dir, "w"), Free: 1})
 	vs := open(t, cfg).Volumes()
 	if vs[0].Err != nil || vs[1].Err == nil || !strings.Contains(vs[1].Err.Error(), "list it once") {
@@ -666,4 +673,79 @@ func list(t *testing.T, dir string) string {
 		t.Fatal(err)
 	}
 	return b.String()
+}
+
+// TestAVolumeRestoredFromAnImageIsNoticed: the same volume in an older state is told by how often it was opened.
+func TestAVolumeRestoredFromAnImageIsNoticed(t *testing.T) {
+	dir := t.TempDir()
+	cfg := config(dir)
+	first := open(t, cfg)
+	closeFile(t, write(t, first, 1, []byte("x")))
+	image := filepath.Join(dir, "image")
+	if err := os.CopyFS(image, os.DirFS(cfg.Volumes[0].Path)); err != nil {
+		t.Fatal(err)
+	}
+	if v := open(t, cfg).Volumes()[0]; v.Older || v.Err != nil {
+		t.Errorf("after an ordinary start the volume is %+v", v)
+	}
+	if err := errors.Join(os.RemoveAll(cfg.Volumes[0].Path), os.Rename(image, cfg.Volumes[0].Path)); err != nil {
+		t.Fatal(err)
+	}
+	put(t, filepath.Join(cfg.Volumes[0].Path, ".volume.json.123"), "half") // a write of it was cut short
+	board := health.NewBoard(func() int64 { return 0 }, nil)
+	d, err := Open(cfg, board, discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := d.Volumes()[0]
+	if !v.Older || v.Err != nil {
+		t.Errorf("after a restored image the volume is %+v", v)
+	}
+	if c := board.Conditions()[0]; c.State != wire.Failing || !strings.Contains(c.Text, "older state of itself") {
+		t.Errorf("condition %+v", c)
+	}
+	if _, err := os.Stat(filepath.Join(cfg.Volumes[0].Path, ".volume.json.123")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a left-over is still there: %v", err)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+	d = open(t, cfg)
+	if !d.Volumes()[0].Older {
+		t.Error("another start has forgotten it, and nobody has compared the volume")
+	}
+	if err := d.Compared(v.ID); err != nil {
+		t.Error(err)
+	}
+	if d.Volumes()[0].Older || open(t, cfg).Volumes()[0].Older {
+		t.Error("it is still said to be older after it was compared")
+	}
+}
+
+// TestAFileThatCouldNotBeMadeLeavesNothing: one that can't be removed at once is removed when the disk is well again.
+func TestAFileThatCouldNotBeMadeLeavesNothing(t *testing.T) {
+	cfg := config(t.TempDir())
+	sick := true
+	cfg.Fault = func(op Op, segment uint64) error {
+		if sick && segment > 0 && (op == OpFolder || op == OpRemove) {
+			return syscall.EROFS
+		}
+		return nil
+	}
+	d := open(t, cfg)
+	sick = false
+	closeFile(t, write(t, d, 1, []byte("x"))) // the folder is there
+	sick = true
+	if _, err := d.Create(2); !errors.Is(err, syscall.EROFS) {
+		t.Errorf("Create = %v", err)
+	}
+	if _, err := d.Size(d.Volumes()[0].ID, 2); err != nil {
+		t.Errorf("the test has nothing to clear: %v", err)
+	}
+	d.look()
+	sick = false
+	d.look()
+	if _, err := d.Size(d.Volumes()[0].ID, 2); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the file is still there: %v", err)
+	}
 }

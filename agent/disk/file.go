@@ -1,9 +1,11 @@
 package disk
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 )
 
@@ -29,7 +31,15 @@ type File struct {
 // returns. The error wraps ErrNoVolume and says of each volume why not.
 func (d *Disk) Create(segment uint64) (*File, error) {
 	errs := []error{ErrNoVolume}
-	for _, v := range d.volumes {
+	slow := func(v *volume) int {
+		if v.slow() {
+			return 1
+		}
+		return 0
+	}
+	// One that does not answer comes last: it would keep the camera's frames waiting.
+	order := slices.SortedStableFunc(slices.Values(d.volumes), func(a, b *volume) int { return cmp.Compare(slow(a), slow(b)) })
+	for _, v := range order {
 		f, err := v.create(segment)
 		if err == nil {
 			return f, nil
@@ -64,7 +74,7 @@ func (v *volume) createIn(root Root, segment uint64) (Handle, error) {
 		return nil, err
 	}
 	if err := v.syncFolder(root, folderOf(segment), segment); err != nil {
-		return nil, errors.Join(err, f.Close(), root.Remove(pathOf(segment)))
+		return nil, errors.Join(err, f.Close(), v.discard(root, segment))
 	}
 	return f, nil
 }
@@ -153,6 +163,29 @@ func (f *File) Write(p []byte) (int, error) {
 		return n, f.fail(&f.stopped, fmt.Errorf("write segment %d: %w", f.segment, err))
 	}
 	return n, nil
+}
+
+// Rewrite writes the bytes from that offset on once more. A flush that failed, perhaps of another process, may have
+// lost them while the system calls them flushed; written again, the next flush does bring them to the disk. It begins
+// at the page in which that offset lies, for pages are lost as a whole.
+func (f *File) Rewrite(from int64) error {
+	const page = 64 << 10 // the largest there are
+	from -= from % page
+	size := f.Size()
+	chunk := make([]byte, min(max(size-from, 0), 1<<20))
+	for at := from; at < size; at += int64(len(chunk)) {
+		chunk = chunk[:min(int64(len(chunk)), size-at)]
+		if _, err := f.file.ReadAt(chunk, at); err != nil {
+			return fmt.Errorf("rewrite segment %d: %w", f.segment, err)
+		}
+		if err := f.volume.disk.fault(OpWrite, f.segment); err != nil {
+			return f.fail(&f.stopped, fmt.Errorf("rewrite segment %d: %w", f.segment, err))
+		}
+		if _, err := f.file.WriteAt(chunk, at); err != nil {
+			return f.fail(&f.stopped, fmt.Errorf("rewrite segment %d: %w", f.segment, err))
+		}
+	}
+	return nil
 }
 
 // Flush makes everything written durable, outside the rounds. After an error the file is never flushed again.

@@ -48,6 +48,9 @@ func (v *volume) flushRound() {
 		return
 	}
 	began := time.Now()
+	v.mu.Lock()
+	v.roundBegan = began
+	v.mu.Unlock()
 	out := make([]Flushed, len(dirty))
 	var group errgroup.Group
 	group.SetLimit(flushers)
@@ -61,7 +64,7 @@ func (v *volume) flushRound() {
 	_ = group.Wait() // the files' errors are in out
 	took := time.Since(began)
 	v.mu.Lock()
-	v.round, v.slowest = took, max(v.slowest, took)
+	v.round, v.slowest, v.roundBegan = took, max(v.slowest, took), time.Time{}
 	if !slices.ContainsFunc(out, func(f Flushed) bool { return f.Err != nil }) {
 		v.restErr = nil
 	}

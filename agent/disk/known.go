@@ -12,15 +12,24 @@ import (
 )
 
 // record is what the agent remembers of the volume at a path. Pending means that its identity may not have
-// been written yet.
+// been written yet. Opened is how often it had been opened when the agent wrote this: a volume that says less is an
+// older copy of itself, which Older keeps until its files have been compared with the ledger.
 type record struct {
 	ID      string `json:"id"`
 	Pending bool   `json:"pending,omitempty"`
+	Opened  int64  `json:"opened,omitempty"`
+	Older   bool   `json:"older,omitempty"`
 }
 
-func readKnown(sys FS, file string) (map[string]record, error) {
+// known reads what the agent remembers of the volume at a path; nothing is no error.
+func (d *Disk) known(path string) (record, error) {
+	all, err := d.readKnown()
+	return all[filepath.Clean(path)], err
+}
+
+func (d *Disk) readKnown() (map[string]record, error) {
 	known := map[string]record{}
-	text, err := readSmallAt(sys, file)
+	text, err := readSmallAt(d.cfg.FS, d.cfg.State)
 	if errors.Is(err, fs.ErrNotExist) {
 		return known, nil
 	}
@@ -32,18 +41,27 @@ func readKnown(sys FS, file string) (map[string]record, error) {
 		err = errors.New("it holds nothing")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the agent's memory of its volumes, %s, is damaged: put back a copy of it (%w)", file, err)
+		return nil, fmt.Errorf("the agent's memory of its volumes, %s, is damaged: put back a copy of it (%w)", d.cfg.State, err)
 	}
 	return known, nil
 }
 
-func writeKnown(sys FS, file string, known map[string]record, path string, r record) error {
+// remember changes what the agent remembers of the volume at a path.
+func (d *Disk) remember(path string, change func(*record)) error {
+	d.memory.Lock()
+	defer d.memory.Unlock()
+	known, err := d.readKnown()
+	if err != nil {
+		return err
+	}
+	r := known[filepath.Clean(path)]
+	change(&r)
 	known[filepath.Clean(path)] = r
 	text, err := json.MarshalIndent(known, "", "  ")
-	if err != nil {
-		return fmt.Errorf("remember volume: %w", err)
+	if err == nil {
+		err = d.cfg.FS.Replace(d.cfg.State, append(text, '\n'), 0o600)
 	}
-	if err := sys.Replace(file, append(text, '\n'), 0o600); err != nil {
+	if err != nil {
 		return fmt.Errorf("remember volume: %w", err)
 	}
 	return nil

@@ -61,6 +61,46 @@ func (v *volume) unlink(root Root, segment uint64) error {
 	return nil
 }
 
+// Discard removes the file of a segment that the ledger has never heard of: now, or as soon as the disk lets it be
+// removed. Its error is for the log.
+func (d *Disk) Discard(volume string, segment uint64) error {
+	v, err := d.volume(volume)
+	if err != nil {
+		return fmt.Errorf("discard segment %d: %w", segment, err)
+	}
+	root, err := v.opened()
+	if err == nil {
+		return v.discard(root, segment)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.discarded = append(v.discarded, segment)
+	return err
+}
+
+func (v *volume) discard(root Root, segment uint64) error {
+	err := v.unlink(root, segment)
+	if err != nil {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.discarded = append(v.discarded, segment)
+	}
+	return err
+}
+
+// clear tries again what could not be discarded.
+func (v *volume) clear() {
+	v.mu.Lock()
+	again, root := v.discarded, v.root
+	v.discarded = nil
+	v.mu.Unlock()
+	for _, segment := range again {
+		if err := v.discard(root, segment); err != nil {
+			v.disk.log.Warn("an empty file can't be removed yet", "path", v.cfg.Path, "segment", segment, "error", err)
+		}
+	}
+}
+
 // dropFolder removes the folder of a segment if that was its last one. A new segment's folder stays: numbers
 // only rise, so the newest folder is never empty for long.
 func (v *volume) dropFolder(root Root, segment uint64) {

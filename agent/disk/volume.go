@@ -19,21 +19,33 @@ type volume struct {
 	cfg  Volume
 	disk *Disk
 
-	mu       sync.Mutex
-	id       string
-	root     Root  // nil while the volume can't be used
-	err      error // why not
-	folders  map[uint64]bool
-	files    map[*File]struct{} // open for writing
-	restTill time.Time          // after a failure no new file goes here until then
-	restErr  error
-	total    int64
-	free     int64
-	round    time.Duration
-	slowest  time.Duration
-	reported string
-	room     room
+	mu        sync.Mutex
+	id        string
+	root      Root  // nil while the volume can't be used
+	err       error // why not
+	folders   map[uint64]bool
+	files     map[*File]struct{} // open for writing
+	restTill  time.Time          // after a failure no new file goes here until then
+	restErr   error
+	total     int64
+	free      int64
+	round     time.Duration
+	slowest   time.Duration
+	reported  string
+	room      room
+	closed    bool
+	discarded []uint64 // files that are to be removed when the disk lets them
+	older     bool     // see record
+
+	looking    chan struct{} // closed at the end of the look under way; nil when there is none
+	lookBegan  time.Time
+	roundBegan time.Time // of the flush round under way; zero when there is none
 }
+
+var (
+	errStopping = errors.New("the agent is stopping")
+	errDeaf     = fmt.Errorf("%w: the disk does not answer: check it, its cable, and the network if it is mounted over one", ErrAbsent)
+)
 
 // prepare makes the folder for video, durably.
 func (v *volume) prepare(root Root) error {
@@ -46,28 +58,50 @@ func (v *volume) prepare(root Root) error {
 func (v *volume) unmount() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	v.closed = true
 	if v.root == nil {
 		return nil
 	}
 	err := v.root.Close()
-	v.root, v.err = nil, errors.New("the agent is stopping")
+	v.root, v.err = nil, errStopping
 	return err
 }
 
-// trouble says what is wrong with a volume that is mounted, or nil.
+// deaf says that the disk does not answer: a look at it has been under way for too long. The caller holds mu.
+func (v *volume) deaf() bool { return v.looking != nil && time.Since(v.lookBegan) >= patience }
+
+// trouble says why a volume can't be used or is not well, or nil.
 func (v *volume) trouble() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	round := v.round
+	if !v.roundBegan.IsZero() {
+		round = max(round, time.Since(v.roundBegan))
+	}
 	switch {
+	case v.deaf():
+		return errDeaf
+	case v.err != nil:
+		return v.err
+	case v.older:
+		return errors.New("this disk holds an older state of itself, as if it had been restored from an image: restart the agent, " +
+			"which then compares it with its ledger")
 	case v.restErr != nil:
 		return v.restErr
 	case v.total > 0 && v.free < v.floor():
 		return fmt.Errorf("only %d MB are free, and the last %d MB are kept for the agent's own work: delete something that is not video, "+
 			"or let less be kept free", v.free/1e6, v.floor()/1e6)
-	case v.round > 5*time.Second:
-		return fmt.Errorf("the disk is slow: one flush of the newest video took %.1f s", v.round.Seconds())
+	case round >= patience:
+		return fmt.Errorf("the disk is slow: flushing one second of video takes %d s or more", round/patience*patience/time.Second)
 	}
 	return nil
+}
+
+// slow says that files had better go to another volume: the disk does not answer, or not to the flush under way.
+func (v *volume) slow() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.deaf() || !v.roundBegan.IsZero() && time.Since(v.roundBegan) >= patience
 }
 
 // report logs a change of the volume's state once.
@@ -108,7 +142,10 @@ func (v *volume) status() Status {
 	defer v.mu.Unlock()
 	s := Status{
 		ID: v.id, Path: v.cfg.Path, Err: v.err, Total: v.total, Free: v.free, Reserve: v.reserve(), Max: v.cfg.Max,
-		Refused: v.room.refused, Round: v.round, Slowest: v.slowest,
+		Older: v.older, Refused: v.room.refused, Round: v.round, Slowest: v.slowest,
+	}
+	if s.Err == nil && v.deaf() {
+		s.Err = errDeaf
 	}
 	if v.room.allNames > 0 {
 		s.Names = max(v.spareNames()-v.room.names, 0)
@@ -147,8 +184,11 @@ func (v *volume) writable() error {
 func (v *volume) opened() (Root, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.root == nil {
+	switch {
+	case v.root == nil:
 		return nil, ErrAbsent
+	case v.deaf():
+		return nil, errDeaf
 	}
 	return v.root, nil
 }
