@@ -2,9 +2,12 @@ package record
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"holdfast/agent/disk"
@@ -18,13 +21,15 @@ import (
 // stream. It must return before cameras are pulled. Its steps:
 //
 //  1. The run's row; runs without an end get one.
-//  2. Files that the ledger does not know: with whole parts they are taken in as open segments, else removed.
-//  3. Open segments: cut to the last whole part whose sums hold, sealed, committed as recovered. What holds
+//  2. Volumes that were restored from an image: what they lack is declared lost.
+//  3. Files that the ledger does not know: with whole parts they are taken in as open segments, else removed.
+//  4. Open segments: cut to the last whole part whose sums hold, sealed, committed as recovered. What holds
 //     nothing becomes garbage. One whose volume is not here stays open until it is.
-//  4. Open gaps of the run before end where that run ended.
-//  5. For each recorded stream a gap from the end of what is known to this run's zero, with the reason for
-//     which the run before ended (not_configured when the stream was not recorded then).
-//  6. For each recorded stream an open gap from this run's zero on.
+//  5. Open gaps of the run before end where that run ended.
+//  6. For each recorded stream a gap from the end of what is known to this run's zero, with the reason for
+//     which the run before ended (not_configured when the stream was not recorded then). What was recorded is
+//     noted by the last start that came so far: starts that were cut short say nothing of it.
+//  7. For each recorded stream an open gap from this run's zero on.
 func (r *Recorder) Begin(ctx context.Context) error {
 	now := time.Now()
 	run, prev, err := r.Ledger.BeginRun(ctx, ledger.RunStart{BootID: r.cfg.BootID, WallUs: now.UnixMicro(), Version: r.cfg.Version})
@@ -32,8 +37,11 @@ func (r *Recorder) Begin(ctx context.Context) error {
 		return fmt.Errorf("begin recording: %w", err)
 	}
 	r.Clock.BeginAt(run.ID, now, run.WallUs)
-	b := beginning{Recorder: r, run: run, prev: prev, gaps: map[id.Stream]ledger.Gap{}, open: map[id.Stream]ledger.OpenSegment{}}
-	for _, step := range []func(context.Context) error{b.strays, b.segments, b.endGaps, b.account} {
+	b := beginning{Recorder: r, run: run, prev: prev, gaps: map[id.Stream]ledger.Gap{}}
+	if err := b.remember(ctx); err != nil {
+		return fmt.Errorf("begin recording: %w", err)
+	}
+	for _, step := range []func(context.Context) error{b.compare, b.strays, b.segments, b.endGaps, b.account} {
 		if err := step(ctx); err != nil {
 			return fmt.Errorf("begin recording: %w", err)
 		}
@@ -44,10 +52,39 @@ func (r *Recorder) Begin(ctx context.Context) error {
 // beginning is the state of Begin.
 type beginning struct {
 	*Recorder
-	run  ledger.Run
-	prev *ledger.Run
-	gaps map[id.Stream]ledger.Gap         // open, from earlier runs
-	open map[id.Stream]ledger.OpenSegment // the newest of each stream, before it was recovered
+	run    ledger.Run
+	prev   *ledger.Run              // begun before, perhaps no further than that
+	before begun                    // the last one whose account was opened
+	gaps   map[id.Stream]ledger.Gap // open, from earlier runs
+}
+
+// begun is kept in the ledger: what the newest run that opened its account records.
+type begun struct {
+	Run     int64    `json:"run"`
+	WallUs  int64    `json:"wall_us"` // of its zero
+	Streams []string `json:"streams"`
+}
+
+const metaBegun = "record_begun"
+
+func (b *beginning) remember(ctx context.Context) error {
+	text, err := b.Ledger.Meta(ctx, metaBegun)
+	if err != nil || text == "" {
+		return err
+	}
+	return json.Unmarshal([]byte(text), &b.before)
+}
+
+func (b *beginning) note(ctx context.Context) error {
+	now := begun{Run: b.run.ID, WallUs: b.run.WallUs}
+	for _, s := range b.streams {
+		now.Streams = append(now.Streams, s.name.String())
+	}
+	text, err := json.Marshal(now)
+	if err != nil {
+		return fmt.Errorf("note what is recorded: %w", err)
+	}
+	return b.Ledger.SetMeta(ctx, metaBegun, string(text))
 }
 
 // recentFolders and recentRows say how far back Begin looks for files that the ledger does not know. A file is
@@ -59,27 +96,45 @@ const (
 
 // strays deals with files that were created and never came into the ledger.
 func (b *beginning) strays(ctx context.Context) error {
-	next := b.Ledger.NextSegment()
-	known, err := b.Ledger.Known(ctx, next-min(next, recentRows))
+	b.first = b.Ledger.NextSegment()
+	return b.lookThrough(ctx, math.MaxUint64)
+}
+
+// lookThrough deals with files below a number that the ledger does not know, on volumes that are here and were not
+// looked through in this run: those that were away at the start come later.
+func (r *Recorder) lookThrough(ctx context.Context, below uint64) error {
+	fresh := map[string]bool{}
+	for _, v := range r.Disk.Volumes() {
+		if v.Err == nil && !r.looked[v.ID] {
+			fresh[v.ID] = true
+		}
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	oldest := r.first - min(r.first, recentRows)
+	known, err := r.Ledger.Known(ctx, oldest)
 	if err != nil {
 		return err
 	}
 	var unknown []disk.Found
-	err = b.Disk.Scan(recentFolders, func(f disk.Found) error {
-		b.Ledger.AtLeast(f.Segment)
-		if !known[f.Segment] && f.Segment >= next-min(next, recentRows) {
+	err = r.Disk.Scan(recentFolders, func(f disk.Found) error {
+		r.Ledger.AtLeast(f.Segment)
+		if fresh[f.Volume] && !known[f.Segment] && f.Segment >= oldest && f.Segment < below {
 			unknown = append(unknown, f)
 		}
 		return nil
 	})
 	if err != nil {
-		b.Log.Error("the volumes can't be looked through for left-over files", "error", err)
+		r.Log.Error("the volumes can't be looked through for left-over files", "error", err)
+		return nil
 	}
 	for _, f := range unknown {
-		if err := b.adopt(ctx, f); err != nil {
+		if err := r.adopt(ctx, f); err != nil {
 			return err
 		}
 	}
+	maps.Copy(r.looked, fresh)
 	return nil
 }
 
@@ -135,15 +190,12 @@ func (b *beginning) segments(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, s := range open {
-		b.open[s.Stream] = s
-	}
 	return b.recoverAll(ctx, open, func(s ledger.OpenSegment) limit {
 		l := limit{bytes: math.MaxInt64, endUs: math.MaxInt64}
 		if g, ok := b.gaps[s.Stream]; ok && g.Run == s.Run {
 			l.endUs = g.StartUs
 		}
-		if b.prev != nil && s.Run < b.prev.ID && s.Bytes > 0 {
+		if s.Run < b.before.Run && s.Bytes > 0 {
 			l.bytes = s.Bytes // what came after it was declared a gap when that run had ended
 		}
 		return l
@@ -175,6 +227,9 @@ func (b *beginning) account(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := b.note(ctx); err != nil {
+		return err
+	}
 	for _, s := range b.streams {
 		gap, err := b.between(ctx, s.name, stats[s.name])
 		if err != nil {
@@ -204,38 +259,18 @@ func (b *beginning) account(ctx context.Context) error {
 // when nothing is known.
 func (b *beginning) between(ctx context.Context, name id.Stream, stat ledger.StreamStat) (ledger.Gap, error) {
 	g := ledger.Gap{Stream: name, Run: b.run.ID, EndUs: b.run.WallUs, Reason: wire.NotConfigured}
+	if b.prev == nil {
+		return g, nil
+	}
+	if slices.Contains(b.before.Streams, name.String()) {
+		g.Run, g.Reason = b.before.Run, b.prev.EndedBy
+		g.StartUs = max(b.before.WallUs, stat.DurableUs) // what that run left may have no length, or be deleted
+	}
 	ranges, err := b.Ledger.Coverage(ctx, name, max(stat.DurableUs-1, 0), b.run.WallUs)
-	if err != nil || b.prev == nil {
-		return g, err
+	if err == nil && len(ranges) > 0 {
+		g.StartUs = ranges[len(ranges)-1].EndUs
 	}
-	if len(ranges) == 0 {
-		// A run so short that what it left has no length.
-		if gap, ok := b.gaps[name]; ok {
-			ranges = []ledger.Range{{EndUs: b.gapEnd(gap), Gap: &gap}}
-		} else if open, ok := b.open[name]; ok {
-			ranges = []ledger.Range{{EndUs: open.StartUs, Gap: &ledger.Gap{Run: open.Run}}}
-		} else {
-			return g, nil
-		}
-	}
-	last := ranges[len(ranges)-1]
-	g.StartUs = last.EndUs
-	var run int64 // of what is known last
-	if last.Recorded {
-		newest, err := b.Ledger.Segments(ctx, name, stat.DurableUs-1, stat.DurableUs)
-		if err != nil {
-			return g, err
-		}
-		if len(newest) > 0 {
-			run = newest[len(newest)-1].Run
-		}
-	} else {
-		run = last.Gap.Run
-	}
-	if run == b.prev.ID {
-		g.Run, g.Reason = run, b.prev.EndedBy
-	}
-	return g, nil
+	return g, err
 }
 
 // lastDigest returns the digest of the newest sealed segment of a stream, to which the next one refers; zero

@@ -80,9 +80,9 @@ func (r *Report) OK() bool {
 // CheckConfig says how to check.
 type CheckConfig struct {
 	Depth Depth
-	// Repair mends what can be mended without loss: rows without a file are declared lost, files that no row
-	// knows are taken in or removed, files that are longer than their row says are cut. The recorder must not
-	// run meanwhile.
+	// Repair mends what can be mended without loss: rows without a file are declared lost, and those whose file
+	// is too short, of which what holds is taken in again; files that no row knows are taken in or removed,
+	// files that are longer than their row says are cut. The recorder must not run meanwhile.
 	Repair bool
 	Keys   []ed25519.PublicKey // the site's evidence keys; without them signatures are not judged
 	// Tolerance is how much time may be unaccounted for between two ranges: one frame. 0 means 200 ms.
@@ -98,6 +98,7 @@ type checker struct {
 	report Report
 	lost   []ledger.Segment
 	here   map[string]bool // volumes that can be looked at
+	only   string          // rows of this volume alone; empty: of all
 }
 
 // Check holds ledger and files against the promises: every closed segment has its file with that size and those
@@ -225,6 +226,9 @@ func (c *checker) rows(ctx context.Context) error {
 				return err
 			}
 			after = s.ID
+			if c.only != "" && s.Volume != c.only {
+				continue
+			}
 			c.report.Segments++
 			c.report.Bytes += s.Bytes
 			if c.here[s.Volume] {
@@ -255,6 +259,9 @@ func (c *checker) segment(s ledger.Segment) {
 		return
 	case size > s.Bytes && c.Repair:
 		c.cut(s, size)
+	case size < s.Bytes && c.Repair:
+		c.lost = append(c.lost, s)
+		return
 	case size != s.Bytes:
 		broken("its file has %d bytes, the ledger says %d", size, s.Bytes)
 		return
@@ -321,20 +328,6 @@ func (c *checker) verifyUnsealed(s ledger.Segment, file mp4File, size int64) err
 // mp4File is what the format reads.
 type mp4File interface {
 	ReadAt(p []byte, off int64) (int, error)
-}
-
-// declareLost takes rows without a file out of the ledger.
-func (c *checker) declareLost(ctx context.Context) error {
-	if len(c.lost) == 0 {
-		return nil
-	}
-	if err := c.ledger.Lose(ctx, c.lost, lostDetail); err != nil {
-		return err
-	}
-	for _, s := range c.lost {
-		c.find(Finding{Severity: Repaired, Invariant: "I1", Segment: s.ID, Volume: s.Volume, Stream: s.Stream, Text: "its file is gone: it is declared lost"})
-	}
-	return nil
 }
 
 const lostDetail = "The file of this video is gone from the disk."

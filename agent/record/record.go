@@ -119,7 +119,9 @@ type Recorder struct {
 	streams []*stream
 	byName  map[id.Stream]*stream
 	fatal   chan error
-	torn    atomic.Bool // a segment was given up and waits to be mended
+	first   uint64          // numbers of segments below it are from before this run
+	looked  map[string]bool // volumes on which files were looked for that the ledger does not know
+	torn    atomic.Bool     // a segment was given up and waits to be mended
 	buffers buffers
 
 	mu   sync.Mutex
@@ -135,6 +137,7 @@ func New(cfg Config, on Floors) (*Recorder, error) {
 	cfg.fill()
 	r := &Recorder{
 		cfg: cfg, Floors: on, byName: map[id.Stream]*stream{}, open: map[uint64]*segment{}, fatal: make(chan error, 1),
+		looked: map[string]bool{},
 	}
 	for _, h := range cfg.Hubs {
 		s := newStream(r, h)
@@ -236,11 +239,12 @@ func (r *Recorder) shrink(swollen bool) bool {
 // flushed hears of a flush round: it moves the durable end of each segment in the ledger.
 func (r *Recorder) flushed(round disk.Round) {
 	var out []ledger.Durable
+	var segments []*segment
 	r.mu.Lock()
 	for _, f := range round.Files {
 		if s := r.open[f.Segment]; s != nil {
 			if whole, us := s.safe(f.Bytes); whole > 0 {
-				out = append(out, ledger.Durable{ID: f.Segment, DurableUs: us, Bytes: whole})
+				out, segments = append(out, ledger.Durable{ID: f.Segment, DurableUs: us, Bytes: whole}), append(segments, s)
 			}
 		}
 		if f.Err != nil {
@@ -253,6 +257,10 @@ func (r *Recorder) flushed(round disk.Round) {
 		case r.fatal <- err:
 		default:
 		}
+		return
+	}
+	for i, s := range segments {
+		s.noted.Store(out[i].DurableUs)
 	}
 }
 

@@ -35,8 +35,11 @@ func (r *Recorder) recoverAll(ctx context.Context, open []ledger.OpenSegment, to
 }
 
 // mend recovers segments that were given up while running, and those whose volume has come back: they keep
-// what the ledger says is safe.
+// what the ledger says is safe. Files on it that the ledger never heard of hold nothing that is not declared a gap.
 func (r *Recorder) mend(ctx context.Context) error {
+	if err := r.lookThrough(ctx, r.first); err != nil {
+		return err
+	}
 	givenUp := r.givenUp()
 	open, err := r.Ledger.OpenSegments(ctx)
 	if err != nil {
@@ -66,11 +69,9 @@ func (r *Recorder) recover(ctx context.Context, s ledger.OpenSegment, to limit) 
 		EndUs: max(last.EndUs, s.StartUs+1), Bytes: found.Whole, Parts: len(found.Parts),
 		Root: root(found.Header, found.Parts), Recovered: true, Origin: found.Header.Origin,
 	}
-	if !found.Sealed {
-		if row.Bytes, err = r.reseal(ctx, s, found); err != nil {
-			r.Log.Error("an open segment can't be cut to what holds", "segment", s.ID, "stream", s.Stream, "error", err)
-			return nil
-		}
+	if row.Bytes, err = r.settle(ctx, s, found); err != nil {
+		r.Log.Error("an open segment can't be cut to what holds", "segment", s.ID, "stream", s.Stream, "error", err)
+		return nil
 	}
 	r.Log.Info("segment recovered", "segment", s.ID, "stream", s.Stream, "parts", row.Parts, "seconds", float64(row.EndUs-row.StartUs)/1e6)
 	_, err = r.Ledger.CloseSegment(ctx, row, nil)
@@ -101,28 +102,40 @@ func (r *Recorder) examine(s ledger.OpenSegment, to limit) (mp4.Recovery, error)
 	return found, nil
 }
 
-// reseal cuts a file and seals it as recovered; it returns the file's size then. A disk without room for the
-// seal leaves the segment without one.
-func (r *Recorder) reseal(ctx context.Context, s ledger.OpenSegment, found mp4.Recovery) (size int64, err error) {
+// settle cuts a file, seals it as recovered unless it was sealed, and makes all of it durable; it returns the file's
+// size then. A disk without room for the seal leaves the segment without one. What was not known to be durable is
+// written again: nobody can tell what became of the last flush of the process that was writing.
+func (r *Recorder) settle(ctx context.Context, s ledger.OpenSegment, found mp4.Recovery) (size int64, err error) {
 	file, err := r.Disk.Reopen(s.Volume, s.ID, found.Whole)
 	if err != nil {
 		return 0, err
 	}
+	if !found.Sealed {
+		if file, err = r.seal(ctx, s, found, file); err != nil {
+			return 0, err
+		}
+	}
+	err = file.Rewrite(min(s.Bytes, found.Whole))
+	if err == nil {
+		err = file.Flush()
+	}
+	return file.Size(), errors.Join(err, file.Close())
+}
+
+// seal appends the seal to a file that was cut. Without room for it the file is cut once more, and returned open again.
+func (r *Recorder) seal(ctx context.Context, s ledger.OpenSegment, found mp4.Recovery, file *disk.File) (*disk.File, error) {
 	seal, err := r.sealOf(ctx, s, found, file)
 	if err == nil {
 		_, err = file.Write(seal)
 	}
-	if err != nil {
-		r.Log.Warn("a recovered segment stays without a seal", "segment", s.ID, "error", err)
-		if err := file.Close(); err != nil {
-			return 0, err
-		}
-		if file, err = r.Disk.Reopen(s.Volume, s.ID, found.Whole); err != nil {
-			return 0, err
-		}
+	if err == nil {
+		return file, nil
 	}
-	err = errors.Join(file.Flush(), file.Close())
-	return file.Size(), err
+	r.Log.Warn("a recovered segment stays without a seal", "segment", s.ID, "error", err)
+	if err := file.Close(); err != nil {
+		return nil, err
+	}
+	return r.Disk.Reopen(s.Volume, s.ID, found.Whole)
 }
 
 func (r *Recorder) sealOf(ctx context.Context, s ledger.OpenSegment, found mp4.Recovery, file *disk.File) ([]byte, error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sort"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/opus"
@@ -40,6 +41,8 @@ type segment struct {
 
 	mu    sync.Mutex
 	index []mark
+
+	noted atomic.Int64 // wall end of what the ledger calls durable
 }
 
 // mark is one part on disk.
@@ -66,9 +69,7 @@ func (r *Recorder) create(h mp4.Header, f media.Frame) (*segment, error) {
 		return nil, err
 	}
 	if _, err := file.Write(init); err != nil {
-		err = errors.Join(err, file.Close())
-		_, gone := r.Disk.Remove(file.Volume(), h.Segment)
-		return nil, errors.Join(err, gone)
+		return nil, errors.Join(err, file.Close(), r.Disk.Discard(file.Volume(), h.Segment))
 	}
 	return &segment{
 		clock: r.Clock, file: file, header: h, init: init, params: f.Params, builder: builder, buffers: &r.buffers,

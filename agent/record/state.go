@@ -65,7 +65,8 @@ func (r *Recorder) review() {
 	}
 }
 
-// Durable returns the wall time up to which video of a stream is safe on disk, 0 when there is none.
+// Durable returns the wall time up to which video of a stream is safe on disk and the ledger knows it, 0 when there is
+// none.
 func (r *Recorder) Durable(name id.Stream) int64 {
 	s := r.byName[name]
 	if s == nil {
@@ -75,9 +76,7 @@ func (r *Recorder) Durable(name id.Stream) int64 {
 	defer s.mu.Unlock()
 	us := s.status.durableUs
 	if s.seg != nil {
-		if _, safe := s.seg.safe(s.seg.file.Durable()); safe > us {
-			us = safe
-		}
+		us = max(us, s.seg.noted.Load())
 	}
 	return us
 }

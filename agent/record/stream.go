@@ -31,7 +31,7 @@ type stream struct {
 	order  interleaver
 	params *media.Params
 	broken bool  // the next segment does not go on where the last one ended
-	first  bool  // no segment yet in this process
+	first  bool  // the segment is the first one after a break, which may have hit all streams at once
 	saved  int   // parts of the segment that the hub knows of
 	endUs  int64 // wall end of what is accounted for while gap is 0
 	endRun int64
@@ -58,7 +58,7 @@ type status struct {
 	text      string
 	since     time.Time // of recording, or of the gap
 	wrote     time.Time // the last part
-	durableUs int64     // end of the last closed segment
+	durableUs int64     // end of what the ledger calls durable, but in the segment that is being written
 	refused   refusal   // of the disk
 }
 
@@ -216,8 +216,8 @@ func (s *stream) change(ctx context.Context, f media.Frame) error {
 
 const changedText = "The camera changed its stream; recording goes on at its next key frame."
 
-// due says whether the segment ends at the key frame f. The first segments of the streams end at different
-// ages, so that not all files are closed at one moment.
+// due says whether the segment ends at the key frame f. The first segments after a break end at different ages, so
+// that not all files are closed at one moment, and none of those that follow.
 func (s *stream) due(f media.Frame) bool {
 	age := time.Duration(f.MonoUs-s.seg.header.MonoUs) * time.Microsecond
 	limit := s.rec.cfg.Segment
@@ -255,6 +255,7 @@ func (s *stream) begin(ctx context.Context, f media.Frame) error {
 		s.gaps = append(s.gaps, evidence.Gap{FromUs: s.gap.StartUs, ToUs: max(startUs, s.gap.StartUs), Reason: string(s.gap.Reason)})
 		s.resumed(startUs, f.Params)
 	}
+	s.first = s.first || s.broken || s.gap.ID != 0
 	s.gap = ledger.Gap{}
 	s.broken = false
 	s.saved = 0
@@ -314,13 +315,7 @@ func (s *stream) end(ctx context.Context, endMono int64, reason wire.Reason, tex
 	defer s.rec.closed(seg)
 	endUs := max(seg.wall(endMono), seg.header.StartUs+1)
 	digest, err := seg.finish(endMono, s.sign)
-	s.mu.Lock()
-	s.seg = nil
-	s.status.recording = reason == ""
-	if err == nil {
-		s.status.durableUs = endUs
-	}
-	s.mu.Unlock()
+	s.leave(reason == "")
 	if err != nil {
 		return s.abandon(ctx, seg, err, reason, text)
 	}
@@ -339,11 +334,27 @@ func (s *stream) end(ctx context.Context, endMono int64, reason wire.Reason, tex
 		gap = &g
 	}
 	gapID, err := s.rec.Ledger.CloseSegment(ctx, row, gap)
-	if err == nil && gap != nil {
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.status.durableUs = endUs
+	s.mu.Unlock()
+	if gap != nil {
 		gap.ID = gapID
 		s.entered(*gap)
 	}
-	return err
+	return nil
+}
+
+// leave lets go of the segment.
+func (s *stream) leave(recording bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if us := s.seg.noted.Load(); us > 0 {
+		s.status.durableUs = us
+	}
+	s.seg, s.status.recording = nil, recording
 }
 
 // wrote goes on after something was added to the segment; err is the disk's.
@@ -351,9 +362,7 @@ func (s *stream) wrote(ctx context.Context, err error) error {
 	if err != nil {
 		seg := s.seg
 		defer s.rec.closed(seg)
-		s.mu.Lock()
-		s.seg, s.status.recording = nil, false
-		s.mu.Unlock()
+		s.leave(false)
 		return s.abandon(ctx, seg, err, "", "")
 	}
 	s.release()
