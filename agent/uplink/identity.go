@@ -1,9 +1,11 @@
 package uplink
 
 import (
+	"bytes"
 	"crypto/ecdh"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -74,6 +76,15 @@ type identityJSON struct {
 	Key      []byte   `json:"key_seed"`      // Ed25519 seed
 	Seal     []byte   `json:"seal_key"`      // X25519 private key
 	Evidence []byte   `json:"evidence_seed"` // Ed25519 seed
+	Sum      []byte   `json:"sum,omitempty"` // see sum
+}
+
+// sum is a SHA-256 over all the rest: a bit that turned in a key leaves a key, only not this machine's.
+func (f identityJSON) sum() ([]byte, error) {
+	f.Sum = nil
+	raw, err := json.Marshal(f)
+	sum := sha256.Sum256(raw)
+	return sum[:], err
 }
 
 const identityNote = "Who this machine is to its Holdfast cloud. Keep it secret, and never copy it to another machine."
@@ -128,6 +139,9 @@ func readIdentity(dir, name string) (Identity, error) {
 	if err := json.Unmarshal(raw, &f); err != nil {
 		return Identity{}, damaged(dir, name, err)
 	}
+	if sum, err := f.sum(); err != nil || f.Sum != nil && !bytes.Equal(sum, f.Sum) {
+		return Identity{}, damaged(dir, name, errors.Join(errors.New("it is not as it was written"), err))
+	}
 	if f.Version != 1 {
 		return Identity{}, fmt.Errorf("%s was written by a newer agent: start that one", path)
 	}
@@ -144,11 +158,16 @@ func readIdentity(dir, name string) (Identity, error) {
 
 // write stores the identity under a name in its folder.
 func (i Identity) write(name string) error {
-	raw, err := json.MarshalIndent(identityJSON{
+	f := identityJSON{
 		Note: identityNote, Version: 1, Agent: i.Agent, Site: i.Site, Org: i.Org, SiteName: i.SiteName, OrgName: i.OrgName,
 		CloudURL: i.CloudURL, CloudKey: i.CloudKey, Lookup: i.lookup,
 		Key: i.key.Seed(), Seal: i.seal.Bytes(), Evidence: i.evidence.Seed(),
-	}, "", "  ")
+	}
+	var raw []byte
+	var err error
+	if f.Sum, err = f.sum(); err == nil {
+		raw, err = json.MarshalIndent(f, "", "  ")
+	}
 	if err != nil {
 		return fmt.Errorf("encode identity: %w", err)
 	}
