@@ -79,7 +79,11 @@ func TestCount(t *testing.T) {
 	}
 	books := read(t, s)
 	sent := logs(s)
-	checkFrames(t, s, books, sent, end)
+	for key, n := range account(t, s, books, sent, end) {
+		if n.sent < 1000 || n.kept < n.sent*8/10 {
+			t.Errorf("%s: %d of %d frames on disk", key, n.kept, n.sent)
+		}
+	}
 	checkFiles(t, s)
 	if out, err := s.Run(t.Context(), "check", "--level", "full"); err != nil {
 		t.Errorf("holdfast-agent check: %v\n%s", err, out)
@@ -164,57 +168,6 @@ func logs(s *house.Site) map[string][]fakecam.Sent {
 		out[c.Name()] = c.Main().Log(1, c.Main().Sent())
 	}
 	return out
-}
-
-// checkFrames: recorded plus declared gaps is wall time, and every frame sent lies in one of the two.
-func checkFrames(t *testing.T, s *house.Site, books []book, logs map[string][]fakecam.Sent, end int64) {
-	t.Helper()
-	for _, b := range books {
-		gaps := int64(0)
-		for i, r := range b.ranges {
-			if i > 0 && r.StartUs != b.ranges[i-1].EndUs {
-				t.Errorf("%s: nothing is declared from %d to %d (%d µs)", b.key, b.ranges[i-1].EndUs, r.StartUs, r.StartUs-b.ranges[i-1].EndUs)
-			}
-			if !r.Recorded {
-				gaps += r.EndUs - r.StartUs
-			}
-		}
-		if last := b.ranges[len(b.ranges)-1].EndUs; last < end {
-			t.Errorf("%s: the account ends %d ms before the agent was told to stop", b.key, (end-last)/1000)
-		}
-		onDisk := stamps(t, s, b)
-		sent, kept, inGap := 0, 0, 0
-		for _, f := range logs[b.key] {
-			if f.AtUs < b.from || f.AtUs > end {
-				continue
-			}
-			sent++
-			switch {
-			case onDisk[f.Frame] == 1:
-				kept++
-			case onDisk[f.Frame] > 1:
-				t.Errorf("%s: frame %d is on disk %d times", b.key, f.Frame, onDisk[f.Frame])
-			case declared(b.ranges, f.AtUs):
-				inGap++
-			default:
-				t.Errorf("%s: frame %d, sent %d ms after the start, is neither on disk nor in a gap", b.key, f.Frame, (f.AtUs-b.from)/1000)
-			}
-		}
-		t.Logf("%s: %d frames sent, %d on disk, %d in gaps; gaps %.2f s in all", b.key, sent, kept, inGap, float64(gaps)/1e6)
-		if sent < 1000 || kept < sent*8/10 {
-			t.Errorf("%s: %d of %d frames on disk", b.key, kept, sent)
-		}
-	}
-}
-
-// declared reports whether a moment lies in a declared gap, or within the slack of one.
-func declared(ranges []ledger.Range, atUs int64) bool {
-	for _, r := range ranges {
-		if !r.Recorded && atUs >= r.StartUs-slack && atUs < r.EndUs+slack {
-			return true
-		}
-	}
-	return false
 }
 
 // stamps counts the frames of a camera on disk by their numbers.
