@@ -4,7 +4,7 @@ set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
 declare -A needs=(
   [ffmpeg]=ffmpeg [chromium]=chromium [ip]=iproute2
-  [mkfs.ext4]=e2fsprogs [mkfs.xfs]=xfsprogs [dmsetup]=dmsetup
+  [mkfs.ext4]=e2fsprogs [mkfs.xfs]=xfsprogs [dmsetup]=dmsetup [strace]=strace
 )
 missing=()
 for program in "${!needs[@]}"; do
