@@ -190,6 +190,20 @@ func (v *victim) live() {
 	l.done.Go(func() { _ = l.disk.Run(flush) })
 }
 
+// over waits until the life has ended, or the power is gone.
+func (v *victim) over() {
+	ended := make(chan struct{})
+	l := v.life
+	go func() {
+		l.done.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-v.fs.Dark():
+	}
+}
+
 // film lets every camera make frames for so long, or until everything stops.
 func (v *victim) film(d time.Duration) {
 	for range int(d / beat) {
