@@ -69,6 +69,7 @@ func (v *volume) createIn(root Root, segment uint64) (Handle, error) {
 	if err := v.makeFolder(root, segment); err != nil {
 		return nil, err
 	}
+	v.note(segment)
 	f, err := root.Create(pathOf(segment))
 	if err != nil {
 		return nil, err
@@ -77,6 +78,28 @@ func (v *volume) createIn(root Root, segment uint64) (Handle, error) {
 		return nil, errors.Join(err, f.Close(), v.discard(root, segment))
 	}
 	return f, nil
+}
+
+// note remembers that a file is of this run, until files of earlier ones are dealt with.
+func (v *volume) note(segment uint64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.settled {
+		return
+	}
+	if v.made == nil {
+		v.made = map[uint64]bool{}
+	}
+	v.made[segment] = true
+}
+
+// Settled says that the files which earlier runs left on a volume are dealt with: Found.New is of no use from now on.
+func (d *Disk) Settled(volume string) {
+	if v, err := d.volume(volume); err == nil {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.settled, v.made = true, nil
+	}
 }
 
 // adopt takes an open file of so many bytes, none of which is known to be durable, into the flush rounds.

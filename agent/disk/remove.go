@@ -118,6 +118,7 @@ func (v *volume) dropFolder(root Root, segment uint64) {
 type Found struct {
 	Volume  string
 	Segment uint64
+	New     bool // made in this run, as long as the volume is not Settled
 }
 
 // Scan calls fn for the segment files of all volumes that can be used, highest numbers first inside each
@@ -157,12 +158,18 @@ func (v *volume) scan(root Root, name string, folders int, fn func(Found) error)
 			if segment>>16 != folder {
 				continue
 			}
-			if err := fn(Found{Volume: name, Segment: segment}); err != nil {
+			if err := fn(Found{Volume: name, Segment: segment, New: v.new(segment)}); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+func (v *volume) new(segment uint64) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.made[segment]
 }
 
 // Folder returns the segments whose files lie in one folder of a volume, in order: those from folder x 65,536 on. A folder

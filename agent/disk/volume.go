@@ -34,8 +34,10 @@ type volume struct {
 	reported  string
 	room      room
 	closed    bool
-	discarded []uint64 // files that are to be removed when the disk lets them
-	older     bool     // see record
+	discarded []uint64        // files that are to be removed when the disk lets them
+	older     bool            // see record
+	made      map[uint64]bool // files of this run; nil once Settled
+	settled   bool
 
 	looking    chan struct{} // closed at the end of the look under way; nil when there is none
 	lookBegan  time.Time

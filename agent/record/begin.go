@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"time"
@@ -97,12 +96,13 @@ const (
 // strays deals with files that were created and never came into the ledger.
 func (b *beginning) strays(ctx context.Context) error {
 	b.first = b.Ledger.NextSegment()
-	return b.lookThrough(ctx, math.MaxUint64)
+	return b.lookThrough(ctx)
 }
 
-// lookThrough deals with files below a number that the ledger does not know, on volumes that are here and were not
-// looked through in this run: those that were away at the start come later.
-func (r *Recorder) lookThrough(ctx context.Context, below uint64) error {
+// lookThrough deals with files of earlier runs that the ledger does not know, on volumes that are here and were not
+// looked through in this run: those that were away at the start come later. The number of such a file may be higher than
+// all that the ledger has heard of.
+func (r *Recorder) lookThrough(ctx context.Context) error {
 	fresh := map[string]bool{}
 	for _, v := range r.Disk.Volumes() {
 		if v.Err == nil && !r.looked[v.ID] {
@@ -120,7 +120,7 @@ func (r *Recorder) lookThrough(ctx context.Context, below uint64) error {
 	var unknown []disk.Found
 	err = r.Disk.Scan(recentFolders, func(f disk.Found) error {
 		r.Ledger.AtLeast(f.Segment)
-		if fresh[f.Volume] && !known[f.Segment] && f.Segment >= oldest && f.Segment < below {
+		if fresh[f.Volume] && !known[f.Segment] && f.Segment >= oldest && !f.New {
 			unknown = append(unknown, f)
 		}
 		return nil
@@ -134,7 +134,10 @@ func (r *Recorder) lookThrough(ctx context.Context, below uint64) error {
 			return err
 		}
 	}
-	maps.Copy(r.looked, fresh)
+	for name := range fresh {
+		r.looked[name] = true
+		r.Disk.Settled(name)
+	}
 	return nil
 }
 

@@ -37,7 +37,7 @@ func (r *Recorder) recoverAll(ctx context.Context, open []ledger.OpenSegment, to
 // mend recovers segments that were given up while running, and those whose volume has come back: they keep
 // what the ledger says is safe. Files on it that the ledger never heard of hold nothing that is not declared a gap.
 func (r *Recorder) mend(ctx context.Context) error {
-	if err := r.lookThrough(ctx, r.first); err != nil {
+	if err := r.lookThrough(ctx); err != nil {
 		return err
 	}
 	givenUp := r.givenUp()
