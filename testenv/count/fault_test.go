@@ -140,23 +140,7 @@ func (d *disturbed) flushFails(n int) {
 	log := d.strace("a flush fails and its file is given up", func(log string) bool {
 		return strings.Contains(log, "(INJECTED)") && strings.Count(log, "close(") > 0
 	}, append(paths(before), "-e", "trace=fdatasync,close", "-e", fmt.Sprintf("inject=fdatasync:error=EIO:when=%d", n))...)
-	bad := map[string]bool{} // by descriptor and path, until it is closed
-	for line := range strings.Lines(log) {
-		call, file, found := strings.Cut(line, "(")
-		file, _, whole := strings.Cut(file, ")")
-		fields := strings.Fields(call)
-		if !found || !whole || len(fields) == 0 {
-			continue
-		}
-		switch name := fields[len(fields)-1]; {
-		case name == "close":
-			delete(bad, file)
-		case bad[file]:
-			d.t.Errorf("a file was flushed again after its flush had failed: %s", line)
-		case strings.Contains(line, "(INJECTED)"):
-			bad[file] = true
-		}
-	}
+	d.neverAgain(log)
 	var failed []string
 	for _, path := range before {
 		if strings.Contains(log, path) {
@@ -166,13 +150,43 @@ func (d *disturbed) flushFails(n int) {
 	d.recording("after a flush that failed", failed...)
 }
 
-// writesFail lets no write to the open files succeed any more, as a full disk does.
+// neverAgain looks in what strace printed for a flush of a file, by the same descriptor, after one that failed. A call
+// may be printed in two lines, with others in between.
+func (d *disturbed) neverAgain(log string) {
+	d.t.Helper()
+	bad := map[string]bool{} // by descriptor and path, until it is closed
+	begun := map[string]string{}
+	for line := range strings.Lines(log) {
+		thread, call, _ := strings.Cut(strings.TrimSpace(line), " ")
+		name, file, _ := strings.Cut(strings.TrimSpace(call), "(")
+		if first, unfinished := strings.CutSuffix(file, " <unfinished ...>"); unfinished {
+			begun[thread] = first
+			file = first
+		} else if strings.HasPrefix(strings.TrimSpace(call), "<... ") { // resumed
+			if strings.Contains(line, "(INJECTED)") {
+				bad[begun[thread]] = true
+			}
+			continue
+		}
+		file, _, _ = strings.Cut(file, ")")
+		switch {
+		case name == "close":
+			delete(bad, file)
+		case bad[file]:
+			d.t.Errorf("a file was flushed again after its flush had failed: %s", line)
+		case strings.Contains(line, "(INJECTED)"):
+			bad[file] = true
+		}
+	}
+}
+
+// writesFail lets no write to the open files succeed any more, as a broken disk does.
 func (d *disturbed) writesFail() {
 	d.t.Helper()
 	before := d.open()
 	d.strace("the files that can't be written are given up", func(string) bool {
 		return !slices.ContainsFunc(d.open(), func(path string) bool { return slices.Contains(before, path) })
-	}, append(paths(before), "-e", "trace=pwrite64", "-e", "inject=pwrite64:error=ENOSPC:when=1+")...)
+	}, append(paths(before), "-e", "trace=pwrite64", "-e", "inject=pwrite64:error=EIO:when=1+")...)
 	d.recording("after files that could not be written", before...)
 }
 
