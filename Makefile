@@ -33,12 +33,16 @@ demo: setup portal ## three sites with fake cameras, a cloud and the portal (FOR
 
 test: setup portal lint unit cross ## everything that CI runs
 
-# What runs a whole house comes after the rest and one at a time: it measures time.
-HOUSES := ./testenv/count ./testenv/fulldisk ./testenv/e2e ./testenv/powercut
+# What runs a whole house comes after the rest: it measures time. The first two wait more than they work and share the
+# machine, the others have it for themselves.
+QUIET  := ./testenv/count ./testenv/fulldisk
+BUSY   := ./testenv/e2e ./testenv/powercut
+HOUSES := $(QUIET) $(BUSY)
 unit: setup portal browser
 	$(GO) run ./testenv/cmd/withpg bash -c '\
 	  $(GO) test -timeout 10m $$($(GO) list ./... | grep -v -F $(HOUSES:./%=-e holdfast/%)) && \
-	  $(GO) test -timeout 12m -p 1 $(HOUSES)'
+	  $(GO) test -timeout 12m -p 2 $(QUIET) && \
+	  $(GO) test -timeout 12m -p 1 $(BUSY)'
 	cd cloud/portal && npm run --silent test
 
 lint: portal ## golangci-lint, the portal's types against the door's, known vulnerabilities where the database can be reached
