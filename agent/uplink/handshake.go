@@ -8,6 +8,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"holdfast/agent/pace"
 	"holdfast/shared/wire"
 )
 
@@ -26,6 +27,7 @@ func (u *Uplink) dial(ctx context.Context) (*session, error) {
 		Version: wire.Version, Agent: me.Agent, Cloud: wire.KeyPrint(me.CloudKey), Counter: randomCounter(),
 		ExpiresUs: u.clock.cloudUs() + wire.SignedFor.Microseconds(), Digest: empty[:],
 	})
+	u.pace.Spend(pace.Control, dialBytes)
 	conn, resp, err := websocket.Dial(ctx, target.String(), &websocket.DialOptions{
 		HTTPClient: client(u.line), HTTPHeader: req.Header, CompressionMode: websocket.CompressionDisabled,
 	})
