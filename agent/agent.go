@@ -117,7 +117,7 @@ func Run(ctx context.Context, cfg Config, opt Options) (err error) {
 func (h *house) floors(ctx context.Context) error {
 	log := h.opt.Log
 	h.board = health.NewBoard(h.clock.Now, h.conditionChanged)
-	h.pace = pace.New(int64(h.cfg.Line.Up) / 8)
+	h.pace = pace.New(h.cfg.Line.plan())
 	var err error
 	if h.disk, err = disk.Open(h.diskConfig(), h.board, log.With("floor", "disk")); err != nil {
 		return err
@@ -220,6 +220,7 @@ func (h *house) run(ctx context.Context) error {
 		})
 	}
 	start(floors.group, floors.ctx, "disk", h.disk.Run)
+	start(out.group, out.ctx, "pace", h.pace.Run)
 	start(out.group, out.ctx, "outbox", h.outbox.Run)
 	start(out.group, out.ctx, "uplink", h.uplink.Run)
 	start(recording.group, recording.ctx, "record", h.record.Run)
