@@ -46,11 +46,13 @@ func (u *Uplink) dial(ctx context.Context) (*session, error) {
 	u.clock.learn(claim.WallUs, u.cfg.Now())
 	u.shown(resp)
 	conn.SetReadLimit(wire.MaxFrameBytes)
-	return &session{
+	s := &session{
 		u: u, id: claim.Session, conn: conn, beat: beatDefault,
 		opener: wire.NewOpener(me.CloudKey, claim.Session, wire.Down),
 		sealer: wire.NewSealer(me.key, claim.Session, wire.Up),
-	}, nil
+	}
+	s.ahead.Store(aheadFirst)
+	return s, nil
 }
 
 // shown keeps the end of the certificate that the cloud has shown.

@@ -34,6 +34,7 @@ type session struct {
 	counter  atomic.Uint64
 	farewell atomic.Bool // the cloud has said bye
 	beat     time.Duration
+	ahead    atomic.Int64 // pieces of payloads that may be on their way
 
 	sealing sync.Mutex // held from the sealing of a frame to the end of its writing
 	sealer  *wire.Sealer
