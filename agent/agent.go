@@ -159,10 +159,11 @@ func (h *house) rooms() error {
 	if err != nil {
 		return err
 	}
-	h.live, err = live.New(live.Config{Port: h.cfg.Live.Port, Loopback: h.cfg.Live.Loopback}, live.Footage{
+	h.live, err = live.New(live.Config{Port: h.cfg.Live.Port, Loopback: h.cfg.Live.Loopback, LAN: h.cfg.Live.LAN}, live.Footage{
 		Hub: h.cameras.Hub, Recent: h.record.Recent, Segments: h.ledger.Segments, Wall: h.clock.WallIn, Gap: h.gapInWords, Pin: h.disk.Pin,
-		Open: func(volume string, segment uint64) (live.File, int64, error) { return h.disk.OpenRead(volume, segment) },
-	}, h.board, log.With("room", "live"))
+		Rates: h.rates,
+		Open:  func(volume string, segment uint64) (live.File, int64, error) { return h.disk.OpenRead(volume, segment) },
+	}, h.pace, h.board, log.With("room", "live"))
 	return err
 }
 

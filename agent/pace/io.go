@@ -47,7 +47,9 @@ func (p *Pace) Conn(class Class, c net.Conn) *Conn {
 type dueKey struct{}
 
 // By returns ctx for what should have gone by due: inside its class it goes before what is due later.
-func By(ctx context.Context, due time.Time) context.Context { return context.WithValue(ctx, dueKey{}, due) }
+func By(ctx context.Context, due time.Time) context.Context {
+	return context.WithValue(ctx, dueKey{}, due)
+}
 
 // Request returns ctx for an HTTP request of a user of a class: on a Conn its bytes ask as that one, due as By has it,
 // and its answer tells the gauge that they have arrived.
