@@ -45,6 +45,9 @@ type view struct {
 	times  float64 // as fast as life: 1 at the live edge
 	sent   int64   // bytes at the last report
 	at     time.Time
+	waited int64   // nanoseconds that frames had waited for the budget at the last look
+	waits  float64 // the part of the time that they wait, of late
+	lagged time.Time
 }
 
 // now returns the step that the viewer is on.
@@ -110,11 +113,13 @@ func (r *Room) weigh(now time.Time, fresh *session) {
 	for i, s := range viewers {
 		v, moved := &s.view, false
 		v.change(func() {
-			before := v.ladder.now
+			before, waited := v.ladder.now, s.toll.waited.Load()
+			v.waits += 0.3 * (min(float64(waited-v.waited)/float64(askEvery), 1) - v.waits)
+			v.waited = waited
 			if s == fresh {
 				v.ladder = ladder{now: fair[i], moved: now}
 			} else if fresh == nil {
-				v.ladder.move(now, wants[i], fair[i], easy[i])
+				v.ladder.move(now, r.tempo, wants[i], fair[i], easy[i])
 			}
 			moved = v.ladder.now != before
 		})
@@ -164,8 +169,8 @@ func (r *Room) want(s *session, rates map[id.Stream]float64) (w want) {
 			sparse = r.costOf(sub, rates)
 			w.cost[small] = sparse.all * v.times
 		}
-		w.cost[keys] = sparse.keys * v.times
-		w.cost[stills] = sparse.still()
+		w.cost[keys] = sparse.spaced(keysEvery) * v.times
+		w.cost[stills] = sparse.spaced(stillEvery) * v.times
 		v.path.ease(w.cost[whole])
 		w.limit = v.path.limit
 	})
@@ -209,11 +214,17 @@ func (s *session) stream() id.Stream {
 // withoutSub notes that the sub-stream can't stand in: it is coded in another way, or it is not there.
 func (s *session) withoutSub() { s.view.change(func() { s.view.noSub = true }) }
 
-// lagged notes that what was sent did not get through in time.
+// lagged notes that frames came too late. When it was the budget that they waited for, the step is too dear.
 func (s *session) lagged() {
-	rates := map[id.Stream]float64{}
-	w := s.room.want(s, rates)
-	s.view.change(func() { s.view.path.squeeze(w.cost[s.view.ladder.now] * 0.85) })
+	w, now := s.room.want(s, nil), time.Now()
+	s.view.change(func() {
+		v := &s.view
+		// What the step before has left behind is no fault of this one.
+		if v.waits > 0.5 && now.Sub(v.lagged) >= s.room.tempo.downEvery && now.Sub(v.ladder.moved) >= s.room.tempo.downEvery {
+			v.path.squeeze(w.cost[v.ladder.now] * 0.85)
+			v.lagged = now
+		}
+	})
 }
 
 // said is what a viewer is told on each step.

@@ -12,12 +12,15 @@ type step int
 const (
 	whole  step = iota // the stream that the tile wants
 	small              // the sub-stream
-	keys               // key frames alone, without sound
+	keys               // key frames alone, at most one every keysEvery, without sound
 	stills             // a picture every stillEvery
 	steps
 )
 
-const stillEvery = 10 * time.Second
+const (
+	keysEvery  = 2 * time.Second
+	stillEvery = 10 * time.Second
+)
 
 // want is what a viewer could get, at which price.
 type want struct {
@@ -72,13 +75,16 @@ func share(room float64, wants []want) []step {
 
 // A step down comes when it must, but not more often than this; a step up only after there was room for it so long,
 // and the longer the more often one did not last.
+type tempo struct{ downEvery, upAfter time.Duration }
+
+// calm is the tempo for people.
+func calm() tempo { return tempo{downEvery: 5 * time.Second, upAfter: 15 * time.Second} }
+
 const (
-	downEvery = 5 * time.Second
-	upAfter   = 15 * time.Second
-	upMost    = 4               // doublings of upAfter
-	upLasts   = time.Minute     // a step up that holds so long was right
-	upRoom    = 0.9             // a step up must fit into this part of the room
-	askEvery  = 1 * time.Second // how often the budget is looked at
+	upMost   = 4               // doublings of upAfter
+	upLasts  = time.Minute     // a step up that holds so long was right
+	upRoom   = 0.9             // a step up must fit into this part of the room
+	askEvery = 1 * time.Second // how often the budget is looked at
 )
 
 // ladder is where a viewer stands.
@@ -92,7 +98,7 @@ type ladder struct {
 
 // move returns the step to be on: fair is what the viewer should have, easy what would also fit with some room to
 // spare.
-func (l *ladder) move(now time.Time, w want, fair, easy step) step {
+func (l *ladder) move(now time.Time, t tempo, w want, fair, easy step) step {
 	if easy >= l.now {
 		l.roomy = time.Time{}
 	} else if l.roomy.IsZero() {
@@ -101,9 +107,9 @@ func (l *ladder) move(now time.Time, w want, fair, easy step) step {
 	if l.up && now.Sub(l.moved) >= upLasts {
 		l.vain = 0
 	}
-	pause := upAfter << min(l.vain, upMost)
+	pause := t.upAfter << min(l.vain, upMost)
 	switch {
-	case w.cost[l.now] == 0, fair > l.now && now.Sub(l.moved) >= downEvery:
+	case w.cost[l.now] == 0, fair > l.now && now.Sub(l.moved) >= t.downEvery:
 		if l.up && now.Sub(l.moved) < upLasts {
 			l.vain++
 		}
@@ -119,6 +125,7 @@ type path struct {
 	limit float64 // bytes per second; +Inf while nothing speaks against it
 	rtt   time.Duration
 	late  int // reports in a row with a round trip far above the shortest
+	lossy int // reports in a row with much loss
 }
 
 const (
@@ -126,6 +133,7 @@ const (
 	lossGood = 0.02 // with less it may have more again
 	lateBy   = 400 * time.Millisecond
 	lateMost = 3
+	lossMany = 2
 )
 
 // report takes over a receiver report (RFC 3550 section 6.4.1): the part of packets lost since the one before, and the
@@ -137,8 +145,11 @@ func (p *path) report(loss float64, rtt time.Duration, rate float64) {
 	if p.late++; rtt <= p.rtt+lateBy {
 		p.late = 0
 	}
+	if p.lossy++; loss <= lossMost {
+		p.lossy = 0
+	}
 	switch {
-	case loss > lossMost:
+	case p.lossy >= lossMany:
 		p.squeeze(rate * (1 - loss/2))
 	case p.late >= lateMost:
 		p.squeeze(rate * 0.85)
@@ -171,8 +182,8 @@ const onWire = 1.07
 // guess is a stream of which only the rate is known.
 func guess(rate float64) cost { return cost{all: rate, keys: rate / 3, every: 2} }
 
-// still is the price of a picture now and then.
-func (c cost) still() float64 { return c.keys * c.every / max(c.every, stillEvery.Seconds()) }
+// spaced is the price of key frames with at least so much time between two of them.
+func (c cost) spaced(d time.Duration) float64 { return c.keys * c.every / max(c.every, d.Seconds()) }
 
 // tally measures a stream's cost from its frames.
 type tally struct {

@@ -29,16 +29,17 @@ type follow struct {
 	tally  tally
 	sparse sparse
 	params *media.Params
-	edgeUs int64 // media time at which the stream goes on at its own pace
-	outUs  int64 // where that is on the session's timeline
-	burst  bool  // still catching up
-	bytes  int   // of the burst since its last pause
-	wait   bool  // for a key frame
+	edgeUs int64     // media time at which the stream goes on at its own pace
+	outUs  int64     // where that is on the session's timeline
+	burst  bool      // still catching up
+	began  time.Time // with that
+	bytes  int       // of the burst since its last pause
+	wait   bool      // for a key frame
 	lastNo time.Time
 }
 
 // limit bounds what may wait for one viewer.
-var limit = media.Limit{Frames: 600, Bytes: 8 << 20}
+func limit() media.Limit { return media.Limit{Frames: 600, Bytes: 8 << 20} }
 
 // follow shows the live edge until the viewer asks for something else.
 func (s *session) follow(ctx context.Context) (op, error) {
@@ -47,7 +48,7 @@ func (s *session) follow(ctx context.Context) (op, error) {
 	if hub == nil {
 		return op{}, errors.New("the camera was removed")
 	}
-	f.reader = hub.Reader(limit)
+	f.reader = hub.Reader(limit())
 	defer f.close()
 	s.mended = time.Now()
 	s.tell()
@@ -93,19 +94,31 @@ func (f *follow) catchUp(ctx context.Context) error {
 	if brk != nil {
 		f.s.viewer.tell(note{Type: "state", Text: breakInWords(brk)})
 	}
-	f.wait, f.burst = len(frames) == 0, true
+	f.wait, f.burst, f.began = len(frames) == 0, true, time.Now()
 	for _, fr := range frames {
+		if f.tooLong() {
+			break
+		}
 		if err := f.item(ctx, media.Item{Frame: fr}); err != nil {
 			return err
 		}
 	}
 	err := f.drain(ctx) // what came meanwhile
+	f.wait = f.wait || f.tooLong()
 	f.burst, f.outUs = false, f.s.nowUs()
 	return err
 }
 
+// tooLong says whether a burst does not catch up with life: the line is too narrow. The next key frame goes on.
+func (f *follow) tooLong() bool {
+	return f.burst && f.s.toll.outside.Load() && time.Since(f.began) > lagMost
+}
+
 func (f *follow) drain(ctx context.Context) error {
 	for {
+		if f.tooLong() {
+			return nil
+		}
 		it, ok := f.reader.Try()
 		if !ok {
 			return nil
@@ -221,7 +234,7 @@ func (f *follow) count(sh shot) {
 	if f.burst {
 		return
 	}
-	if c, ok := f.tally.add(time.Now(), sh.bytes(), sh.key); ok {
+	if c, ok := f.tally.add(time.UnixMicro(sh.mediaUs), sh.bytes(), sh.key); ok {
 		f.s.room.costs.set(f.stream, c)
 	}
 }

@@ -84,6 +84,7 @@ type Room struct {
 	board   *health.Board // may be nil
 	log     *slog.Logger
 	costs   costs
+	tempo   tempo
 	near    func(netip.Addr) bool // whether an address is in one of the machine's own private networks
 
 	mu       sync.Mutex
@@ -106,7 +107,7 @@ func New(cfg Config, footage Footage, budget *pace.Pace, board *health.Board, lo
 		cfg.Connect = 20 * time.Second
 	}
 	return &Room{
-		cfg: cfg, footage: footage, budget: budget, board: board, log: log, near: onLink,
+		cfg: cfg, footage: footage, budget: budget, board: board, log: log, tempo: calm(), near: onLink,
 		costs: costs{by: map[id.Stream]cost{}}, sessions: map[id.Session]*session{},
 	}, nil
 }

@@ -296,7 +296,11 @@ func (s *session) send(f shot, outUs int64) {
 		}
 	}
 	s.lastUs = max(s.lastUs, outUs)
-	if err := out.send(f, outUs); err != nil {
+	err := s.toll.ask(f.bytes())
+	if err == nil {
+		err = out.send(f, outUs)
+	}
+	if err != nil {
 		s.log.Debug("send frame", "error", err)
 	}
 }

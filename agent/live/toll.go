@@ -22,6 +22,8 @@ type toll struct {
 	ctx     context.Context // of the session: an interceptor has no other way to be told of its end
 	flow    *pace.Flow
 	outside atomic.Bool
+	credit  atomic.Int64 // bytes that were asked for and not sent yet
+	waited  atomic.Int64 // nanoseconds that frames have waited for the budget
 }
 
 // around is what SRTP's tag, UDP and IPv4 add to an RTP packet (RFC 3711 section 3.1, RFC 7714).
@@ -30,11 +32,29 @@ const around = 16 + 8 + 20
 // NewInterceptor implements interceptor.Factory.
 func (t *toll) NewInterceptor(string) (interceptor.Interceptor, error) { return t, nil }
 
+// ask asks for a whole frame of so many bytes at once: that wakes its sender up more seldom than one packet after
+// another.
+func (t *toll) ask(bytes int) error {
+	n := bytes + (bytes/mtu+1)*(12+around)
+	if !t.outside.Load() || t.credit.Load() >= int64(n) {
+		return nil
+	}
+	n -= int(max(t.credit.Load(), 0))
+	begun := time.Now()
+	err := t.flow.Take(t.ctx, n)
+	t.waited.Add(int64(time.Since(begun)))
+	if err == nil {
+		t.credit.Add(int64(n))
+	}
+	return err
+}
+
 // BindLocalStream implements interceptor.Interceptor.
 func (t *toll) BindLocalStream(_ *interceptor.StreamInfo, w interceptor.RTPWriter) interceptor.RTPWriter {
 	return interceptor.RTPWriterFunc(func(h *rtp.Header, payload []byte, a interceptor.Attributes) (int, error) {
-		if t.outside.Load() {
-			if err := t.flow.Take(t.ctx, h.MarshalSize()+len(payload)+around); err != nil {
+		if n := h.MarshalSize() + len(payload) + around; t.outside.Load() && t.credit.Add(int64(-n)) < 0 {
+			t.credit.Add(int64(n))
+			if err := t.flow.Take(t.ctx, n); err != nil {
 				return 0, err
 			}
 		}

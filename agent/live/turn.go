@@ -27,7 +27,14 @@ func (s *sparse) skips(now step, f *shot, mediaUs int64) bool {
 	case !f.key:
 		s.torn = s.torn || picture
 		return true
-	case now == stills && s.shownUs != 0 && mediaUs > s.shownUs && mediaUs-s.shownUs < stillEvery.Microseconds():
+	}
+	least := keysEvery
+	if now == stills {
+		least = stillEvery
+	}
+	// A camera's clockwork is not exact; and where another run's timeline begins there is no distance.
+	if s.shownUs != 0 && mediaUs > s.shownUs && mediaUs-s.shownUs < (least-keysEvery/10).Microseconds() {
+		s.torn = true
 		return true
 	}
 	s.shownUs, s.torn = mediaUs, true
@@ -49,7 +56,7 @@ func (f *follow) turn() {
 	if to == f.stream || hub == nil {
 		return
 	}
-	f.next, f.to, f.until = hub.Reader(limit), to, time.After(crossFor)
+	f.next, f.to, f.until = hub.Reader(limit()), to, time.After(crossFor)
 }
 
 // cross goes over to the other stream at its key frame, if the negotiated tracks can carry it.

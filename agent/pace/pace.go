@@ -120,14 +120,22 @@ func (f *Flow) Take(ctx context.Context, n int) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	for n > 0 {
-		part, err := f.take(ctx, n)
-		if err != nil {
-			return err
-		}
-		n -= part
+	w := f.ask(n)
+	if w == nil {
+		return nil
 	}
-	return nil
+	select {
+	case <-w.ready:
+		return nil
+	case <-ctx.Done():
+		p := f.pace
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.queues[f.class].leave(w) {
+			p.waiting--
+		}
+		return ctx.Err()
+	}
 }
 
 // Spend notes n bytes that go without waiting.
@@ -140,36 +148,32 @@ func (f *Flow) Spend(n int) {
 	p.charge(f, n)
 }
 
-// take waits for the first piece of n bytes and returns its size.
-func (f *Flow) take(ctx context.Context, n int) (int, error) {
+// ask takes what may go at once, and returns a waiter for the rest; nil when nothing is left. A waiter gets its bytes
+// piece by piece but is woken up once: while it was on its way to ask again, less urgent ones would get its turn.
+func (f *Flow) ask(n int) *waiter {
 	p := f.pace
 	p.mu.Lock()
-	n = min(n, p.piece())
+	defer p.mu.Unlock()
 	now := time.Now()
 	p.refill(now)
-	if p.free(f.class, n) {
-		p.queues[f.class].stamp(f, n)
-		p.charge(f, n)
-		p.mu.Unlock()
-		return n, nil
+	for n > 0 {
+		part := min(n, p.piece())
+		if !p.free(f.class, part) {
+			break
+		}
+		p.queues[f.class].stamp(f, part)
+		p.charge(f, part)
+		n -= part
+	}
+	if n <= 0 {
+		return nil
 	}
 	p.asked++
 	w := &waiter{flow: f, n: n, seq: p.asked, ready: make(chan struct{})}
 	p.queues[f.class].join(w, now)
 	p.waiting++
 	p.grant(now)
-	p.mu.Unlock()
-	select {
-	case <-w.ready:
-		return n, nil
-	case <-ctx.Done():
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if p.queues[f.class].leave(w) {
-			p.waiting--
-		}
-		return 0, ctx.Err()
-	}
+	return w
 }
 
 // free says whether bytes may go at once, before anybody who waits.
@@ -212,9 +216,7 @@ func (p *Pace) charge(f *Flow, n int) {
 // grant serves waiters while there are tokens, and sets the timer for the next one.
 func (p *Pace) grant(now time.Time) {
 	for p.waiting > 0 && p.open() {
-		w := p.next(now)
-		p.charge(w.flow, w.n)
-		close(w.ready)
+		p.charge(p.next(now))
 	}
 	if p.waiting == 0 {
 		return
@@ -235,8 +237,8 @@ func (p *Pace) tick() {
 	p.grant(now)
 }
 
-// next takes the next waiter out of its queue: by rank, and now and then by age. Control always goes first.
-func (p *Pace) next(now time.Time) *waiter {
+// next returns whose turn it is, by rank and now and then by age, and how much of it. Control always goes first.
+func (p *Pace) next(now time.Time) (*Flow, int) {
 	best, turn := classes, p.debt >= (fairShare-1)*p.piece()
 	for c := range classes {
 		q := &p.queues[c]
@@ -244,16 +246,19 @@ func (p *Pace) next(now time.Time) *waiter {
 			best = c
 		}
 	}
-	w := p.queues[best].serve(now)
-	p.waiting--
+	w, n := p.queues[best].serve(now, p.piece())
+	if w.n == 0 {
+		p.waiting--
+		close(w.ready)
+	}
 	switch {
 	case best == Control:
 	case turn:
 		p.debt = 0
 	default:
-		p.debt += w.n
+		p.debt += n
 	}
-	return w
+	return w.flow, n
 }
 
 // Rate returns the measured rate of a class in bytes per second, over the last five to six seconds.

@@ -9,7 +9,7 @@ import (
 // waiter is a request that waits for its turn.
 type waiter struct {
 	flow  *Flow
-	n     int
+	n     int   // bytes that it still wants
 	tag   int64 // where it begins on the class's count
 	seq   uint64
 	ready chan struct{}
@@ -38,6 +38,10 @@ func (q *queue) join(w *waiter, now time.Time) {
 		q.since = now
 	}
 	w.tag = q.stamp(w.flow, w.n)
+	q.insert(w)
+}
+
+func (q *queue) insert(w *waiter) {
 	at, _ := slices.BinarySearchFunc(q.line, w, before)
 	q.line = slices.Insert(q.line, at, w)
 }
@@ -47,12 +51,18 @@ func before(a, b *waiter) int {
 		cmp.Compare(a.tag, b.tag), cmp.Compare(a.seq, b.seq))
 }
 
-func (q *queue) serve(now time.Time) *waiter {
+// serve gives the first waiter at most so much of what it wants; it stays in the queue until it has all.
+func (q *queue) serve(now time.Time, most int) (*waiter, int) {
 	w := q.line[0]
+	n := min(w.n, most)
 	q.line = slices.Delete(q.line, 0, 1)
-	q.count = max(q.count, w.tag)
-	q.since = now
-	return w
+	q.count, q.since = max(q.count, w.tag), now
+	w.n -= n
+	w.tag += int64(n)
+	if w.n > 0 {
+		q.insert(w)
+	}
+	return w, n
 }
 
 // leave takes a waiter out that gave up; false if it was served already.
