@@ -28,6 +28,7 @@ func (h *house) status() local.Status {
 		Site: h.me.SiteName, Organisation: h.me.OrgName, Host: host, NowUs: h.clock.Now(), StartedUs: h.started.UnixMicro(),
 		Cloud:   local.Cloud{Enrolled: true, Connected: line.Connected, SinceUs: line.SinceUs, Address: h.me.CloudURL},
 		Cameras: h.states(), Conditions: h.board.Conditions(), Disk: h.diskState(ctx), Parked: h.outbox.Parked(),
+		Line: h.pace.State(),
 	}
 	if line.Problem != nil {
 		s.Cloud.Text = line.Problem.Error()
@@ -59,6 +60,9 @@ type Answer struct {
 	Conditions []wire.ConditionFact `json:"conditions"` // failing ones that are not a camera's
 	Disk       wire.DiskState       `json:"disk"`
 	Queue      wire.QueueState      `json:"queue"`
+	Line       struct {
+		Text string `json:"text"`
+	} `json:"line"`
 }
 
 // Ask returns what the running agent's window says.
@@ -102,6 +106,7 @@ func Say(a Answer) string {
 	}
 	fmt.Fprintf(&b, "Disk     %.1f GB free of %.1f GB, %.1f GB of video\n", gb(a.Disk.FreeBytes), gb(a.Disk.TotalBytes), gb(a.Disk.VideoBytes))
 	fmt.Fprintf(&b, "Waiting  %d facts, %d clips (%.1f MB)\n", a.Queue.Facts, a.Queue.Clips, float64(a.Queue.ClipBytes)/1e6)
+	fmt.Fprintf(&b, "Line     %s\n", a.Line.Text)
 	for _, c := range a.Conditions {
 		fmt.Fprintf(&b, "Problem  %s: %s\n", c.Name, c.Text)
 	}

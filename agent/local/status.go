@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"holdfast/agent/health"
+	"holdfast/agent/pace"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
 )
@@ -23,6 +24,7 @@ type Status struct {
 	Conditions   []health.Condition
 	Disk         wire.DiskState
 	Queue        wire.QueueState
+	Line         pace.State       // what goes up, under which cap
 	Parked       int64            // facts that the cloud could not apply
 	Events       []wire.EventFact // newest first
 }
@@ -50,6 +52,7 @@ type report struct {
 	Conditions   []health.Condition `json:"conditions"` // failing ones that are not a camera's
 	Disk         wire.DiskState     `json:"disk"`
 	Queue        queue              `json:"queue"`
+	Line         line               `json:"line"`
 	Events       []event            `json:"events"`
 }
 
@@ -78,6 +81,12 @@ type queue struct {
 	wire.QueueState
 	Parked int64  `json:"parked"`
 	Text   string `json:"text"`
+}
+
+// line is what goes up, and why not more.
+type line struct {
+	pace.State
+	Text string `json:"text"`
 }
 
 // event is an event with its camera's name.
@@ -117,7 +126,7 @@ func describe(s Status) report {
 	r := report{
 		Site: s.Site, Organisation: s.Organisation, Host: s.Host, NowUs: s.NowUs, StartedUs: s.StartedUs,
 		Cloud: s.Cloud, Cameras: []camera{}, Conditions: []health.Condition{}, Disk: s.Disk,
-		Queue: queue{QueueState: s.Queue, Parked: s.Parked, Text: queueText(s.Queue)}, Events: []event{},
+		Queue: queue{QueueState: s.Queue, Parked: s.Parked, Text: queueText(s.Queue)}, Line: line{s.Line, s.Line.String()}, Events: []event{},
 	}
 	if !s.Cloud.Connected && s.Cloud.Text == "" {
 		r.Cloud.Text = cloudText(s.Cloud)

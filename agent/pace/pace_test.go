@@ -276,7 +276,7 @@ func TestClassNames(t *testing.T) {
 }
 
 func BenchmarkTake(b *testing.B) {
-	p := New(Plan{Week: Flat(Cap{Up: 1 << 50})})
+	p := New(capped(1 << 50))
 	f := p.Flow(Live, time.Time{})
 	b.ReportAllocs()
 	for b.Loop() {
@@ -288,7 +288,7 @@ func BenchmarkTake(b *testing.B) {
 
 // BenchmarkTakeWaiting measures a request that has to wait for its turn behind others.
 func BenchmarkTakeWaiting(b *testing.B) {
-	p := New(Plan{Week: Flat(Cap{Up: 1 << 30})})
+	p := New(capped(50_000_000))
 	b.ReportAllocs()
 	b.SetParallelism(10)
 	b.RunParallel(func(pb *testing.PB) {

@@ -146,7 +146,7 @@ func TestHeartbeatsAreNeverLate(t *testing.T) {
 			p99 := all[len(all)*99/100]
 			fmt.Printf("heartbeat_delay_p99_256k_%s: %d ms\n", name, p99.Milliseconds())
 			fmt.Printf("line_use_256k_%s: %.0f %%\n", name, 100*up/rate)
-			if p99 > 3*time.Second {
+			if p99 > 5*time.Second { // of fifteen between two of them
 				t.Errorf("of %d heartbeats the slowest took %v, one in a hundred %v", len(all), all[len(all)-1], p99)
 			}
 			if plan.Week[0].Up > 0 && (up < 0.8*rate || up > 1.1*rate) {
