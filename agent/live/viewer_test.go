@@ -47,7 +47,8 @@ type viewer struct {
 	open     bool // the control channel
 	state    webrtc.PeerConnectionState
 	ssrc     webrtc.SSRC
-	bytes    int // of RTP packets
+	bytes    int       // of RTP packets, in whatever order
+	came     time.Time // the last one
 }
 
 // wish is what a viewer asks for; change may alter its offer's SDP.
@@ -191,13 +192,12 @@ func (v *viewer) read(track *webrtc.TrackRemote) {
 	})
 	decode := unpack(v.t, track.Codec().MimeType)
 	h265 := track.Codec().MimeType == webrtc.MimeTypeH265
-	inOrder := order{}
+	inOrder := order{came: func(p *rtp.Packet) { v.change(func() { v.bytes, v.came = v.bytes+p.MarshalSize(), time.Now() }) }}
 	for {
 		p, err := inOrder.next(track)
 		if err != nil {
 			return
 		}
-		v.change(func() { v.bytes += p.MarshalSize() })
 		if track.Kind() == webrtc.RTPCodecTypeAudio {
 			v.change(func() { v.sound = append(v.sound, p.Timestamp) })
 			continue
@@ -221,6 +221,7 @@ func (v *viewer) read(track *webrtc.TrackRemote) {
 
 // order brings packets that were lost and sent again back to their place, as every browser does.
 type order struct {
+	came  func(*rtp.Packet)
 	early map[uint16]*rtp.Packet
 	want  uint16
 }
@@ -236,6 +237,7 @@ func (o *order) next(track *webrtc.TrackRemote) (*rtp.Packet, error) {
 		if err != nil {
 			return nil, err
 		}
+		o.came(p)
 		if o.early == nil {
 			o.early, o.want = map[uint16]*rtp.Packet{}, p.SequenceNumber
 		}
