@@ -66,12 +66,14 @@ func (v *view) change(do func()) {
 
 // heard takes over a viewer's report about one of its streams.
 func (s *session) heard(r rtcp.ReceptionReport) {
-	now, taken := time.Now(), s.toll.flow.Taken()
+	now, taken, w := time.Now(), s.toll.flow.Taken(), s.room.want(s, nil)
 	s.view.change(func() {
 		v := &s.view
 		took := now.Sub(v.at).Seconds()
 		if !v.at.IsZero() && s.toll.outside.Load() {
-			v.path.report(float64(r.FractionLost)/256, roundTrip(r, now), float64(taken-v.sent)/max(took, 0.1))
+			// What is sent again is no part of what the step needs.
+			rate := min(float64(taken-v.sent)/max(took, 0.1), w.cost[v.ladder.now])
+			v.path.report(float64(r.FractionLost)/256, roundTrip(r, now), rate)
 		}
 		v.sent, v.at = taken, now
 	})

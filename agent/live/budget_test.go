@@ -176,12 +176,25 @@ func TestSparse(t *testing.T) {
 		sound   bool
 		skipped bool
 	}{
-		{whole, 0, true, false, false}, {whole, 0.1, false, false, false}, {whole, 0.1, false, true, false},
-		{keys, 1, false, false, true}, {keys, 1, false, true, true}, {keys, 2, true, false, false}, {keys, 3, true, false, true}, {keys, 4, true, false, false},
-		{small, 4.1, false, false, true}, {small, 4.1, false, true, false}, {small, 6, true, false, false}, {small, 6.1, false, false, false},
-		{stills, 8, true, false, false}, {stills, 10, true, false, true}, {stills, 17.5, true, false, true}, {stills, 18, true, false, false},
+		{whole, 0, true, false, false},
+		{whole, 0.1, false, false, false},
+		{whole, 0.1, false, true, false},
+		{keys, 1, false, false, true},
+		{keys, 1, false, true, true},
+		{keys, 2, true, false, false},
+		{keys, 3, true, false, true},
+		{keys, 4, true, false, false},
+		{small, 4.1, false, false, true},
+		{small, 4.1, false, true, false},
+		{small, 6, true, false, false},
+		{small, 6.1, false, false, false},
+		{stills, 8, true, false, false},
+		{stills, 10, true, false, true},
+		{stills, 17.5, true, false, true},
+		{stills, 18, true, false, false},
 		{stills, 2, true, false, false}, // another run's timeline
-		{whole, 3, false, false, true}, {whole, 4, true, false, false},
+		{whole, 3, false, false, true},
+		{whole, 4, true, false, false},
 	} {
 		f := &shot{track: video, key: c.key}
 		if c.sound {

@@ -31,8 +31,6 @@ type narrow struct {
 	way  *netcut.Proxy
 }
 
-const mbit = 1_000_000 / 8
-
 // behind returns an agent whose budget has this plan, on a line of rate bytes a second (0: no limit).
 func behind(t *testing.T, rate int64, plan pace.Plan, beat time.Duration) *narrow {
 	t.Helper()
