@@ -121,7 +121,7 @@ func Run(ctx context.Context, cfg Config, opt Options) (err error) {
 func (h *house) floors(ctx context.Context) error {
 	log := h.opt.Log
 	h.board = health.NewBoard(h.clock.Now, h.conditionChanged)
-	h.pace = pace.New(int64(h.cfg.Line.Up) / 8)
+	h.pace = pace.New(h.cfg.Line.plan())
 	var err error
 	if h.disk, err = disk.Open(h.diskConfig(), h.board, log.With("floor", "disk")); err != nil {
 		return err
@@ -170,10 +170,11 @@ func (h *house) rooms() error {
 	if err != nil {
 		return err
 	}
-	h.live, err = live.New(live.Config{Port: h.cfg.Live.Port, Loopback: h.cfg.Live.Loopback}, live.Footage{
+	h.live, err = live.New(live.Config{Port: h.cfg.Live.Port, Loopback: h.cfg.Live.Loopback, LAN: h.cfg.Live.LAN}, live.Footage{
 		Hub: h.cameras.Hub, Recent: h.record.Recent, Segments: h.ledger.Segments, Wall: h.clock.WallIn, Gap: h.gapInWords, Pin: h.disk.Pin,
-		Open: func(volume string, segment uint64) (live.File, int64, error) { return h.disk.OpenRead(volume, segment) },
-	}, h.board, log.With("room", "live"))
+		Rates: h.rates,
+		Open:  func(volume string, segment uint64) (live.File, int64, error) { return h.disk.OpenRead(volume, segment) },
+	}, h.pace, h.board, log.With("room", "live"))
 	return err
 }
 
@@ -232,6 +233,7 @@ func (h *house) run(ctx context.Context) error {
 		})
 	}
 	start(floors.group, floors.ctx, "disk", h.disk.Run)
+	start(out.group, out.ctx, "pace", h.pace.Run)
 	start(out.group, out.ctx, "outbox", h.outbox.Run)
 	start(out.group, out.ctx, "uplink", h.uplink.Run)
 	start(recording.group, recording.ctx, "record", h.record.Run)

@@ -58,11 +58,6 @@ type Record struct {
 	Sub   bool    `yaml:"sub"`   // record sub-streams too
 }
 
-// Line bounds what the agent sends.
-type Line struct {
-	Up Rate `yaml:"up"` // upload ceiling; 0: no ceiling
-}
-
 // Local is the window on the LAN.
 type Local struct {
 	Listen string   `yaml:"listen"` // host:port; loopback unless you say otherwise; "off" for none
@@ -73,6 +68,8 @@ type Local struct {
 type Live struct {
 	Port     int  `yaml:"port"`     // one UDP port for all viewers; 0: any
 	Loopback bool `yaml:"loopback"` // offer loopback addresses too: browser and agent on one machine
+	// LAN are networks inside the site beside the agent's own: who watches from there is not on the WAN.
+	LAN []netip.Prefix `yaml:"lan"`
 }
 
 // Log says where the log goes; it is rotated at 20 MB, five files are kept.
@@ -160,6 +157,7 @@ func (c *Config) check() []string {
 	var f faults
 	f.when(c.Data == "", "data", "is empty: name the folder for identity and ledger")
 	f.when(c.Cloud.Proxy != "" && !isProxy(c.Cloud.Proxy), "cloud.proxy", "want http://host:port")
+	c.Line.check(&f)
 	f.when(c.Live.Port < 0 || c.Live.Port > 65535, "live.port", "want 0 to 65535")
 	f.when(!map[string]bool{"debug": true, "info": true, "warn": true, "error": true}[c.Log.Level], "log.level",
 		"want debug, info, warn or error")

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"holdfast/agent/ledger"
+	"holdfast/agent/pace"
 	"holdfast/testenv/fakecam"
 )
 
@@ -216,6 +217,72 @@ cameras:
 	}
 	if strings.Contains(err.Error(), "geheim") {
 		t.Error("the error repeats a password")
+	}
+}
+
+func TestHoursOfTheLine(t *testing.T) {
+	c, err := load(t, `
+line:
+  up: 4Mbit
+  share: 50%
+  zone: Europe/Berlin
+  hours:
+    - {days: mon-fri, from: 22:00, to: 06:00, up: 20Mbit}
+    - {days: "sat, sun", share: 90%}
+    - {days: sun-mon, from: 8, to: 24, up: 512kbit}
+live: {lan: [10.20.0.0/16]}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := c.Line.plan()
+	if p.Zone.String() != "Europe/Berlin" || len(c.Live.LAN) != 1 {
+		t.Errorf("zone %v, networks %v", p.Zone, c.Live.LAN)
+	}
+	for hour, want := range map[int]pace.Cap{
+		12 + 1*24:  {Up: 500_000, Share: 0.5}, // Tuesday noon
+		23 + 1*24:  {Up: 2_500_000},
+		5 + 2*24:   {Up: 2_500_000},
+		6 + 2*24:   {Up: 500_000, Share: 0.5},
+		7 + 0*24:   {Up: 500_000, Share: 0.5}, // Monday morning
+		8 + 0*24:   {Up: 64_000},
+		5 + 5*24:   {Share: 0.9}, // Saturday: the later line of the file counts
+		12 + 5*24:  {Share: 0.9},
+		12 + 6*24:  {Up: 64_000},
+		0 + 0*24:   {Up: 500_000, Share: 0.5},
+		23 + 6*24:  {Up: 64_000},
+		23 + 4*24:  {Up: 2_500_000},
+		0 + 24 + 0: {Up: 2_500_000},
+	} {
+		if got := p.Week[hour]; got.Up != want.Up || got.Share != want.Share {
+			t.Errorf("hour %d of the week: %+v, want %+v", hour, got, want)
+		}
+	}
+	_, err = load(t, `
+line:
+  up: 8kbit
+  share: 0
+  zone: Middle/Earth
+  hours:
+    - {days: mon-funday, from: 22:30, to: 25, up: 1Mbit}
+    - {from: 8, up: 1Mbit}
+    - {from: 8, to: 8, up: 1Mbit}
+    - {days: sat}
+    - {share: 120%, up: 1kbit, off: 1}
+live: {lan: [10.20.0.0]}
+`)
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, want := range []string{
+		"line.up: want at least 64kbit", "line 4: line.share: want a share like 60%", "line 5: line.zone: want a time zone",
+		"line 7: line.hours[0].days: want days", "line.hours[0].from: want a full hour", "line.hours[0].to: want a full hour",
+		"line.hours[1]: want both from and to", "line.hours[2].from: from this hour", "line.hours[3]: want up or share",
+		"line.hours[4].share: want a share", "line.hours[4].up: want at least 64kbit", "line.hours[4].off: unknown key", "live.lan[0]",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("missing %q in:\n%v", want, err)
+		}
 	}
 }
 

@@ -30,6 +30,7 @@ func (h *house) status() local.Status {
 		Cloud:   local.Cloud{Enrolled: true, Connected: line.Connected, SinceUs: line.SinceUs, Address: h.me.CloudURL},
 		Cameras: h.states(), Conditions: h.board.Conditions(), Disk: h.diskState(ctx), Parked: h.outbox.Parked(),
 		Holds: h.retain.Report().Holds,
+		Line:  h.pace.State(),
 	}
 	if line.Problem != nil {
 		s.Cloud.Text = line.Problem.Error()
@@ -64,6 +65,9 @@ type Answer struct {
 	Conditions []wire.ConditionFact `json:"conditions"` // failing ones that are not a camera's
 	Disk       wire.DiskState       `json:"disk"`
 	Queue      wire.QueueState      `json:"queue"`
+	Line       struct {
+		Text string `json:"text"`
+	} `json:"line"`
 }
 
 // Ask returns what the running agent's window says.
@@ -115,6 +119,7 @@ func Say(a Answer) string {
 		fmt.Fprintf(&b, "Holds    %d, which keep %.1f GB\n", a.Holds, gb(a.Disk.HeldBytes))
 	}
 	fmt.Fprintf(&b, "Waiting  %d facts, %d clips (%.1f MB)\n", a.Queue.Facts, a.Queue.Clips, float64(a.Queue.ClipBytes)/1e6)
+	fmt.Fprintf(&b, "Line     %s\n", a.Line.Text)
 	for _, c := range a.Conditions {
 		fmt.Fprintf(&b, "Problem  %s: %s\n", c.Name, c.Text)
 	}

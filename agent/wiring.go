@@ -104,6 +104,17 @@ func (h *house) states() []wire.CameraState {
 	return states
 }
 
+// rates is how many bytes per second the streams bring that are pulled now.
+func (h *house) rates() map[id.Stream]float64 {
+	out := map[id.Stream]float64{}
+	for _, c := range h.cameras.States() {
+		for _, s := range c.Streams {
+			out[id.Stream{Camera: c.Camera, Kind: s.Kind}] = s.Kbps * 1000 / 8
+		}
+	}
+	return out
+}
+
 func (h *house) hello() wire.Hello {
 	host, err := os.Hostname()
 	if err != nil {

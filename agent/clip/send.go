@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"holdfast/agent/ledger"
+	"holdfast/agent/pace"
 	"holdfast/shared/backoff"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
@@ -108,6 +109,8 @@ func (r *Room) send(ctx context.Context, c ledger.Clip) error {
 	if err != nil {
 		return err
 	}
+	// Retention takes the oldest video first: its clip goes before the others that want the line now.
+	ctx = pace.By(ctx, time.UnixMicro(c.Order.StartUs))
 	plan, err := r.Sender.Begin(ctx, c.Order.Clip, begin)
 	if err != nil {
 		return fmt.Errorf("begin upload: %w", err)

@@ -17,9 +17,10 @@ type op struct {
 	Rate float64 `json:"rate"`  // of "rate": 0.25 to 4; without sound where it is not 1
 }
 
-// note is the agent's word over the control channel.
+// note is the agent's word over the control channel. A "note" says why the viewer gets less than it asked for; empty
+// when that is over.
 type note struct {
-	Type   string  `json:"type"` // "position", "gap", "state", "end"
+	Type   string  `json:"type"` // "position", "gap", "state", "note", "end"
 	AtUs   int64   `json:"at_us,omitempty"`
 	FromUs int64   `json:"from_us,omitempty"` // of "gap"
 	ToUs   int64   `json:"to_us,omitempty"`   // of "gap"

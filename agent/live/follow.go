@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"holdfast/agent/media"
+	"holdfast/shared/id"
 	"holdfast/shared/wire"
 )
 
@@ -20,29 +21,46 @@ const (
 // follow is the state of one stay at the live edge.
 type follow struct {
 	s      *session
+	stream id.Stream
+	reader *media.Reader
+	next   *media.Reader // of the stream to go over to at its next key frame; nil without
+	to     id.Stream
+	until  <-chan time.Time // it has time until then
+	tally  tally
+	sparse sparse
 	params *media.Params
-	edgeUs int64 // media time at which the stream goes on at its own pace
-	outUs  int64 // where that is on the session's timeline
-	burst  bool  // still catching up
-	bytes  int   // of the burst since its last pause
-	wait   bool  // for a key frame
+	edgeUs int64     // media time at which the stream goes on at its own pace
+	outUs  int64     // where that is on the session's timeline
+	burst  bool      // still catching up
+	began  time.Time // with that
+	bytes  int       // of the burst since its last pause
+	wait   bool      // for a key frame
 	lastNo time.Time
 }
 
+// limit bounds what may wait for one viewer.
+func limit() media.Limit { return media.Limit{Frames: 600, Bytes: 8 << 20} }
+
 // follow shows the live edge until the viewer asks for something else.
 func (s *session) follow(ctx context.Context) (op, error) {
-	hub := s.room.footage.Hub(s.pick.stream)
+	f := &follow{s: s, stream: s.stream()}
+	hub := s.room.footage.Hub(f.stream)
 	if hub == nil {
 		return op{}, errors.New("the camera was removed")
 	}
-	reader := hub.Reader(media.Limit{Frames: 600, Bytes: 8 << 20})
-	defer reader.Close()
+	f.reader = hub.Reader(limit())
+	defer f.close()
 	s.mended = time.Now()
-	f := &follow{s: s}
-	if err := f.catchUp(ctx, reader); err != nil {
+	s.tell()
+	if err := f.catchUp(ctx); err != nil {
 		return op{}, err
 	}
 	for {
+		var next <-chan struct{}
+		if f.next != nil {
+			next = f.next.Ready()
+		}
+		var err error
 		select {
 		case <-ctx.Done():
 			return op{}, ctx.Err()
@@ -54,34 +72,54 @@ func (s *session) follow(ctx context.Context) (op, error) {
 			if s.mend() {
 				return op{Type: "live"}, nil
 			}
-		case <-reader.Ready():
-			if err := f.drain(ctx, reader); err != nil {
-				return op{}, err
-			}
+		case <-s.view.turned:
+			f.turn()
+		case <-f.until:
+			f.s.withoutSub()
+			f.turn()
+		case <-next:
+			err = f.cross(ctx)
+		case <-f.reader.Ready():
+			err = f.drain(ctx)
+		}
+		if err != nil {
+			return op{}, err
 		}
 	}
 }
 
 // catchUp sends the newest group of pictures in a burst, up to this moment.
-func (f *follow) catchUp(ctx context.Context, reader *media.Reader) error {
-	frames, brk := f.backlog(reader)
+func (f *follow) catchUp(ctx context.Context) error {
+	frames, brk := f.backlog()
 	if brk != nil {
 		f.s.viewer.tell(note{Type: "state", Text: breakInWords(brk)})
 	}
-	f.wait, f.burst = len(frames) == 0, true
+	f.wait, f.burst, f.began = len(frames) == 0, true, time.Now()
 	for _, fr := range frames {
+		if f.tooLong() {
+			break
+		}
 		if err := f.item(ctx, media.Item{Frame: fr}); err != nil {
 			return err
 		}
 	}
-	err := f.drain(ctx, reader) // what came meanwhile
+	err := f.drain(ctx) // what came meanwhile
+	f.wait = f.wait || f.tooLong()
 	f.burst, f.outUs = false, f.s.nowUs()
 	return err
 }
 
-func (f *follow) drain(ctx context.Context, reader *media.Reader) error {
+// tooLong says whether a burst does not catch up with life: the line is too narrow. The next key frame goes on.
+func (f *follow) tooLong() bool {
+	return f.burst && f.s.toll.outside.Load() && time.Since(f.began) > lagMost
+}
+
+func (f *follow) drain(ctx context.Context) error {
 	for {
-		it, ok := reader.Try()
+		if f.tooLong() {
+			return nil
+		}
+		it, ok := f.reader.Try()
 		if !ok {
 			return nil
 		}
@@ -93,11 +131,11 @@ func (f *follow) drain(ctx context.Context, reader *media.Reader) error {
 
 // backlog returns the frames from the newest key frame on: from memory, and from disk where the key frame is
 // there already.
-func (f *follow) backlog(reader *media.Reader) ([]media.Frame, *media.Break) {
+func (f *follow) backlog() ([]media.Frame, *media.Break) {
 	var frames []media.Frame
 	var brk *media.Break
 	for {
-		it, ok := reader.Try()
+		it, ok := f.reader.Try()
 		if !ok {
 			break
 		}
@@ -119,7 +157,7 @@ func (f *follow) backlog(reader *media.Reader) ([]media.Frame, *media.Break) {
 	if len(frames) > 0 {
 		before = frames[0].Seq
 	}
-	recent, err := f.s.room.footage.Recent(f.s.pick.stream, before)
+	recent, err := f.s.room.footage.Recent(f.stream, before)
 	if err != nil || len(recent) == 0 {
 		f.s.log.Debug("no start from disk: the next key frame begins the picture", "error", err)
 		return nil, nil
@@ -143,7 +181,8 @@ func (f *follow) item(ctx context.Context, it media.Item) error {
 	t := &fr.Params.Tracks[fr.Track]
 	// The run's timeline, not the track's: it goes on over a change of parameters, and audio shares it.
 	sh := shot{track: t, key: fr.Key && t.Codec.IsVideo(), units: fr.Units, mediaUs: fr.MonoUs}
-	if f.wait && !sh.key {
+	f.count(sh)
+	if f.stale(fr) || f.wait && !sh.key || f.sparse.skips(f.s.view.now(), &sh, sh.mediaUs) {
 		return nil
 	}
 	if f.params != fr.Params {
@@ -168,6 +207,36 @@ func (f *follow) item(ctx context.Context, it media.Item) error {
 	}
 	f.s.send(sh, f.outUs+sh.mediaUs-f.edgeUs)
 	return nil
+}
+
+// lagMost is how far behind life a viewer outside may fall before pictures are left out.
+const lagMost = 2 * time.Second
+
+// stale says whether a frame comes too late for a viewer whose line is too narrow; then the next fresh key frame goes
+// on.
+func (f *follow) stale(fr *media.Frame) bool {
+	if f.burst || !f.s.toll.outside.Load() || f.wait && !fr.Key {
+		return false
+	}
+	age := time.Duration(time.Now().UnixMicro()-f.s.room.footage.Wall(fr.Params.Run, fr.MonoUs)) * time.Microsecond
+	if age <= lagMost {
+		return false
+	}
+	if !f.wait {
+		f.s.lagged()
+	}
+	f.wait = true
+	return true
+}
+
+// count measures what the stream costs.
+func (f *follow) count(sh shot) {
+	if f.burst {
+		return
+	}
+	if c, ok := f.tally.add(time.UnixMicro(sh.mediaUs), sh.bytes(), sh.key); ok {
+		f.s.room.costs.set(f.stream, c)
+	}
 }
 
 // hurry sends a frame of a burst.

@@ -14,15 +14,15 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/pion/webrtc/v4"
-
 	"holdfast/agent/health"
 	"holdfast/agent/ledger"
 	"holdfast/agent/media"
+	"holdfast/agent/pace"
 	"holdfast/shared/backoff"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
@@ -34,6 +34,8 @@ type Config struct {
 	Loopback    bool          // offer loopback addresses, for a browser on the same machine
 	MaxSessions int           // more are refused in words; 0 means 64
 	Connect     time.Duration // a session that is not connected by then ends; 0 means 20 s
+	// LAN are networks of the site beside the machine's own: who watches from there is not on the WAN.
+	LAN []netip.Prefix
 }
 
 // Validate reports every fault of the configuration.
@@ -64,6 +66,8 @@ type Footage struct {
 	Pin func(stream id.Stream, fromUs, toUs int64, ttl time.Duration) (release func())
 	// Gap says why a stream has no video at a moment; the empty string when nothing is known.
 	Gap func(ctx context.Context, stream id.Stream, atUs int64) string
+	// Rates returns how many bytes per second the streams that are pulled now bring. It may be nil.
+	Rates func() map[id.Stream]float64
 }
 
 // File is an open segment.
@@ -76,18 +80,23 @@ type File interface {
 type Room struct {
 	cfg     Config
 	footage Footage
+	budget  *pace.Pace
 	board   *health.Board // may be nil
 	log     *slog.Logger
+	costs   costs
+	tempo   tempo
+	near    func(netip.Addr) bool // whether an address is in one of the machine's own private networks
 
 	mu       sync.Mutex
-	api      *webrtc.API // takes new sessions; nil while Run has no port
-	closed   string      // why there is no port, for a viewer; empty when nothing is wrong
+	port     *port  // takes new sessions; nil while Run has none
+	came     uint64 // sessions so far
+	closed   string // why there is no port, for a viewer; empty when nothing is wrong
 	sessions map[id.Session]*session
 	running  sync.WaitGroup
 }
 
-// New returns the Room; Run opens its UDP port. board may be nil.
-func New(cfg Config, footage Footage, board *health.Board, log *slog.Logger) (*Room, error) {
+// New returns the Room; Run opens its UDP port. What goes to viewers on the WAN asks the budget. board may be nil.
+func New(cfg Config, footage Footage, budget *pace.Pace, board *health.Board, log *slog.Logger) (*Room, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -97,7 +106,10 @@ func New(cfg Config, footage Footage, board *health.Board, log *slog.Logger) (*R
 	if cfg.Connect == 0 {
 		cfg.Connect = 20 * time.Second
 	}
-	return &Room{cfg: cfg, footage: footage, board: board, log: log, sessions: map[id.Session]*session{}}, nil
+	return &Room{
+		cfg: cfg, footage: footage, budget: budget, board: board, log: log, tempo: calm(), near: onLink,
+		costs: costs{by: map[id.Stream]cost{}}, sessions: map[id.Session]*session{},
+	}, nil
 }
 
 // Run blocks until ctx ends, then ends every session and frees the port. A port that another program has is tried
@@ -107,9 +119,9 @@ func (r *Room) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	<-ctx.Done()
+	r.balance(ctx)
 	r.mu.Lock()
-	r.api = nil
+	r.port = nil
 	for _, s := range r.sessions {
 		s.end()
 	}
@@ -127,11 +139,7 @@ func (r *Room) enter(ctx context.Context) (*port, error) {
 	for told := false; ; told = true {
 		port, err := openPort(r.cfg, chatter{r.log}.NewLogger("port"))
 		if err == nil {
-			api, err := newAPI(r.cfg, port, chatter{r.log})
-			if err != nil {
-				return nil, errors.Join(err, port.Close())
-			}
-			r.report(api, "")
+			r.report(port, "")
 			return port, nil
 		}
 		if !told {
@@ -146,9 +154,9 @@ func (r *Room) enter(ctx context.Context) (*port, error) {
 }
 
 // report begins or puts off the taking of sessions and says so on the board.
-func (r *Room) report(api *webrtc.API, trouble string) {
+func (r *Room) report(port *port, trouble string) {
 	r.mu.Lock()
-	r.api, r.closed = api, trouble
+	r.port, r.closed = port, trouble
 	r.mu.Unlock()
 	if r.board == nil {
 		return
@@ -196,7 +204,7 @@ func (r *Room) open(offer wire.LiveOffer, pick choice) (*session, error) {
 	switch {
 	case r.closed != "":
 		return nil, wire.Fail(wire.FailedOtherwise, "%s", r.closed)
-	case r.api == nil:
+	case r.port == nil:
 		return nil, wire.Fail(wire.FailedBusy, "The site's agent is starting or stopping. Try again in a moment.")
 	case offer.Session == "":
 		return nil, wire.Fail(wire.FailedRefused, "The offer names no session.")
@@ -206,7 +214,7 @@ func (r *Room) open(offer wire.LiveOffer, pick choice) (*session, error) {
 		return nil, wire.Fail(wire.FailedRefused, "This session exists already.")
 	}
 	ctx, cancel := context.WithCancel(context.Background()) // Run ends it
-	s, err := newSession(r, offer, pick, cancel)
+	s, err := newSession(ctx, r, offer, pick, cancel)
 	if err != nil {
 		cancel()
 		return nil, err

@@ -18,6 +18,8 @@ const edgePause = 300 * time.Millisecond
 type play struct {
 	s      *session
 	p      *player
+	sparse sparse
+	tally  tally
 	rate   float64
 	paused bool
 	fresh  bool // the next picture is shown at once, and the ones after it at their distance from it
@@ -27,6 +29,7 @@ type play struct {
 	fromUs  int64
 	outUs   int64
 	lastUs  int64  // wall time of the frame sent last
+	seenUs  int64  // wall time of the frame read last
 	segment uint64 // and where it was from
 	bytes   int    // of a burst since its last pause
 	lastSay time.Time
@@ -36,7 +39,10 @@ type play struct {
 // play shows recorded video from atUs on until the viewer asks for live or the session ends.
 func (s *session) play(ctx context.Context, atUs int64) (op, error) {
 	w := &play{s: s, rate: 1, p: newPlayer(s.room.footage, s.pick.stream, s.log)}
-	defer w.p.close()
+	defer func() {
+		w.p.close()
+		s.view.change(func() { s.view.times, s.view.noSub = 1, false })
+	}()
 	next := op{Type: "seek", AtUs: atUs}
 	for {
 		var err error
@@ -101,8 +107,10 @@ func (w *play) seek(ctx context.Context, atUs int64) error {
 	if err := w.p.seek(ctx, atUs); err != nil {
 		return err
 	}
-	w.fresh, w.lastUs, w.segment, w.said = true, atUs, 0, ""
+	w.fresh, w.lastUs, w.seenUs, w.segment, w.said, w.sparse = true, atUs, atUs, 0, "", sparse{}
+	w.tally = tally{}
 	w.s.mended = time.Now()
+	w.s.tell()
 	return nil
 }
 
@@ -114,14 +122,17 @@ func (w *play) show(ctx context.Context, f shot) (op, error) {
 		text := "From here on the camera recorded in another way of coding. Open the view again from here."
 		w.s.viewer.part(ctx, note{Type: "end", AtUs: f.atUs, Text: text})
 		return op{}, errChanged
+	case w.skips(f):
+		w.segment, w.seenUs = w.p.seg.ID, max(w.seenUs, f.atUs)
+		return op{}, nil
 	case f.late && picture:
 		return op{}, w.hurry(ctx, f)
 	case f.late, !picture && (w.fresh || w.rate != 1):
 		return op{}, nil
 	}
-	if w.p.seg.ID != w.segment && f.atUs-w.lastUs > gapUs {
-		text := w.s.room.footage.Gap(ctx, w.p.stream, w.lastUs+gapUs/2)
-		w.s.viewer.tell(note{Type: "gap", FromUs: w.lastUs, ToUs: f.atUs, Text: text})
+	if w.p.seg.ID != w.segment && f.atUs-w.seenUs > gapUs {
+		text := w.s.room.footage.Gap(ctx, w.p.stream, w.seenUs+gapUs/2)
+		w.s.viewer.tell(note{Type: "gap", FromUs: w.seenUs, ToUs: f.atUs, Text: text})
 		w.fresh = true
 	}
 	if w.fresh {
@@ -131,6 +142,7 @@ func (w *play) show(ctx context.Context, f shot) (op, error) {
 		return o, err
 	}
 	w.segment, w.lastUs = w.p.seg.ID, max(w.lastUs, f.atUs)
+	w.seenUs = w.lastUs
 	if picture {
 		w.say(f.atUs)
 	}
@@ -160,7 +172,12 @@ func (w *play) scaled(atUs int64) int64 { return int64(float64(atUs-w.fromUs) / 
 // await waits until wall time atUs is due. It returns early with a wish to be elsewhere.
 func (w *play) await(ctx context.Context, atUs int64) (op, error) {
 	for {
-		o, err := w.until(ctx, w.base.Add(time.Duration(w.scaled(atUs))*time.Microsecond))
+		due := w.base.Add(time.Duration(w.scaled(atUs)) * time.Microsecond)
+		if !w.paused && w.s.toll.outside.Load() && time.Since(due) > lagMost {
+			w.s.lagged() // it goes on slower, and nothing is left out
+			w.anchor(atUs)
+		}
+		o, err := w.until(ctx, due)
 		if err != nil || o.Type == "" || o.Type == "live" || o.Type == "seek" {
 			return o, err
 		}
@@ -182,6 +199,10 @@ func (w *play) until(ctx context.Context, due time.Time) (op, error) {
 			return op{}, ctx.Err()
 		case <-expired:
 			return op{}, nil
+		case <-w.s.view.turned:
+			if w.turn(ctx) {
+				return op{Type: "seek", AtUs: w.lastUs}, nil
+			}
 		case <-w.s.lost:
 			if w.s.mend() {
 				return op{Type: "seek", AtUs: w.lastUs}, nil
@@ -199,6 +220,7 @@ func (w *play) until(ctx context.Context, due time.Time) (op, error) {
 			case "rate":
 				w.anchor(w.lastUs)
 				w.rate = o.Rate
+				w.s.view.change(func() { w.s.view.times = o.Rate })
 				return o, nil
 			}
 		}
@@ -226,6 +248,7 @@ func (w *play) atEdge(ctx context.Context) (op, error) {
 		}
 	}
 	w.rate, w.fresh = min(w.rate, 1), true
+	w.s.view.change(func() { w.s.view.times = w.rate })
 	o, err := w.until(ctx, time.Now().Add(edgePause))
 	if o.Type != "live" && o.Type != "seek" {
 		o = op{}

@@ -92,12 +92,14 @@ func madeUp(name string) bool {
 // resendPackets is how many packets of a stream are kept to be sent again: a burst of some megabytes fits.
 const resendPackets = 4096
 
-func newAPI(cfg Config, p *port, loggers logging.LoggerFactory) (*webrtc.API, error) {
+// newAPI returns what makes the connection of one session. All that it sends goes by the toll.
+func newAPI(cfg Config, p *port, toll *toll, loggers logging.LoggerFactory) (*webrtc.API, error) {
 	engine := &webrtc.MediaEngine{}
 	if err := registerCodecs(engine); err != nil {
 		return nil, fmt.Errorf("register codecs: %w", err)
 	}
 	registry := &interceptor.Registry{}
+	registry.Add(toll) // the first one is the last that a packet passes
 	resend, err := nack.NewResponderInterceptor(nack.ResponderSize(resendPackets))
 	if err == nil {
 		registry.Add(resend)

@@ -13,6 +13,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"holdfast/agent/health"
+	"holdfast/agent/pace"
 	"holdfast/shared/wire"
 )
 
@@ -59,7 +60,7 @@ func TestAPortThatIsTaken(t *testing.T) {
 	s := newStage(t, Config{})
 	board := health.NewBoard(func() int64 { return 1 }, nil)
 	taken := other.LocalAddr().(*net.UDPAddr).Port
-	room, err := New(Config{Port: taken, Loopback: true}, s.room.footage, board, slog.New(slog.DiscardHandler))
+	room, err := New(Config{Port: taken, Loopback: true}, s.room.footage, pace.New(pace.Plan{}), board, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 	"holdfast/agent/health"
 	"holdfast/agent/ledger"
 	"holdfast/agent/media"
+	"holdfast/agent/pace"
 	"holdfast/agent/record"
 	"holdfast/shared/backoff"
 	"holdfast/shared/id"
@@ -94,7 +95,7 @@ func newSite(t *testing.T, cams ...fakecam.CameraConfig) *site {
 	s.record, err = record.New(recording, record.Floors{Ledger: s.ledger, Disk: s.disk, Clock: s.clock, Board: board, Log: log})
 	must(err)
 	must(s.record.Begin(t.Context()))
-	s.room, err = New(Config{Loopback: true}, s.footage(), nil, log)
+	s.room, err = New(Config{Loopback: true}, s.footage(), pace.New(pace.Plan{}), nil, log)
 	must(err)
 	s.start()
 	return s

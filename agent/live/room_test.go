@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"holdfast/agent/media"
+	"holdfast/agent/pace"
 	"holdfast/shared/id"
 	"holdfast/shared/mp4"
 	"holdfast/shared/wire"
@@ -76,7 +77,7 @@ func TestLimits(t *testing.T) {
 	watch(t, s.room, s.wish()).seen(1)
 	s.room.Close(id.New[id.Session]())
 
-	idle, err := New(Config{}, s.room.footage, nil, slog.New(slog.DiscardHandler))
+	idle, err := New(Config{}, s.room.footage, pace.New(pace.Plan{}), nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +88,7 @@ func TestLimits(t *testing.T) {
 	if err := idle.Run(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := New(Config{Port: 70000, MaxSessions: -1}, s.room.footage, nil, slog.New(slog.DiscardHandler)); err == nil ||
+	if _, err := New(Config{Port: 70000, MaxSessions: -1}, s.room.footage, pace.New(pace.Plan{}), nil, slog.New(slog.DiscardHandler)); err == nil ||
 		!strings.Contains(err.Error(), "live.port") || !strings.Contains(err.Error(), "live.max_sessions") {
 		t.Errorf("New = %v, want both faults", err)
 	}

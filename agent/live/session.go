@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"holdfast/agent/media"
+	"holdfast/agent/pace"
 	"holdfast/shared/wire"
 )
 
@@ -27,6 +29,8 @@ type session struct {
 	video  *sender
 	audio  *sender // nil without audio
 	viewer control
+	toll   toll
+	view   view
 
 	connected chan struct{}
 	lost      chan struct{} // the viewer can't decode what it has
@@ -35,16 +39,20 @@ type session struct {
 	// Only run's goroutine touches these.
 	start  time.Time // zero of the session's timeline
 	lastUs int64     // latest time sent on it
+	told   string    // about the step
 	mended time.Time // when a group of pictures was last begun anew for this viewer
 }
 
-func newSession(r *Room, offer wire.LiveOffer, pick choice, end context.CancelFunc) (*session, error) {
+func newSession(ctx context.Context, r *Room, offer wire.LiveOffer, pick choice, end context.CancelFunc) (*session, error) {
 	s := &session{
 		room: r, offer: offer, pick: pick, end: end,
 		log:       r.log.With("session", offer.Session, "camera", offer.Camera, "stream", pick.stream.Kind),
 		connected: make(chan struct{}), lost: make(chan struct{}, 1),
 	}
 	s.viewer.log, s.viewer.ops = s.log, make(chan op, 16)
+	r.came++
+	s.view.number, s.view.turned, s.view.times, s.view.path.limit = r.came, make(chan struct{}, 1), 1, math.Inf(1)
+	s.toll.ctx, s.toll.flow = ctx, r.budget.Flow(pace.Live, time.Time{})
 	if err := s.connect(); err != nil {
 		return nil, err
 	}
@@ -61,15 +69,21 @@ func (s *session) connect() error {
 	for _, i := range s.offer.ICE {
 		servers = append(servers, webrtc.ICEServer{URLs: i.URLs, Username: i.Username, Credential: i.Credential})
 	}
-	var err error
-	s.pc, err = s.room.api.NewPeerConnection(webrtc.Configuration{ICEServers: servers})
+	api, err := newAPI(s.room.cfg, s.room.port, &s.toll, chatter{s.room.log})
+	if err != nil {
+		return err
+	}
+	s.pc, err = api.NewPeerConnection(webrtc.Configuration{ICEServers: servers})
 	if err != nil && len(servers) > 0 {
 		s.log.Warn("the ICE servers that the cloud names can't be used", "error", err)
-		s.pc, err = s.room.api.NewPeerConnection(webrtc.Configuration{})
+		s.pc, err = api.NewPeerConnection(webrtc.Configuration{})
 	}
 	if err != nil {
 		return fmt.Errorf("make peer connection: %w", err)
 	}
+	s.pc.SCTP().Transport().ICETransport().OnSelectedCandidatePairChange(func(pair *webrtc.ICECandidatePair) {
+		s.toll.outside.Store(!s.room.inside(pair))
+	})
 	return nil
 }
 
@@ -117,6 +131,9 @@ func (s *session) add(out *sender) error {
 				return // the peer connection is closed
 			}
 			reports, err := rtcp.Unmarshal(buf[:n])
+			if err == nil && out == s.video {
+				s.listen(reports)
+			}
 			if err == nil && slices.ContainsFunc(reports, asksForPicture) {
 				select {
 				case s.lost <- struct{}{}:
@@ -126,6 +143,26 @@ func (s *session) add(out *sender) error {
 		}
 	})
 	return nil
+}
+
+// listen takes the receiver reports about the pictures out of a packet.
+func (s *session) listen(reports []rtcp.Packet) {
+	select {
+	case <-s.video.track.bound:
+	default:
+		return
+	}
+	for _, r := range reports {
+		rr, ok := r.(*rtcp.ReceiverReport)
+		if !ok {
+			continue
+		}
+		for _, one := range rr.Reports {
+			if one.SSRC == uint32(s.video.track.ssrc) {
+				s.heard(one)
+			}
+		}
+	}
 }
 
 // asksForPicture says whether a report is a Picture Loss Indication (RFC 4585) or a Full Intra Request (RFC 5104).
@@ -139,8 +176,11 @@ func asksForPicture(p rtcp.Packet) bool {
 }
 
 // mend says whether the picture should begin anew for a viewer that has lost it: no camera can be asked for a key
-// frame here, but the group of pictures can be sent again. It is large, so not often.
-func (s *session) mend() bool { return time.Since(s.mended) > 2*time.Second }
+// frame here, but the group of pictures can be sent again. It is large, so not often, and where single pictures are
+// all that there is room for, the next one will do.
+func (s *session) mend() bool {
+	return time.Since(s.mended) > 2*time.Second && s.view.now() < keys
+}
 
 // gatherFor is how long an answer waits for the addresses that servers know of. Where a firewall blocks them they
 // never answer.
@@ -205,7 +245,10 @@ func (s *session) run(ctx context.Context) {
 		}
 	}
 	s.start = time.Now()
-	s.log.Info("live session begins", "playback", s.offer.FromUs > 0)
+	outside := s.toll.outside.Load()
+	s.log.Info("live session begins", "playback", s.offer.FromUs > 0, "outside", outside)
+	s.view.change(func() { s.view.shows = true })
+	s.room.weigh(s.start, s)
 	err := s.show(ctx)
 	s.log.Info("live session ends", "lasted", time.Since(s.start).Round(time.Millisecond), "cause", err)
 }
@@ -253,7 +296,11 @@ func (s *session) send(f shot, outUs int64) {
 		}
 	}
 	s.lastUs = max(s.lastUs, outUs)
-	if err := out.send(f, outUs); err != nil {
+	err := s.toll.ask(f.bytes())
+	if err == nil {
+		err = out.send(f, outUs)
+	}
+	if err != nil {
 		s.log.Debug("send frame", "error", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"holdfast/agent/ledger"
 	"holdfast/agent/media"
+	"holdfast/agent/pace"
 	"holdfast/shared/id"
 	"holdfast/shared/mp4"
 	"holdfast/shared/wire"
@@ -54,7 +55,7 @@ func newStage(t *testing.T, cfg Config) *stage {
 		Wall:     func(_, monoUs int64) int64 { return began.UnixMicro() + monoUs },
 		Pin:      func(id.Stream, int64, int64, time.Duration) func() { return func() {} },
 		Gap:      func(context.Context, id.Stream, int64) string { return "" },
-	}, nil, slog.New(slog.DiscardHandler))
+	}, pace.New(pace.Plan{}), nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +80,7 @@ func newStage(t *testing.T, cfg Config) *stage {
 func taking(r *Room) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.api != nil
+	return r.port != nil
 }
 
 func paramsOf(l *scenes.Loop) *media.Params {

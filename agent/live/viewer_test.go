@@ -11,6 +11,7 @@ import (
 
 	"github.com/bluenviron/gortsplib/v4/pkg/format/rtph264"
 	"github.com/bluenviron/gortsplib/v4/pkg/format/rtph265"
+	"github.com/pion/interceptor"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
@@ -46,13 +47,16 @@ type viewer struct {
 	open     bool // the control channel
 	state    webrtc.PeerConnectionState
 	ssrc     webrtc.SSRC
+	bytes    int       // of RTP packets, in whatever order
+	came     time.Time // the last one
 }
 
 // wish is what a viewer asks for; change may alter its offer's SDP.
 type wish struct {
 	wire.LiveOffer
 	change func(sdp string) string
-	relay  bool // it can be reached through the TURN server only
+	back   func(sdp string) string // alters the answer
+	relay  bool                    // it can be reached through the TURN server only
 }
 
 // watch opens a session that must come about.
@@ -88,6 +92,9 @@ func try(t *testing.T, r *Room, w wish) (*viewer, error) {
 		return nil, err
 	}
 	t.Logf("offer to answer: %v", time.Since(v.asked).Round(100*time.Microsecond))
+	if w.back != nil {
+		v.answer.SDP = w.back(v.answer.SDP)
+	}
 	answer := webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: v.answer.SDP}
 	if err := v.pc.SetRemoteDescription(answer); err != nil {
 		t.Fatalf("the answer can't be read: %v\n%s", err, v.answer.SDP)
@@ -105,7 +112,12 @@ func newViewer(t *testing.T, cfg webrtc.Configuration) *viewer {
 	settings.SetIncludeLoopbackCandidate(true)
 	settings.SetSRTPReplayProtectionWindow(1024) // as in browsers: else what is sent again after a burst is refused
 	settings.SetInterfaceFilter(func(name string) bool { return name == "lo" })
-	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithSettingEngine(settings)).NewPeerConnection(cfg)
+	reports := &interceptor.Registry{}
+	if err := errors.Join(webrtc.ConfigureNack(engine, reports), webrtc.ConfigureRTCPReports(reports)); err != nil {
+		t.Fatal(err)
+	}
+	api := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithSettingEngine(settings), webrtc.WithInterceptorRegistry(reports))
+	pc, err := api.NewPeerConnection(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +141,14 @@ func newViewer(t *testing.T, cfg webrtc.Configuration) *viewer {
 		v.change(func() { v.notes = append(v.notes, n) })
 	})
 	pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) { v.change(func() { v.state = s }) })
-	pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { v.running.Go(func() { v.read(track) }) })
+	pc.OnTrack(func(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
+		v.running.Go(func() { v.read(track) })
+		v.running.Go(func() {
+			for err := error(nil); err == nil; { // sender reports are seen only by one who reads
+				_, _, err = receiver.ReadRTCP()
+			}
+		})
+	})
 	return v
 }
 
@@ -173,7 +192,7 @@ func (v *viewer) read(track *webrtc.TrackRemote) {
 	})
 	decode := unpack(v.t, track.Codec().MimeType)
 	h265 := track.Codec().MimeType == webrtc.MimeTypeH265
-	inOrder := order{}
+	inOrder := order{came: func(p *rtp.Packet) { v.change(func() { v.bytes, v.came = v.bytes+p.MarshalSize(), time.Now() }) }}
 	for {
 		p, err := inOrder.next(track)
 		if err != nil {
@@ -202,6 +221,7 @@ func (v *viewer) read(track *webrtc.TrackRemote) {
 
 // order brings packets that were lost and sent again back to their place, as every browser does.
 type order struct {
+	came  func(*rtp.Packet)
 	early map[uint16]*rtp.Packet
 	want  uint16
 }
@@ -217,6 +237,7 @@ func (o *order) next(track *webrtc.TrackRemote) (*rtp.Packet, error) {
 		if err != nil {
 			return nil, err
 		}
+		o.came(p)
 		if o.early == nil {
 			o.early, o.want = map[uint16]*rtp.Packet{}, p.SequenceNumber
 		}

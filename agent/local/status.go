@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"holdfast/agent/health"
+	"holdfast/agent/pace"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
 )
@@ -24,6 +25,7 @@ type Status struct {
 	Disk         wire.DiskState
 	Queue        wire.QueueState
 	Holds        []wire.HoldState
+	Line         pace.State       // what goes up, under which cap
 	Parked       int64            // facts that the cloud could not apply
 	Events       []wire.EventFact // newest first
 }
@@ -51,6 +53,7 @@ type report struct {
 	Conditions   []health.Condition `json:"conditions"` // failing ones that are not a camera's
 	Disk         wire.DiskState     `json:"disk"`
 	Queue        queue              `json:"queue"`
+	Line         line               `json:"line"`
 	Events       []event            `json:"events"`
 	Holds        int                `json:"holds"` // how many; what they are for is told with the token alone
 }
@@ -82,6 +85,12 @@ type queue struct {
 	wire.QueueState
 	Parked int64  `json:"parked"`
 	Text   string `json:"text"`
+}
+
+// line is what goes up, and why not more.
+type line struct {
+	pace.State
+	Text string `json:"text"`
 }
 
 // event is an event with its camera's name.
@@ -128,8 +137,8 @@ func describe(s Status) report {
 	r := report{
 		Site: s.Site, Organisation: s.Organisation, Host: s.Host, NowUs: s.NowUs, StartedUs: s.StartedUs,
 		Cloud: s.Cloud, Cameras: []camera{}, Conditions: []health.Condition{}, Disk: s.Disk,
-		Queue: queue{QueueState: s.Queue, Parked: s.Parked, Text: queueText(s.Queue)}, Events: []event{},
 		Holds: len(s.Holds),
+		Queue: queue{QueueState: s.Queue, Parked: s.Parked, Text: queueText(s.Queue)}, Line: line{s.Line, s.Line.String()}, Events: []event{},
 	}
 	if !s.Cloud.Connected && s.Cloud.Text == "" {
 		r.Cloud.Text = cloudText(s.Cloud)

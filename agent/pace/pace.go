@@ -1,8 +1,12 @@
-// Package pace is the site's bandwidth budget: every byte that an agent sends towards the cloud asks it first.
+// Package pace is the site's bandwidth budget: every byte that an agent sends towards the WAN asks it first.
 //
-// It owns one token bucket and a line of waiters for each class. What is more urgent goes first, but a sixteenth
-// of the bytes goes to whoever has waited longest, so that nothing starves. It never blocks recording: only
-// what sends waits here.
+// It owns one token bucket, a queue of waiters for each class, the week's caps (Plan) and the measured line. What is
+// more urgent goes first; a sixteenth of the bytes goes to the class that has waited longest, so that nothing
+// starves; control has a reserve of its own, so that a heartbeat never waits. Inside a class the earliest
+// deadline goes first, and users without one share evenly. It never blocks recording: only what sends waits here.
+//
+// What is asked for is what the line carries: payload, TLS, and TCP or UDP and IP headers. Not asked for are ICE
+// checks, DTLS and control channels of live sessions (below 2 kbit/s each) and the TCP acknowledgements of downloads.
 package pace
 
 import (
@@ -35,119 +39,187 @@ func (c Class) String() string {
 }
 
 const (
-	quantum   = 16 << 10 // bytes granted at once, so that a large request does not hold up a small one
-	fairShare = 16       // one byte in so many goes to the longest waiter, whatever its class
-	burstTime = 250 * time.Millisecond
+	maxPiece     = 16 << 10 // bytes granted at once
+	minPiece     = 1400
+	pieceTime    = 20 * time.Millisecond // a piece is what the budget allows in so long, inside these bounds
+	fairShare    = 16                    // one byte in so many goes to the class that has waited longest
+	burstTime    = 100 * time.Millisecond
+	reserveShare = 8        // one byte in so many is kept for control
+	reserveBytes = 32 << 10 // and so much of it may go at once
+	minReserve   = 2 << 10  // bytes a second
 )
-
-type waiter struct {
-	class Class
-	n     int
-	since time.Time
-	ready chan struct{}
-}
 
 // Pace is the budget. Safe for concurrent use.
 type Pace struct {
 	mu      sync.Mutex
-	cap     int64   // bytes per second; 0: unlimited
+	plan    Plan
+	wish    *Week // the portal's; nil without
+	cap     int64 // bytes per second; 0: unlimited
+	why     Why
 	tokens  float64 // bytes that may go now; below zero after a grant, until the time has passed
+	reserve float64 // likewise, for control alone
 	filled  time.Time
-	waiting [classes][]*waiter
+	queues  [classes]queue
+	waiting int // waiters in all queues
+	debt    int // bytes granted by rank since the last ones by age
+	asked   uint64
 	timer   *time.Timer
-	debt    int // bytes granted by rank since the last one by age
+	own     [classes]Flow // of those who bring none
 	meters  [classes]meter
+	gauge   gauge
+	probe   probe
 }
 
-// New returns a budget of limit bytes per second; 0 is unlimited.
-func New(limit int64) *Pace {
-	return &Pace{cap: max(limit, 0), filled: time.Now()}
-}
-
-// SetLimit changes the budget to limit bytes per second, also for those who wait now; 0 is unlimited.
-func (p *Pace) SetLimit(limit int64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.refill(time.Now())
-	p.cap = max(limit, 0)
-	p.tokens = min(p.tokens, p.burst())
-	p.grant()
-}
-
-// Limit returns the budget in bytes per second; 0 is unlimited.
-func (p *Pace) Limit() int64 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.cap
+// New returns a budget under a plan. Run keeps it up to date; without Run the plan of this moment stays in force.
+func New(plan Plan) *Pace {
+	p := &Pace{plan: plan, filled: time.Now()}
+	for c := range classes {
+		p.own[c] = Flow{pace: p, class: c}
+	}
+	p.decide(p.filled)
+	return p
 }
 
 // Take waits until n bytes of a class may go, or until ctx ends, whose error it then returns.
-func (p *Pace) Take(ctx context.Context, class Class, n int) error {
-	for n > 0 {
-		part := min(n, quantum)
-		if err := p.take(ctx, class, part); err != nil {
-			return err
-		}
-		n -= part
-	}
-	return ctx.Err()
+func (p *Pace) Take(ctx context.Context, class Class, n int) error { return p.own[class].Take(ctx, n) }
+
+// Spend notes n bytes of a class that go without waiting; what comes after them waits the longer.
+func (p *Pace) Spend(class Class, n int) { p.own[class].Spend(n) }
+
+// Flow is one user of a class: a viewer, an upload.
+type Flow struct {
+	pace  *Pace
+	class Class
+	dueUs int64 // 0: whenever its turn comes
+	kept  bool  // a Conn tells the gauge itself
+
+	// Under pace's lock.
+	finish int64 // bytes of the class's own count up to which it has asked
+	taken  int64
 }
 
-func (p *Pace) take(ctx context.Context, class Class, n int) error {
-	w := &waiter{class: class, n: n, since: time.Now(), ready: make(chan struct{})}
-	p.mu.Lock()
-	p.waiting[class] = append(p.waiting[class], w)
-	p.refill(w.since)
-	p.grant()
-	p.mu.Unlock()
-	select {
-	case <-w.ready:
+// Flow returns a new user of a class. Those with an earlier due go first; a zero due goes after all others, and such
+// flows share evenly.
+func (p *Pace) Flow(class Class, due time.Time) *Flow {
+	f := &Flow{pace: p, class: class}
+	if !due.IsZero() {
+		f.dueUs = due.UnixMicro()
+	}
+	return f
+}
+
+// Taken returns how many bytes the flow was granted.
+func (f *Flow) Taken() int64 {
+	f.pace.mu.Lock()
+	defer f.pace.mu.Unlock()
+	return f.taken
+}
+
+// Take waits until n bytes may go, or until ctx ends, whose error it then returns.
+func (f *Flow) Take(ctx context.Context, n int) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	w := f.ask(n)
+	if w == nil {
 		return nil
-	default:
 	}
 	select {
 	case <-w.ready:
 		return nil
 	case <-ctx.Done():
-		p.leave(w)
+		p := f.pace
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.queues[f.class].leave(w) {
+			p.waiting--
+		}
 		return ctx.Err()
 	}
 }
 
-func (p *Pace) leave(w *waiter) {
+// Spend notes n bytes that go without waiting.
+func (f *Flow) Spend(n int) {
+	p := f.pace
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	line := p.waiting[w.class]
-	for i := range line {
-		if line[i] == w {
-			p.waiting[w.class] = append(line[:i], line[i+1:]...)
-			return
-		}
-	}
+	p.refill(time.Now())
+	p.queues[f.class].stamp(f, n)
+	p.charge(f, n)
 }
 
-func (p *Pace) burst() float64 {
-	return max(float64(p.cap)*burstTime.Seconds(), 1)
+// ask takes what may go at once, and returns a waiter for the rest; nil when nothing is left. A waiter gets its bytes
+// piece by piece but is woken up once: while it was on its way to ask again, less urgent ones would get its turn.
+func (f *Flow) ask(n int) *waiter {
+	p := f.pace
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	p.refill(now)
+	for n > 0 {
+		part := min(n, p.piece())
+		if !p.free(f.class, part) {
+			break
+		}
+		p.queues[f.class].stamp(f, part)
+		p.charge(f, part)
+		n -= part
+	}
+	if n <= 0 {
+		return nil
+	}
+	p.asked++
+	w := &waiter{flow: f, n: n, seq: p.asked, ready: make(chan struct{})}
+	p.queues[f.class].join(w, now)
+	p.waiting++
+	p.grant(now)
+	return w
+}
+
+// free says whether bytes may go at once, before anybody who waits.
+func (p *Pace) free(class Class, n int) bool {
+	return p.waiting == 0 && p.open() || class == Control && p.reserve >= float64(n)
+}
+
+func (p *Pace) open() bool { return p.cap == 0 || p.probe.lifted || p.tokens > 0 }
+
+// piece is how many bytes are granted at once: on a narrow line a large request must not hold up a small one.
+func (p *Pace) piece() int {
+	if p.cap == 0 {
+		return maxPiece
+	}
+	return int(min(max(p.cap*int64(pieceTime)/int64(time.Second), minPiece), maxPiece))
 }
 
 func (p *Pace) refill(now time.Time) {
-	p.tokens = min(p.tokens+now.Sub(p.filled).Seconds()*float64(p.cap), p.burst())
+	passed, rate := max(now.Sub(p.filled), 0).Seconds(), float64(p.cap)
 	p.filled = now
+	p.tokens = min(p.tokens+passed*rate, max(rate*burstTime.Seconds(), minPiece))
+	p.reserve = min(p.reserve+passed*max(rate/reserveShare, minReserve), reserveBytes)
 }
 
-// grant serves waiters while there are tokens, and sets the timer for the next one. The last grant may overdraw
-// the bucket: what follows waits until that is paid back.
-func (p *Pace) grant() {
-	for p.cap == 0 || p.tokens > 0 {
-		w := p.next()
-		if w == nil {
-			return
-		}
-		if p.cap > 0 {
-			p.tokens -= float64(w.n)
-		}
-		p.meters[w.class].add(p.filled, w.n)
-		close(w.ready)
+// charge takes bytes out of the bucket; it may overdraw it: what follows waits until that is paid back.
+func (p *Pace) charge(f *Flow, n int) {
+	if p.cap > 0 && !p.probe.lifted {
+		p.tokens -= float64(n)
+	}
+	if f.class == Control {
+		p.reserve = max(p.reserve-float64(n), 0)
+	}
+	f.taken += int64(n)
+	p.meters[f.class].add(p.filled, n)
+	if !f.kept {
+		p.gauge.moved += int64(n)
+	}
+}
+
+// grant serves waiters while there are tokens, and sets the timer for the next one.
+func (p *Pace) grant(now time.Time) {
+	for p.waiting > 0 && p.open() {
+		p.charge(p.next(now))
+	}
+	if p.waiting == 0 {
+		return
 	}
 	wait := time.Duration(-p.tokens/float64(p.cap)*float64(time.Second)) + time.Millisecond
 	if p.timer == nil {
@@ -160,33 +232,33 @@ func (p *Pace) grant() {
 func (p *Pace) tick() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.refill(time.Now())
-	p.grant()
+	now := time.Now()
+	p.refill(now)
+	p.grant(now)
 }
 
-// next takes the next waiter out of its line: by rank, and now and then by age.
-func (p *Pace) next() *waiter {
-	best := classes
+// next returns whose turn it is, by rank and now and then by age, and how much of it. Control always goes first.
+func (p *Pace) next(now time.Time) (*Flow, int) {
+	best, turn := classes, p.debt >= (fairShare-1)*p.piece()
 	for c := range classes {
-		line := p.waiting[c]
-		if len(line) == 0 {
-			continue
-		}
-		if best == classes || (p.debt >= (fairShare-1)*quantum && line[0].since.Before(p.waiting[best][0].since)) {
+		q := &p.queues[c]
+		if len(q.line) > 0 && (best == classes || turn && best != Control && q.since.Before(p.queues[best].since)) {
 			best = c
 		}
 	}
-	if best == classes {
-		return nil
+	w, n := p.queues[best].serve(now, p.piece())
+	if w.n == 0 {
+		p.waiting--
+		close(w.ready)
 	}
-	w := p.waiting[best][0]
-	p.waiting[best] = p.waiting[best][1:]
-	if p.debt >= (fairShare-1)*quantum {
+	switch {
+	case best == Control:
+	case turn:
 		p.debt = 0
-	} else {
-		p.debt += w.n
+	default:
+		p.debt += n
 	}
-	return w
+	return w.flow, n
 }
 
 // Rate returns the measured rate of a class in bytes per second, over the last five to six seconds.
@@ -203,45 +275,4 @@ func (p *Pace) Total() float64 {
 		sum += p.Rate(c)
 	}
 	return sum
-}
-
-// Waiting returns how many bytes of all classes wait now.
-func (p *Pace) Waiting() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	n := 0
-	for _, line := range p.waiting {
-		for _, w := range line {
-			n += w.n
-		}
-	}
-	return n
-}
-
-const slots = 6
-
-// meter counts bytes by the second, for the last few seconds.
-type meter struct {
-	second [slots]int64 // Unix seconds
-	bytes  [slots]int
-}
-
-func (m *meter) add(now time.Time, n int) {
-	s := now.Unix()
-	i := s % slots
-	if m.second[i] != s {
-		m.second[i], m.bytes[i] = s, 0
-	}
-	m.bytes[i] += n
-}
-
-func (m *meter) rate(now time.Time) float64 {
-	sum, s := 0, now.Unix()
-	for i := range m.second {
-		if s-m.second[i] < slots {
-			sum += m.bytes[i]
-		}
-	}
-	part := float64(now.Nanosecond()) / 1e9
-	return float64(sum) / (slots - 1 + part)
 }

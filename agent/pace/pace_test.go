@@ -6,7 +6,8 @@ import (
 	"errors"
 	"io"
 	"net"
-	"strings"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -15,28 +16,32 @@ import (
 
 const kib = 1 << 10
 
+// capped returns a plan with one cap, bytes per second, at all hours.
+func capped(up int64) Plan { return Plan{Week: Flat(Cap{Up: up})} }
+
 // within reports whether d is at least low and at most high.
 func within(d, low, high time.Duration) bool { return d >= low && d <= high }
 
 func TestUnlimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, start := New(0), time.Now()
+		p, start := New(Plan{}), time.Now()
 		if err := p.Take(t.Context(), Stills, 1<<30); err != nil {
 			t.Fatal(err)
 		}
 		if p.Rate(Stills) == 0 || p.Rate(Clips) != 0 || p.Total() != p.Rate(Stills) {
 			t.Fatal("the bytes were not counted in their class")
 		}
-		p.SetLimit(100 * kib)
-		if err := p.Take(t.Context(), Control, kib); err != nil || time.Since(start) > time.Second {
-			t.Fatalf("a limit set later makes up for what went before it: %v after %v", err, time.Since(start))
+		week := Flat(Cap{Up: 100 * kib})
+		p.Wish(&week)
+		if err := p.Take(t.Context(), Clips, kib); err != nil || time.Since(start) > time.Second {
+			t.Fatalf("a cap that is set later makes up for what went before it: %v after %v", err, time.Since(start))
 		}
 	})
 }
 
-func TestLimitHolds(t *testing.T) {
+func TestCapHolds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, start := New(100*kib), time.Now()
+		p, start := New(capped(100*kib)), time.Now()
 		if err := p.Take(t.Context(), Clips, 1000*kib); err != nil {
 			t.Fatal(err)
 		}
@@ -48,101 +53,160 @@ func TestLimitHolds(t *testing.T) {
 		}
 		<-time.After(time.Hour)
 		start = time.Now()
-		if err := p.Take(t.Context(), Clips, 125*kib); err != nil {
+		if err := p.Take(t.Context(), Clips, 110*kib); err != nil {
 			t.Fatal(err)
 		}
-		if d := time.Since(start); !within(d, 800*time.Millisecond, 1200*time.Millisecond) {
-			t.Fatalf("after an idle hour 125 KiB took %v: the burst is not a quarter of a second", d)
+		if d := time.Since(start); !within(d, 900*time.Millisecond, 1200*time.Millisecond) {
+			t.Fatalf("after an idle hour 110 KiB took %v: the burst is not a tenth of a second", d)
 		}
 	})
 }
 
-func TestUrgentGoesFirst(t *testing.T) {
+// TestControlNeverWaits has everybody else wait behind a narrow cap.
+func TestControlNeverWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := New(100 * kib)
+		p := New(capped(32_000))
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		for range 4 {
-			go func() { _ = p.Take(ctx, Clips, 1<<30) }()
+		for c := Live; c < classes; c++ {
+			for range 4 {
+				go func() { _ = p.Take(ctx, c, 1<<30) }()
+			}
 		}
-		<-time.After(10 * time.Second)
+		for range 20 {
+			<-time.After(15 * time.Second)
+			start := time.Now()
+			if err := p.Take(ctx, Control, 8*kib); err != nil || time.Since(start) > 0 {
+				t.Fatalf("a heartbeat of 8 KiB waited %v, %v", time.Since(start), err)
+			}
+		}
+		// A flood of control is no heartbeat any more: it waits too, but for nobody else.
 		start := time.Now()
-		if err := p.Take(ctx, Control, kib); err != nil {
-			t.Fatal(err)
-		}
-		// One quantum may be under way, and by age one of the clips' may come first.
-		if d := time.Since(start); d > 400*time.Millisecond {
-			t.Fatalf("a heartbeat waited %v behind clips", d)
+		if err := p.Take(ctx, Control, 320_000); err != nil || !within(time.Since(start), 8*time.Second, 11*time.Second) {
+			t.Fatalf("320 kB of control at 32 kB/s took %v, %v", time.Since(start), err)
 		}
 		cancel()
 		synctest.Wait()
-		if n := p.Waiting(); n != 0 {
-			t.Fatalf("%d bytes wait after everyone has left", n)
+		for _, c := range p.State().Classes {
+			if c.Waiting != 0 || c.Bytes != 0 {
+				t.Fatalf("after everyone has left: %+v", c)
+			}
 		}
 	})
 }
 
-func TestNothingStarves(t *testing.T) {
+// TestOrder has each class want more than there is: the most urgent gets most, and none of them nothing.
+func TestOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := New(100 * kib)
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Second)
+		p := New(capped(100 * kib))
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Second)
 		defer cancel()
-		var live, stills atomic.Int64
-		loop := func(class Class, count *atomic.Int64) {
-			for p.Take(ctx, class, 4*kib) == nil {
-				count.Add(4 * kib)
+		var got [classes]atomic.Int64
+		for c := Live; c < classes; c++ {
+			for range 2 {
+				go func() {
+					for p.Take(ctx, c, 4*kib) == nil {
+						got[c].Add(4)
+					}
+				}()
 			}
 		}
-		for range 2 {
-			go loop(Live, &live)
-		}
-		go loop(Stills, &stills)
 		<-ctx.Done()
 		synctest.Wait()
-		if stills.Load() < 100*kib || stills.Load() > live.Load()/8 {
-			t.Fatalf("in 100 s: live %d KiB, stills %d KiB", live.Load()/kib, stills.Load()/kib)
+		sum := int64(0)
+		for c := Live; c < classes; c++ {
+			sum += got[c].Load()
+			// A sixteenth goes by age, to the four others in turn.
+			if c > Live && !within(time.Duration(got[c].Load()), 200, 500) {
+				t.Errorf("in 200 s %v got %d KiB, want about 310", c, got[c].Load())
+			}
 		}
-		if sum := live.Load() + stills.Load(); sum < 9900*kib || sum > 10100*kib {
-			t.Fatalf("in 100 s %d KiB went at 100 KiB/s", sum/kib)
+		if sum < 19_800 || sum > 20_200 {
+			t.Errorf("in 200 s %d KiB went at 100 KiB/s", sum)
+		}
+	})
+}
+
+func TestEarliestDeadlineFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, now := New(capped(100*kib)), time.Now()
+		var mu sync.Mutex
+		var order []string
+		var all sync.WaitGroup
+		_ = p.Take(t.Context(), Clips, 100*kib) // from now on everybody waits
+		for name, due := range map[string]time.Time{
+			"whenever": {}, "tomorrow": now.Add(24 * time.Hour), "long past": now.Add(-24 * time.Hour), "soon": now.Add(time.Hour),
+		} {
+			all.Go(func() {
+				_ = p.Flow(Clips, due).Take(t.Context(), 50*kib)
+				mu.Lock()
+				defer mu.Unlock()
+				order = append(order, name)
+			})
+		}
+		all.Wait()
+		if want := []string{"long past", "soon", "tomorrow", "whenever"}; !slices.Equal(order, want) {
+			t.Fatalf("served in the order %v, want %v", order, want)
+		}
+	})
+}
+
+// TestFlowsShareEvenly has a viewer who asks for large pieces beside those who ask for small ones, and one who comes
+// late.
+func TestFlowsShareEvenly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := New(capped(1000 * kib))
+		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+		defer cancel()
+		var flows []*Flow
+		for i, size := range []int{16 * kib, 1200, 1200, 5000, 1200} {
+			f := p.Flow(Live, time.Time{})
+			flows = append(flows, f)
+			go func() {
+				if i == 4 {
+					<-time.After(30 * time.Second)
+				}
+				for f.Take(ctx, size) == nil {
+				}
+			}()
+		}
+		<-ctx.Done()
+		synctest.Wait()
+		want := 1000 * kib * 30 * (1.0/4 + 1.0/5)
+		for i, f := range flows {
+			if i == 4 {
+				want = 1000 * kib * 30 / 5.0
+			}
+			if got := float64(f.Taken()); got < 0.95*want || got > 1.05*want {
+				t.Errorf("viewer %d got %.0f, want %.0f", i, got, want)
+			}
 		}
 	})
 }
 
 func TestTakeEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := New(1)
+		p := New(capped(1))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if err := p.Take(ctx, Live, 1<<20); !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("Take = %v", err)
 		}
-	})
-}
-
-func TestSetLimitFreesThoseWhoWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p, start := New(1), time.Now()
-		done := make(chan error, 1)
-		go func() { done <- p.Take(t.Context(), Live, 1<<20) }()
-		<-time.After(time.Minute)
-		p.SetLimit(0)
-		if err := <-done; err != nil || time.Since(start) != time.Minute || p.Limit() != 0 {
-			t.Fatalf("Take = %v after %v", err, time.Since(start))
+		if err := p.Take(ctx, Control, 1); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("Take after the end = %v", err)
 		}
 	})
 }
 
-func TestReader(t *testing.T) {
+func TestSpendDelaysTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, start := New(10*kib), time.Now()
-		want := strings.Repeat("0123456789abcdef", 6400) // 100 KiB
-		got, err := io.ReadAll(p.Reader(t.Context(), Clips, strings.NewReader(want)))
-		if err != nil || string(got) != want {
-			t.Fatalf("read %d bytes, %v", len(got), err)
+		p, start := New(capped(100*kib)), time.Now()
+		p.Spend(Live, 500*kib)
+		if time.Since(start) != 0 {
+			t.Fatal("Spend waited")
 		}
-		// The last quantum of 16 KiB may go on credit.
-		if d := time.Since(start); !within(d, 8*time.Second, 10*time.Second) {
-			t.Fatalf("100 KiB at 10 KiB/s took %v", d)
+		if err := p.Take(t.Context(), Urgent, 1); err != nil || !within(time.Since(start), 4900*time.Millisecond, 5100*time.Millisecond) {
+			t.Fatalf("after 500 KiB at 100 KiB/s the next byte waited %v, %v", time.Since(start), err)
 		}
 	})
 }
@@ -150,16 +214,25 @@ func TestReader(t *testing.T) {
 func TestConn(t *testing.T) {
 	near, far := net.Pipe()
 	defer func() { _ = far.Close() }()
-	p := New(0)
-	c := p.Conn(t.Context(), Control, near)
+	p := New(Plan{})
+	c := p.Conn(Clips, near)
 	got := make(chan []byte, 1)
 	go func() {
 		b, _ := io.ReadAll(far)
 		got <- b
 	}()
 	want := bytes.Repeat([]byte("x"), 100*kib)
-	if n, err := c.Write(want); n != len(want) || err != nil {
+	if n, err := c.Write(want[:50*kib]); n != 50*kib || err != nil {
 		t.Fatalf("Write = %d, %v", n, err)
+	}
+	c.ask(p.Flow(Backlog, time.Time{}))
+	if n, err := c.Write(want[50*kib:]); n != 50*kib || err != nil {
+		t.Fatalf("Write = %d, %v", n, err)
+	}
+	for _, class := range []Class{Clips, Backlog} {
+		if taken := p.State().Classes[class].Taken; taken < 50*kib*102/100 || taken > 50*kib*108/100 {
+			t.Errorf("50 KiB of %v are %d bytes on the line", class, taken)
+		}
 	}
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
@@ -172,8 +245,58 @@ func TestConn(t *testing.T) {
 	}
 }
 
+func TestCloseEndsTheWait(t *testing.T) {
+	near, far := net.Pipe()
+	defer func() { _ = far.Close() }()
+	p := New(capped(1))
+	p.Spend(Live, 1000)
+	c := p.Conn(Clips, near)
+	done := make(chan error, 1)
+	go func() {
+		_, err := c.Write([]byte("x"))
+		done <- err
+	}()
+	for p.State().Classes[Clips].Waiting == 0 {
+		if err := c.SetWriteDeadline(time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; !errors.Is(err, net.ErrClosed) {
+		t.Fatalf("Write = %v", err)
+	}
+}
+
 func TestClassNames(t *testing.T) {
 	if Control.String() != "control" || Stills.String() != "stills" || Class(9).String() != "class 9" {
 		t.Fatal("a class has a wrong name")
 	}
+}
+
+func BenchmarkTake(b *testing.B) {
+	p := New(capped(1 << 50))
+	f := p.Flow(Live, time.Time{})
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := f.Take(b.Context(), 1200); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkTakeWaiting measures a request that has to wait for its turn behind others.
+func BenchmarkTakeWaiting(b *testing.B) {
+	p := New(capped(50_000_000))
+	b.ReportAllocs()
+	b.SetParallelism(10)
+	b.RunParallel(func(pb *testing.PB) {
+		f := p.Flow(Live, time.Time{})
+		for pb.Next() {
+			if err := f.Take(b.Context(), 1200); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

@@ -26,8 +26,8 @@ var ErrOffline = errors.New("no session with the cloud is open")
 
 const (
 	maxReply     = 1 << 20
-	batchTimeout = 3 * time.Minute
-	clipTimeout  = 15 * time.Minute // the cloud reads a whole clip back before it says "stored"
+	batchStall   = 3 * time.Minute  // without a byte, and for the answer
+	clipStall    = 15 * time.Minute // the cloud reads a whole clip back before it says "stored"
 	partStall    = time.Minute
 	retryWaitMin = 500 * time.Millisecond
 	retryWaitMax = 10 * time.Second
@@ -46,10 +46,8 @@ func (u *Uplink) SendBatch(ctx context.Context, batch wire.Batch) (wire.Ack, err
 	if batch.Lane == wire.Backlog {
 		class = pace.Backlog
 	}
-	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
-	defer cancel()
 	var ack wire.Ack
-	err = u.post(ctx, wire.PathBatch, class, "application/zstd", body, &ack)
+	err = u.post(u.pace.Request(ctx, class), wire.PathBatch, batchStall, "application/zstd", body, &ack)
 	if err == nil && ack.Queue != batch.Queue {
 		err = fmt.Errorf("the cloud acked queue %d where queue %d was sent", ack.Queue, batch.Queue)
 	}
@@ -75,19 +73,23 @@ func (u *Uplink) postJSON(ctx context.Context, path string, message, answer any)
 	if err != nil {
 		return fmt.Errorf("encode request: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, clipTimeout)
-	defer cancel()
-	return u.post(ctx, path, pace.Clips, "application/json", body, answer)
+	return u.post(u.pace.Request(ctx, pace.Clips), path, clipStall, "application/json", body, answer)
 }
 
 // post sends a signed request, again after short faults with a new counter each time, and reads the signed
-// answer.
-func (u *Uplink) post(ctx context.Context, path string, class pace.Class, kind string, body []byte, answer any) error {
+// answer. It gives up when nothing moves for as long as stall.
+func (u *Uplink) post(ctx context.Context, path string, stall time.Duration, kind string, body []byte, answer any) error {
 	if len(body) > wire.MaxRequestBytes {
 		return fmt.Errorf("send request: %d bytes, the limit is %d", len(body), wire.MaxRequestBytes)
 	}
 	sum := sha256.Sum256(body)
-	reader := func() (io.Reader, error) { return u.pace.Reader(ctx, class, bytes.NewReader(body)), nil }
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watch := time.AfterFunc(stall, func() { cancel(errTimeout) })
+	defer watch.Stop()
+	reader := func() (io.Reader, error) {
+		return &progress{r: bytes.NewReader(body), moved: func() { watch.Reset(stall) }}, nil
+	}
 	req, err := retryablehttp.NewRequestWithContext(ctx, http.MethodPost, u.base.JoinPath(path).String(), retryablehttp.ReaderFunc(reader))
 	if err != nil {
 		return fmt.Errorf("make request: %w", err)
@@ -110,7 +112,7 @@ func (u *Uplink) post(ctx context.Context, path string, class pace.Class, kind s
 		defer func() { _ = resp.Body.Close() }() // all that matters was read
 	}
 	if err != nil {
-		return u.bulkError(err)
+		return u.bulkError(ctx, err)
 	}
 	return u.answered(resp, readBody(resp), answer)
 }
@@ -129,7 +131,10 @@ func (u *Uplink) sign(req *http.Request, digest []byte) error {
 	return nil
 }
 
-func (u *Uplink) bulkError(err error) error {
+func (u *Uplink) bulkError(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); errors.Is(cause, errTimeout) {
+		err = cause
+	}
 	if errors.Is(err, ErrOffline) || errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -187,7 +192,7 @@ func pause(low, high time.Duration, attempt int, resp *http.Response) time.Durat
 // PutPart sends one part of a clip to where the plan says: a path of the cloud, which gets a signed request, or
 // a presigned URL. body is read from its beginning; size is its length in bytes and sum its SHA-256. It
 // returns the store's ETag, empty if it gave none. It gives up when nothing moves for a minute; the caller asks
-// for a new plan and goes on with what is missing.
+// for a new plan and goes on with what is missing. Among parts those go first that pace.By says are due first.
 func (u *Uplink) PutPart(ctx context.Context, plan wire.PartPlan, body io.ReadSeeker, size int64, sum [sha256.Size]byte) (string, error) {
 	target, own, err := u.partTarget(plan.URL)
 	if err != nil {
@@ -196,14 +201,13 @@ func (u *Uplink) PutPart(ctx context.Context, plan wire.PartPlan, body io.ReadSe
 	if size < 1 || size > wire.MaxClipPartBytes {
 		return "", fmt.Errorf("send part: %d bytes, want 1 to %d", size, wire.MaxClipPartBytes)
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancelCause(u.pace.Request(ctx, pace.Clips))
 	defer cancel(nil)
 	watch := time.AfterFunc(partStall, func() { cancel(errTimeout) })
 	defer watch.Stop()
 	moving := func() (io.ReadCloser, error) {
 		_, err := body.Seek(0, io.SeekStart)
-		paced := u.pace.Reader(ctx, pace.Clips, io.LimitReader(body, size))
-		return io.NopCloser(&progress{r: paced, moved: func() { watch.Reset(partStall) }}), err
+		return io.NopCloser(&progress{r: io.LimitReader(body, size), moved: func() { watch.Reset(partStall) }}), err
 	}
 	first, err := moving()
 	if err != nil {
@@ -226,10 +230,7 @@ func (u *Uplink) PutPart(ctx context.Context, plan wire.PartPlan, body io.ReadSe
 	}
 	resp, err := client(u.bulk).Do(req)
 	if err != nil {
-		if cause := context.Cause(ctx); errors.Is(cause, errTimeout) {
-			err = cause
-		}
-		return "", u.bulkError(err)
+		return "", u.bulkError(ctx, err)
 	}
 	defer func() { _ = resp.Body.Close() }() // all that matters is read below
 	raw := readBody(resp)

@@ -121,17 +121,50 @@ func (d *dispatcher) guarded(ctx context.Context, c wire.Command) (body any, pay
 	return d.s.u.deps.Command(ctx, c)
 }
 
+const (
+	// piece is how much of a payload goes in one frame: a quarter of a second of the narrowest line, 256 kbit/s.
+	piece = 8 << 10
+	// So many pieces may be on their way at first, and at most: what waits on a narrow line is in front of the next
+	// heartbeat.
+	aheadFirst, aheadMost = 2, 8
+	// What is on its way should arrive within aheadTime.
+	aheadTime = time.Second
+)
+
 // reply sends a reply; a long payload goes ahead in pieces, so that heartbeats pass between them.
 func (s *session) reply(ctx context.Context, r wire.Reply, payload []byte) error {
-	for len(payload) > wire.MaxPieceBytes {
-		if err := s.send(ctx, pace.Stills, wire.FramePayload, wire.Payload{ID: r.ID}, payload[:wire.MaxPieceBytes]); err != nil {
+	for sent := 1; len(payload) > piece; sent++ {
+		if err := s.send(ctx, pace.Stills, wire.FramePayload, wire.Payload{ID: r.ID}, payload[:piece]); err != nil {
 			return fmt.Errorf("send payload: %w", err)
 		}
-		payload = payload[wire.MaxPieceBytes:]
+		payload = payload[piece:]
+		if err := s.arrive(ctx, &sent); err != nil {
+			return fmt.Errorf("wait for payload to arrive: %w", err)
+		}
 	}
 	class := pace.Control
 	if len(payload) > 0 {
 		class = pace.Stills
 	}
 	return s.send(ctx, class, wire.FrameReply, r, payload)
+}
+
+// arrive waits until what was sent has arrived, when that is much, and learns from it how much that may be.
+func (s *session) arrive(ctx context.Context, sent *int) error {
+	ahead := int(s.ahead.Load())
+	if *sent < ahead {
+		return nil
+	}
+	*sent = 0
+	begun := time.Now()
+	if err := s.conn.Ping(ctx); err != nil {
+		return err
+	}
+	switch took := time.Since(begun); {
+	case took > aheadTime:
+		s.ahead.Store(int64(max(ahead/2, 1)))
+	case took < aheadTime/2:
+		s.ahead.Store(int64(min(ahead+1, aheadMost)))
+	}
+	return nil
 }

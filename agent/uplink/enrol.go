@@ -71,7 +71,7 @@ func Enrol(ctx context.Context, cfg EnrolConfig) (Identity, error) {
 	if err != nil {
 		return Identity{}, err
 	}
-	tr, err := transport(cfg.Proxy, cfg.CAFile, 0)
+	tr, err := transport(cfg.Proxy, cfg.CAFile, unasked)
 	if err != nil {
 		return Identity{}, err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"holdfast/agent/pace"
 	"holdfast/shared/wire"
 )
 
@@ -26,6 +27,7 @@ func (u *Uplink) dial(ctx context.Context) (*session, error) {
 		Version: wire.Version, Agent: me.Agent, Cloud: wire.KeyPrint(me.CloudKey), Counter: randomCounter(),
 		ExpiresUs: u.clock.cloudUs() + wire.SignedFor.Microseconds(), Digest: empty[:],
 	})
+	u.pace.Spend(pace.Control, dialBytes)
 	conn, resp, err := websocket.Dial(ctx, target.String(), &websocket.DialOptions{
 		HTTPClient: client(u.line), HTTPHeader: req.Header, CompressionMode: websocket.CompressionDisabled,
 	})
@@ -44,11 +46,13 @@ func (u *Uplink) dial(ctx context.Context) (*session, error) {
 	u.clock.learn(claim.WallUs, u.cfg.Now())
 	u.shown(resp)
 	conn.SetReadLimit(wire.MaxFrameBytes)
-	return &session{
+	s := &session{
 		u: u, id: claim.Session, conn: conn, beat: beatDefault,
 		opener: wire.NewOpener(me.CloudKey, claim.Session, wire.Down),
 		sealer: wire.NewSealer(me.key, claim.Session, wire.Up),
-	}, nil
+	}
+	s.ahead.Store(aheadFirst)
+	return s, nil
 }
 
 // shown keeps the end of the certificate that the cloud has shown.

@@ -183,7 +183,7 @@ type ears struct {
 func start(t *testing.T, me Identity, do func(context.Context, wire.Command) (any, []byte, error)) (*Uplink, *ears) {
 	t.Helper()
 	e := &ears{closed: make(chan error, 100), opened: make(chan wire.Welcome, 100)}
-	u, err := New(Config{Retry: backoff.Policy{Min: 20 * time.Millisecond, Cap: 50 * time.Millisecond}}, me, pace.New(0), Deps{
+	u, err := New(Config{Retry: backoff.Policy{Min: 20 * time.Millisecond, Cap: 50 * time.Millisecond}}, me, pace.New(pace.Plan{}), Deps{
 		Opened: func(_ id.Session, w wire.Welcome) { e.opened <- w },
 		Closed: func(err error) { e.closed <- err },
 		Command: func(ctx context.Context, c wire.Command) (any, []byte, error) {

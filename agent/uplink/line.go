@@ -105,13 +105,9 @@ func (e *proxyError) Error() string {
 	return fmt.Sprintf("proxy %s answered %d %s", e.host, e.status, http.StatusText(e.status))
 }
 
-// sendBuffer bounds what the system holds back unsent on the session's connection, so that a heartbeat is not
-// stuck behind a still on a narrow line.
-const sendBuffer = 64 << 10
-
 // transport returns the way to the cloud: HTTP/1.1, TLS 1.2 or later with the system's authorities and those of
-// caFile, never without verification. buffer above 0 bounds the system's send buffer.
-func transport(proxy Proxy, caFile string, buffer int) (*http.Transport, error) {
+// caFile, never without verification. Every connection goes through wrap.
+func transport(proxy Proxy, caFile string, wrap func(net.Conn) net.Conn) (*http.Transport, error) {
 	if err := proxy.check(); err != nil {
 		return nil, err
 	}
@@ -124,10 +120,10 @@ func transport(proxy Proxy, caFile string, buffer int) (*http.Transport, error) 
 		Proxy: proxy.function(),
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := dialer.DialContext(ctx, network, addr)
-			if tcp, ok := conn.(*net.TCPConn); ok && buffer > 0 {
-				err = tcp.SetWriteBuffer(buffer)
+			if err != nil {
+				return nil, err
 			}
-			return conn, err
+			return wrap(conn), nil
 		},
 		OnProxyConnectResponse: func(_ context.Context, u *url.URL, _ *http.Request, resp *http.Response) error {
 			if resp.StatusCode == http.StatusOK {

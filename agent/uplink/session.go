@@ -34,6 +34,7 @@ type session struct {
 	counter  atomic.Uint64
 	farewell atomic.Bool // the cloud has said bye
 	beat     time.Duration
+	ahead    atomic.Int64 // pieces of payloads that may be on their way
 
 	sealing sync.Mutex // held from the sealing of a frame to the end of its writing
 	sealer  *wire.Sealer
@@ -134,21 +135,31 @@ func (u *Uplink) adopt(welcome wire.Welcome) error {
 	return nil
 }
 
+const (
+	// dialBytes is about what the opening of a session sends: TCP and TLS handshakes and the signed request.
+	dialBytes = 4 << 10
+	// envelope is about what a frame has around its body: header, signature, a short message.
+	envelope = 400
+	// wrapping is what WebSocket (RFC 6455 section 5.2) and TLS (RFC 8446 section 5.2) put around a frame.
+	wrapping = 14 + 22
+)
+
 // send asks the budget, seals and writes one frame. The budget is asked first, so that a frame that waits for it
-// does not hold up a more urgent one.
+// does not hold up a more urgent one; what the frame turns out to have above the estimate is booked afterwards.
 func (s *session) send(ctx context.Context, class pace.Class, typ wire.FrameType, message any, body []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
-	defer cancel()
-	const envelope = 400 // roughly: signature, header, TLS
-	if err := s.u.pace.Take(ctx, class, len(body)+envelope); err != nil {
+	asked := pace.OnWire(len(body) + envelope)
+	if err := s.u.pace.Take(ctx, class, asked); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
 	s.sealing.Lock()
 	defer s.sealing.Unlock()
 	frame, err := s.sealer.Seal(typ, message, body, s.u.clock.cloudUs()+wire.SignedFor.Microseconds())
 	if err != nil {
 		return err
 	}
+	s.u.pace.Spend(class, max(pace.OnWire(len(frame)+wrapping)-asked, 0))
 	return s.conn.Write(ctx, websocket.MessageBinary, frame)
 }
 
@@ -280,6 +291,7 @@ func (s *session) measure(ack wire.HeartbeatAck) {
 	now := s.u.cfg.Now()
 	rtt := now.Sub(sent)
 	s.u.clock.learn(ack.WallUs, now.Add(-rtt/2))
+	s.u.pace.RoundTrip(rtt)
 	s.u.mu.Lock()
 	defer s.u.mu.Unlock()
 	s.u.rtt = rtt

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"sync"
@@ -106,11 +107,11 @@ func New(cfg Config, me Identity, budget *pace.Pace, deps Deps, log *slog.Logger
 	if err != nil {
 		return nil, err
 	}
-	line, err := transport(cfg.Proxy, cfg.CAFile, sendBuffer)
+	line, err := transport(cfg.Proxy, cfg.CAFile, unasked)
 	if err != nil {
 		return nil, err
 	}
-	bulk, err := transport(cfg.Proxy, cfg.CAFile, 0)
+	bulk, err := transport(cfg.Proxy, cfg.CAFile, func(c net.Conn) net.Conn { return budget.Conn(pace.Urgent, c) })
 	if err != nil {
 		return nil, err
 	}
@@ -122,6 +123,13 @@ func New(cfg Config, me Identity, budget *pace.Pace, deps Deps, log *slog.Logger
 		cfg: cfg, deps: deps, pace: budget, log: log, base: base, line: line, bulk: bulk, coder: coder, me: me,
 		clock: &clock{now: cfg.Now},
 	}, nil
+}
+
+// unasked prepares a connection whose bytes do not ask the budget themselves. What the system holds back unsent is
+// kept low all the same, so that a heartbeat is not stuck behind a still on a narrow line.
+func unasked(c net.Conn) net.Conn {
+	pace.KeepUnsentLow(c)
+	return c
 }
 
 // lasting is how long a session must have been open for the next attempt to come as soon as after the first cut.

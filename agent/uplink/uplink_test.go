@@ -78,7 +78,7 @@ func problemAt(t *testing.T, address string, change ...func(*Config)) *Problem {
 	for _, c := range change {
 		c(&cfg)
 	}
-	u, err := New(cfg, me, pace.New(0), Deps{}, slog.New(slog.DiscardHandler))
+	u, err := New(cfg, me, pace.New(pace.Plan{}), Deps{}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -70,7 +70,7 @@ func run(t *testing.T, me uplink.Identity, do command, change ...func(*uplink.Co
 		opened: make(chan wire.Welcome, 100), closed: make(chan error, 100), outages: make(chan wire.OutageFact, 100),
 		beats: make(chan bool, 1000), urgent: make(chan struct{}),
 	}
-	u, err := uplink.New(cfg, me, pace.New(0), uplink.Deps{
+	u, err := uplink.New(cfg, me, pace.New(pace.Plan{}), uplink.Deps{
 		Hello: func() wire.Hello {
 			return wire.Hello{Epoch: "e1", AgentVer: "1.0", OS: "linux/amd64", Host: "till-3", Run: 7}
 		},

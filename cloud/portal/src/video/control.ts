@@ -5,10 +5,11 @@ export type Order = { type: "seek"; at_us: number } | { type: "pause" } | { type
 /** The name of the data channel, whichever side opens it. */
 export const channelName = "control";
 
-/** What the site says: where it is, that it has no picture now and why, that it skips a gap, or that this is all. */
+/** What the site says: where it is, that it has no picture now and why, that it skips a gap, that the line has room for
+ * less than was asked for, or that this is all. */
 export type Word =
   | { type: "position"; at_us: number }
-  | { type: "state" | "gap" | "end"; text: string };
+  | { type: "state" | "gap" | "note" | "end"; text: string };
 
 const longestText = 500;
 
@@ -24,7 +25,7 @@ export function readWord(message: unknown): Word | undefined {
   if (typeof body !== "object" || body === null) return undefined;
   const { type, at_us: atUs, text } = body as Record<string, unknown>;
   if (type === "position") return typeof atUs === "number" && Number.isFinite(atUs) ? { type, at_us: atUs } : undefined;
-  if (type !== "state" && type !== "gap" && type !== "end") return undefined;
+  if (type !== "state" && type !== "gap" && type !== "note" && type !== "end") return undefined;
   return { type, text: typeof text === "string" ? text.slice(0, longestText) : "" };
 }
 

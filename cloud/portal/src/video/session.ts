@@ -242,6 +242,9 @@ export class VideoSession {
         this.siteReason = word.text;
         if (word.text && this.current.phase !== "failed") this.set({ phase: "stalled", reason: word.text });
         return;
+      case "note":
+        this.set({ note: word.text });
+        return;
       case "gap":
         this.set({ note: word.text || text.live.skipped });
         return;

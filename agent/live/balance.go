@@ -1,0 +1,245 @@
+package live
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/pion/rtcp"
+
+	"holdfast/shared/id"
+)
+
+// costs are what streams cost, as the sessions that show them have measured it.
+type costs struct {
+	mu sync.Mutex
+	by map[id.Stream]cost
+}
+
+func (c *costs) of(s id.Stream) (cost, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	one, known := c.by[s]
+	return one, known
+}
+
+func (c *costs) set(s id.Stream, one cost) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.by[s] = one
+}
+
+// view is what the room and a session know of what its viewer can get. The room moves it, the session follows.
+type view struct {
+	number uint64        // in the order in which viewers came
+	turned chan struct{} // there is another step
+
+	mu     sync.Mutex
+	shows  bool // the viewer sees something
+	ladder ladder
+	path   path
+	noSub  bool    // the sub-stream can't stand in
+	times  float64 // as fast as life: 1 at the live edge
+	sent   int64   // bytes at the last report
+	at     time.Time
+	waited int64   // nanoseconds that frames had waited for the budget at the last look
+	waits  float64 // the part of the time that they wait, of late
+	lagged time.Time
+}
+
+// now returns the step that the viewer is on.
+func (v *view) now() step {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.ladder.now
+}
+
+// change does something under the lock.
+func (v *view) change(do func()) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	do()
+}
+
+// heard takes over a viewer's report about one of its streams.
+func (s *session) heard(r rtcp.ReceptionReport) {
+	now, taken, w := time.Now(), s.toll.flow.Taken(), s.room.want(s, nil)
+	s.view.change(func() {
+		v := &s.view
+		took := now.Sub(v.at).Seconds()
+		if !v.at.IsZero() && s.toll.outside.Load() {
+			// What is sent again is no part of what the step needs.
+			rate := min(float64(taken-v.sent)/max(took, 0.1), w.cost[v.ladder.now])
+			v.path.report(float64(r.FractionLost)/256, roundTrip(r, now), rate)
+		}
+		v.sent, v.at = taken, now
+	})
+}
+
+// balance moves the viewers up and down until ctx ends.
+func (r *Room) balance(ctx context.Context) {
+	tick := time.NewTicker(askEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			r.weigh(now, nil)
+		}
+	}
+}
+
+// weigh divides the room anew. A viewer that has just come gets its step at once.
+func (r *Room) weigh(now time.Time, fresh *session) {
+	viewers := r.viewers()
+	if len(viewers) == 0 {
+		return
+	}
+	rates := map[id.Stream]float64{}
+	if r.footage.Rates != nil {
+		rates = r.footage.Rates()
+	}
+	wants := make([]want, len(viewers))
+	for i, s := range viewers {
+		wants[i] = r.want(s, rates)
+	}
+	room, bounded := r.budget.Room()
+	if !bounded {
+		room = math.Inf(1)
+	}
+	fair, easy := share(room, wants), share(room*upRoom, wants)
+	for i, s := range viewers {
+		v, moved := &s.view, false
+		v.change(func() {
+			before, waited := v.ladder.now, s.toll.waited.Load()
+			v.waits += 0.3 * (min(float64(waited-v.waited)/float64(askEvery), 1) - v.waits)
+			v.waited = waited
+			if s == fresh {
+				v.ladder = ladder{now: fair[i], moved: now}
+			} else if fresh == nil {
+				v.ladder.move(now, r.tempo, wants[i], fair[i], easy[i])
+			}
+			moved = v.ladder.now != before
+		})
+		if !moved {
+			continue
+		}
+		v.turn()
+	}
+}
+
+// turn wakes the session up.
+func (v *view) turn() {
+	select {
+	case v.turned <- struct{}{}:
+	default:
+	}
+}
+
+// viewers returns the sessions that ask the budget, in the order in which they came.
+func (r *Room) viewers() []*session {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []*session
+	for _, s := range r.sessions {
+		s.view.change(func() {
+			switch v := &s.view; {
+			case v.shows && s.toll.outside.Load():
+				out = append(out, s)
+			case v.ladder.now > whole: // it has come inside
+				v.ladder = ladder{}
+				v.turn()
+			}
+		})
+	}
+	slices.SortFunc(out, func(a, b *session) int { return cmp.Compare(a.view.number, b.view.number) })
+	return out
+}
+
+// want says what a viewer's steps cost.
+func (r *Room) want(s *session, rates map[id.Stream]float64) (w want) {
+	main := r.costOf(s.pick.stream, rates)
+	s.view.change(func() {
+		v := &s.view
+		sparse := main
+		w.cost[whole] = main.all * v.times
+		if sub, ok := s.sub(); ok {
+			sparse = r.costOf(sub, rates)
+			w.cost[small] = sparse.all * v.times
+		}
+		w.cost[keys] = sparse.spaced(keysEvery) * v.times
+		w.cost[stills] = sparse.spaced(stillEvery) * v.times
+		v.path.ease(w.cost[whole])
+		w.limit = v.path.limit
+	})
+	return w
+}
+
+// costOf is what a stream costs: as measured, else by the rate at which it comes in, else by what is usual.
+func (r *Room) costOf(stream id.Stream, rates map[id.Stream]float64) cost {
+	c, known := r.costs.of(stream)
+	switch {
+	case known:
+		return c
+	case rates[stream] > 0:
+		return guess(onWire * rates[stream])
+	case stream.Kind == id.Sub:
+		return guess(512_000 / 8)
+	default:
+		return guess(4_000_000 / 8)
+	}
+}
+
+// sub returns the sub-stream that can stand in for the viewer's stream, under the view's lock.
+func (s *session) sub() (id.Stream, bool) {
+	stream := id.Stream{Camera: s.pick.stream.Camera, Kind: id.Sub}
+	if s.view.noSub || s.pick.stream.Kind == id.Sub || s.room.footage.Hub(stream) == nil {
+		return id.Stream{}, false
+	}
+	return stream, true
+}
+
+// stream returns the stream to show now.
+func (s *session) stream() id.Stream {
+	s.view.mu.Lock()
+	defer s.view.mu.Unlock()
+	if sub, ok := s.sub(); ok && s.view.ladder.now > whole {
+		return sub
+	}
+	return s.pick.stream
+}
+
+// withoutSub notes that the sub-stream can't stand in: it is coded in another way, or it is not there.
+func (s *session) withoutSub() { s.view.change(func() { s.view.noSub = true }) }
+
+// lagged notes that frames came too late. When it was the budget that they waited for, the step is too dear.
+func (s *session) lagged() {
+	w, now := s.room.want(s, nil), time.Now()
+	s.view.change(func() {
+		v := &s.view
+		// What the step before has left behind is no fault of this one.
+		if v.waits > 0.5 && now.Sub(v.lagged) >= s.room.tempo.downEvery && now.Sub(v.ladder.moved) >= s.room.tempo.downEvery {
+			v.path.squeeze(w.cost[v.ladder.now] * 0.85)
+			v.lagged = now
+		}
+	})
+}
+
+// said is what a viewer is told on each step.
+func (s *session) said(now step) string {
+	const why = "The line has no room for more at this moment: "
+	switch now {
+	case whole:
+		return ""
+	case small:
+		return why + "you see the small stream."
+	case keys:
+		return why + "you see single pictures, without sound."
+	default:
+		return why + "you see a picture every ten seconds."
+	}
+}

@@ -1,0 +1,221 @@
+package live
+
+import (
+	"math"
+	"time"
+)
+
+// step is how much of a camera a viewer gets when the line has no room for more. Each step costs less than the one
+// before it.
+type step int
+
+const (
+	whole  step = iota // the stream that the tile wants
+	small              // the sub-stream
+	keys               // key frames alone, at most one every keysEvery, without sound
+	stills             // a picture every stillEvery
+	steps
+)
+
+const (
+	keysEvery  = 2 * time.Second
+	stillEvery = 10 * time.Second
+)
+
+// want is what a viewer could get, at which price.
+type want struct {
+	cost  [steps]float64 // bytes per second; 0: there is no such step
+	limit float64        // what the viewer's own line carries, bytes per second; +Inf when not known
+}
+
+// below returns the next step down, the same when there is none.
+func (w want) below(s step) step {
+	for next := s + 1; next < steps; next++ {
+		if w.cost[next] > 0 {
+			return next
+		}
+	}
+	return s
+}
+
+// above returns the next step up, the same when there is none.
+func (w want) above(s step) step {
+	for next := s - 1; next >= whole; next-- {
+		if w.cost[next] > 0 {
+			return next
+		}
+	}
+	return s
+}
+
+// share divides the room among the viewers: nobody gets a step as long as somebody could have one that is below it.
+// Where the room is not enough for all on one step, those who came first have it. Everybody gets the lowest step
+// whatever it costs: a viewer gets less, never nothing.
+func share(room float64, wants []want) []step {
+	got := make([]step, len(wants))
+	used := 0.0
+	for i, w := range wants {
+		for next := w.below(whole); next != got[i]; next = w.below(next) {
+			got[i] = next
+		}
+		used += w.cost[got[i]]
+	}
+	for level := stills - 1; level >= whole; level-- {
+		for i, w := range wants {
+			next := w.above(got[i])
+			more := w.cost[next] - w.cost[got[i]]
+			if next >= level && used+more <= room && w.cost[next] <= w.limit {
+				got[i] = next
+				used += more
+			}
+		}
+	}
+	return got
+}
+
+// A step down comes when it must, but not more often than this; a step up only after there was room for it so long,
+// and the longer the more often one did not last.
+type tempo struct{ downEvery, upAfter time.Duration }
+
+// calm is the tempo for people.
+func calm() tempo { return tempo{downEvery: 5 * time.Second, upAfter: 15 * time.Second} }
+
+const (
+	upMost   = 4               // doublings of upAfter
+	upLasts  = time.Minute     // a step up that holds so long was right
+	upRoom   = 0.9             // a step up must fit into this part of the room
+	askEvery = 1 * time.Second // how often the budget is looked at
+)
+
+// ladder is where a viewer stands.
+type ladder struct {
+	now   step
+	moved time.Time // the last step
+	up    bool      // it was one up
+	vain  int       // steps up in a row that did not last
+	roomy time.Time // since when there has been room for more; zero: there is none
+}
+
+// move returns the step to be on: fair is what the viewer should have, easy what would also fit with some room to
+// spare.
+func (l *ladder) move(now time.Time, t tempo, w want, fair, easy step) step {
+	if easy >= l.now {
+		l.roomy = time.Time{}
+	} else if l.roomy.IsZero() {
+		l.roomy = now
+	}
+	if l.up && now.Sub(l.moved) >= upLasts {
+		l.vain = 0
+	}
+	pause := t.upAfter << min(l.vain, upMost)
+	switch {
+	case w.cost[l.now] == 0, fair > l.now && now.Sub(l.moved) >= t.downEvery:
+		if l.up && now.Sub(l.moved) < upLasts {
+			l.vain++
+		}
+		l.now, l.moved, l.up = w.below(l.now), now, false
+	case !l.roomy.IsZero() && now.Sub(l.roomy) >= pause && now.Sub(l.moved) >= pause:
+		l.now, l.moved, l.up = w.above(l.now), now, true
+	}
+	return l.now
+}
+
+// path is what is known of a viewer's own line, from its reports and from what did not get through.
+type path struct {
+	limit float64 // bytes per second; +Inf while nothing speaks against it
+	rtt   time.Duration
+	late  int // reports in a row with a round trip far above the shortest
+	lossy int // reports in a row with much loss
+}
+
+const (
+	lossMost = 0.1  // with more a viewer gets less
+	lossGood = 0.02 // with less it may have more again
+	lateBy   = 400 * time.Millisecond
+	lateMost = 3
+	lossMany = 2
+)
+
+// report takes over a receiver report (RFC 3550 section 6.4.1): the part of packets lost since the one before, and the
+// round trip, 0 when not known, while rate bytes per second were sent.
+func (p *path) report(loss float64, rtt time.Duration, rate float64) {
+	if rtt > 0 && (p.rtt == 0 || rtt < p.rtt) {
+		p.rtt = rtt
+	}
+	if p.late++; rtt <= p.rtt+lateBy {
+		p.late = 0
+	}
+	if p.lossy++; loss <= lossMost {
+		p.lossy = 0
+	}
+	switch {
+	case p.lossy >= lossMany:
+		p.squeeze(rate * (1 - loss/2))
+	case p.late >= lateMost:
+		p.squeeze(rate * 0.85)
+		p.late = 0
+	case loss < lossGood && p.late == 0:
+		p.limit = max(p.limit*1.05, p.limit+2000)
+	}
+}
+
+// squeeze notes that more than rate bytes per second do not get through.
+func (p *path) squeeze(rate float64) { p.limit = min(p.limit, rate) }
+
+// ease forgets a limit that is far above anything that is wanted.
+func (p *path) ease(most float64) {
+	if p.limit > 2*most {
+		p.limit = math.Inf(1)
+	}
+}
+
+// cost is what one stream costs, measured.
+type cost struct {
+	all   float64 // bytes per second
+	keys  float64 // of key frames alone
+	every float64 // seconds from key frame to key frame
+}
+
+// onWire is what RTP, SRTP, UDP and IP add to frames.
+const onWire = 1.07
+
+// guess is a stream of which only the rate is known.
+func guess(rate float64) cost { return cost{all: rate, keys: rate / 3, every: 2} }
+
+// spaced is the price of key frames with at least so much time between two of them.
+func (c cost) spaced(d time.Duration) float64 { return c.keys * c.every / max(c.every, d.Seconds()) }
+
+// tally measures a stream's cost from its frames.
+type tally struct {
+	begun    time.Time
+	all      int
+	keyBytes int
+	keyCount int
+}
+
+// tallyFor is how long frames are counted before they count.
+const tallyFor = 4 * time.Second
+
+// add counts a frame, and returns a new cost now and then. A stretch ends with a key frame: else a long group of
+// pictures would look cheap.
+func (t *tally) add(now time.Time, bytes int, key bool) (cost, bool) {
+	if t.begun.IsZero() {
+		if !key {
+			return cost{}, false
+		}
+		t.begun = now
+	}
+	took := now.Sub(t.begun)
+	if key && took >= tallyFor && t.keyCount > 0 {
+		s := took.Seconds()
+		c := cost{all: onWire * float64(t.all) / s, keys: onWire * float64(t.keyBytes) / s, every: s / float64(t.keyCount)}
+		*t = tally{begun: now, all: bytes, keyBytes: bytes, keyCount: 1}
+		return c, true
+	}
+	t.all += bytes
+	if key {
+		t.keyBytes += bytes
+		t.keyCount++
+	}
+	return cost{}, false
+}

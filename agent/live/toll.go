@@ -1,0 +1,136 @@
+package live
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/interceptor"
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+
+	"holdfast/agent/pace"
+)
+
+// toll makes what a session sends ask the budget, while its viewer is outside the site's own network. It stands next
+// to the network, so that packets that are sent again ask again.
+type toll struct {
+	interceptor.NoOp
+	ctx     context.Context // of the session: an interceptor has no other way to be told of its end
+	flow    *pace.Flow
+	outside atomic.Bool
+	credit  atomic.Int64 // bytes that were asked for and not sent yet
+	waited  atomic.Int64 // nanoseconds that frames have waited for the budget
+}
+
+// around is what SRTP's tag, UDP and IPv4 add to an RTP packet (RFC 3711 section 3.1, RFC 7714).
+const around = 16 + 8 + 20
+
+// NewInterceptor implements interceptor.Factory.
+func (t *toll) NewInterceptor(string) (interceptor.Interceptor, error) { return t, nil }
+
+// ask asks for a whole frame of so many bytes at once: that wakes its sender up more seldom than one packet after
+// another.
+func (t *toll) ask(bytes int) error {
+	n := bytes + (bytes/mtu+1)*(12+around)
+	if !t.outside.Load() || t.credit.Load() >= int64(n) {
+		return nil
+	}
+	n -= int(max(t.credit.Load(), 0))
+	begun := time.Now()
+	err := t.flow.Take(t.ctx, n)
+	t.waited.Add(int64(time.Since(begun)))
+	if err == nil {
+		t.credit.Add(int64(n))
+	}
+	return err
+}
+
+// BindLocalStream implements interceptor.Interceptor.
+func (t *toll) BindLocalStream(_ *interceptor.StreamInfo, w interceptor.RTPWriter) interceptor.RTPWriter {
+	return interceptor.RTPWriterFunc(func(h *rtp.Header, payload []byte, a interceptor.Attributes) (int, error) {
+		if n := h.MarshalSize() + len(payload) + around; t.outside.Load() && t.credit.Add(int64(-n)) < 0 {
+			t.credit.Add(int64(n))
+			if err := t.flow.Take(t.ctx, n); err != nil {
+				return 0, err
+			}
+		}
+		return w.Write(h, payload, a)
+	})
+}
+
+// BindRTCPWriter implements interceptor.Interceptor.
+func (t *toll) BindRTCPWriter(w interceptor.RTCPWriter) interceptor.RTCPWriter {
+	return interceptor.RTCPWriterFunc(func(reports []rtcp.Packet, a interceptor.Attributes) (int, error) {
+		n, err := w.Write(reports, a)
+		if t.outside.Load() && n > 0 {
+			t.flow.Spend(n + around)
+		}
+		return n, err
+	})
+}
+
+// inside says whether a viewer is in the site's own network, so that nothing of what it is sent goes over the WAN: the
+// pair of candidates that ICE selected begins at an address of this machine itself, no relay is in it, and it ends in
+// a private network of one of the machine's interfaces, or in one that live.lan names. A tunnel is no such interface.
+func (r *Room) inside(pair *webrtc.ICECandidatePair) bool {
+	relayed := pair.Remote.Typ == webrtc.ICECandidateTypeRelay
+	if pair.Local.Typ != webrtc.ICECandidateTypeHost || relayed {
+		return false
+	}
+	far, err := netip.ParseAddr(pair.Remote.Address)
+	if err != nil {
+		return false
+	}
+	far = far.Unmap().WithZone("")
+	for _, lan := range r.cfg.LAN {
+		if lan.Contains(far) {
+			return true
+		}
+	}
+	return r.near(far)
+}
+
+// onLink says whether an address is in a private network of one of the machine's own interfaces.
+func onLink(far netip.Addr) bool {
+	if far.IsLoopback() {
+		return true
+	}
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		return false // rather too much asks the budget than too little
+	}
+	for _, i := range interfaces {
+		addrs, err := i.Addrs()
+		if err != nil || i.Flags&net.FlagUp == 0 || i.Flags&net.FlagPointToPoint != 0 {
+			continue
+		}
+		for _, a := range addrs {
+			own, err := netip.ParsePrefix(a.String())
+			if err == nil && own.Contains(far) && local(far, own) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// local says whether an address of a machine's network is of use inside a site only, or is a neighbour by IPv6, where
+// sites have public addresses.
+func local(far netip.Addr, own netip.Prefix) bool {
+	return far.IsPrivate() || far.IsLinkLocalUnicast() || far.Is6() && own.Bits() >= 64
+}
+
+// roundTrip is what a receiver report says of the round trip (RFC 3550 section 6.4.1); 0 when nothing.
+func roundTrip(r rtcp.ReceptionReport, now time.Time) time.Duration {
+	if r.LastSenderReport == 0 {
+		return 0
+	}
+	const epoch = 2208988800 // 1970, in NTP's seconds
+	ntp := uint32(now.Unix()+epoch)<<16 | uint32(now.Nanosecond()*65536/1e9)
+	took := int32(ntp - r.LastSenderReport - r.Delay)
+	return max(time.Duration(took)*time.Second/65536, 0)
+}

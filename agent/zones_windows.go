@@ -1,0 +1,3 @@
+package agent
+
+import _ "time/tzdata" // Windows has no zones by the names that line.zone takes
