@@ -53,13 +53,16 @@ func writeBody(w http.ResponseWriter, status int, body []byte, retryUs int64) {
 // answer sends a signed answer to the request that carries the signature: with the key that the agent has
 // pinned, if the cloud still has it.
 func (g *Gateway) answer(w http.ResponseWriter, r *http.Request, status int, body []byte, retryUs int64) {
-	key := g.keys.present()
+	key, version := g.keys.present(), wire.OldestVersion
 	if claim, err := wire.ReadRequest(r); err == nil {
 		key = g.keys.pinned(claim.Cloud)
+		if v, err := wire.Negotiate(claim.Version); err == nil {
+			version = v
+		}
 	}
 	sum := sha256.Sum256(body)
 	wire.SignReply(w.Header(), key, r.Header.Get(wire.HeaderSignature), wire.ReplyClaim{
-		Version: wire.Version, Status: status, WallUs: g.nowUs(), Digest: sum[:],
+		Version: version, Status: status, WallUs: g.nowUs(), Digest: sum[:],
 	})
 	writeBody(w, status, body, retryUs)
 }

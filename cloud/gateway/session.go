@@ -358,7 +358,10 @@ func (g *Gateway) welcome(ctx context.Context, s *session) (*wire.Bye, error) {
 		g.noteEnd(s)
 		return &wire.Bye{Code: wire.RefusedInternal, Text: "the cloud cannot open a session now", RetryUs: g.spread(5*time.Second, 10*time.Second)}, nil
 	}
-	welcome.Version, welcome.Session, welcome.WallUs = wire.Version, s.id, g.nowUs()
+	welcome.Session, welcome.WallUs = s.id, g.nowUs()
+	if welcome.Version, err = wire.Negotiate(s.hello.Version); err != nil {
+		welcome.Version = wire.OldestVersion
+	}
 	welcome.Heartbeat, welcome.CloudVer = g.cfg.Heartbeat.Microseconds(), g.cfg.Version
 	g.rotate(s, &welcome)
 	return nil, s.sendWelcome(welcome)

@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"net/http"
 	"net/http/httptest"
@@ -37,7 +38,21 @@ func sampleCamera() CameraState {
 			},
 			{Kind: id.Sub, State: Failing, Reason: AuthFailed, Text: "the recorder refuses the password: change it in holdfast.yml"},
 		},
+		Retention: &Retention{
+			Bytes: 9000, HeldBytes: 100, DayBytes: 3000, Days: 2.5, KeepUs: 86_400_000_000, MaxBytes: 10_000,
+			Due: &Shortening{DueUs: nowUs, KeepUs: 43_200_000_000, MaxBytes: 5000, LengthUs: 7, Bytes: 4000},
+		},
 	}
+}
+
+func sampleHold() HoldDesire {
+	return HoldDesire{
+		Hold: "hold-0123456789abcdefghjkmnpqrs", Camera: cameraID, StartUs: 10, EndUs: 20, UntilUs: 30, Name: "Break-in", By: "Ada", Over: true,
+	}
+}
+
+func sampleHoldState() HoldState {
+	return HoldState{HoldDesire: sampleHold(), Site: true, State: HoldPartly, Bytes: 100, RecordedUs: 7, GoneUs: 3, Text: "the beginning had gone"}
 }
 
 func sampleCondition() ConditionFact {
@@ -51,7 +66,7 @@ func samples() map[string]any {
 	stream := id.Stream{Camera: cameraID, Kind: id.Main}
 	gap := GapFact{ID: 9, Stream: stream, Run: 2, StartUs: 1, EndUs: 2, Reason: SlowDisk, Detail: "the disk took 3 s"}
 	order := ClipOrder{Clip: clipID, Camera: cameraID, Stream: id.Main, StartUs: 10, EndUs: 20, Audio: true}
-	desired := DesiredConfig{Version: 4, Cameras: []CameraDesire{{Camera: cameraID, Name: "Door", Disable: true, KeepUs: 86_400_000_000}}}
+	desired := DesiredConfig{Version: 4, Cameras: []CameraDesire{{Camera: cameraID, Name: "Door", Disable: true, KeepUs: 86_400_000_000, SharePct: 20}}, Holds: []HoldDesire{sampleHold()}}
 	return map[string]any{
 		"enrol_start": EnrolStart{
 			Version: 1, Lookup: "K7Q2", Nonce: fill(1, 32), Key: fill(2, 32), SealKey: fill(3, 32), EvKey: fill(4, 32),
@@ -69,7 +84,7 @@ func samples() map[string]any {
 			Version: 1, Agent: agentID, Site: siteID, Epoch: "e1", AgentVer: "1.0.0", OS: "linux/amd64", Host: "till-3",
 			BootID: "b1", Run: 2, UpUs: 3, WallUs: nowUs, Cameras: []CameraState{sampleCamera()},
 			Conditions: []ConditionFact{sampleCondition()}, Config: 4, Queues: []int64{0, 7}, LineGone: 5,
-			EvKey: fill(4, 32), SealKey: fill(3, 32), Local: "http://192.168.1.9:8480",
+			EvKey: fill(4, 32), SealKey: fill(3, 32), Local: "http://192.168.1.9:8480", Holds: []HoldState{sampleHoldState()},
 		},
 		"welcome": Welcome{
 			Version: 1, Session: sessionID, WallUs: nowUs, Marks: []Mark{{Queue: 7, Seq: 41}}, Heartbeat: 15_000_000,
@@ -78,9 +93,9 @@ func samples() map[string]any {
 		"heartbeat": Heartbeat{
 			WallUs: nowUs, MonoUs: 6, Cameras: []CameraState{sampleCamera()}, Durable: []int64{1100, -1},
 			Conditions: []ConditionFact{sampleCondition()},
-			Disk:       DiskState{TotalBytes: 100, FreeBytes: 40, VideoBytes: 50, DaysLeft: 12.5},
+			Disk:       DiskState{TotalBytes: 100, FreeBytes: 40, VideoBytes: 50, DaysLeft: 12.5, HeldBytes: 5, CapacityBytes: 90},
 			Queue:      QueueState{Facts: 3, OldestUs: nowUs, Clips: 1, ClipBytes: 99}, RTTUs: 31_000, OffsetUs: -1200,
-			Live: []id.Session{sessionID},
+			Live: []id.Session{sessionID}, Holds: []HoldState{sampleHoldState()},
 		},
 		"heartbeat_ack": HeartbeatAck{WallUs: nowUs, EchoUs: nowUs - 1},
 		"bye":           Bye{Code: RefusedDuplicate, Text: "another machine uses this identity", RetryUs: 60_000_000},
@@ -136,7 +151,7 @@ func mustJSON(v any) json.RawMessage {
 // golden compares got with the file, or writes it.
 func golden(t *testing.T, name string, got []byte) {
 	t.Helper()
-	path := filepath.Join("testdata", "v1", name)
+	path := filepath.Join("testdata", "v2", name)
 	if *update {
 		if err := os.WriteFile(path, got, 0o644); err != nil {
 			t.Fatal(err)
@@ -147,7 +162,7 @@ func golden(t *testing.T, name string, got []byte) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Errorf("%s changed: a peer of version 1 would not understand it\n got %s\nwant %s", name, got, want)
+		t.Errorf("%s changed: a peer of version 2 would not understand it\n got %s\nwant %s", name, got, want)
 	}
 }
 
@@ -158,7 +173,7 @@ func TestGoldenMessages(t *testing.T) {
 			t.Fatal(err)
 		}
 		golden(t, name+".json", append(b, '\n'))
-		raw, err := os.ReadFile(filepath.Join("testdata", "v1", name+".json"))
+		raw, err := os.ReadFile(filepath.Join("testdata", "v2", name+".json"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -172,6 +187,70 @@ func TestGoldenMessages(t *testing.T) {
 		}
 		assertFilled(t, name, reflect.ValueOf(v))
 	}
+}
+
+// TestMessagesOfVersion1: everything that a peer of version 1 says is read, member by member.
+func TestMessagesOfVersion1(t *testing.T) {
+	for name, v := range samples() {
+		raw, err := os.ReadFile(filepath.Join("testdata", "v1", name+".json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		back := reflect.New(reflect.TypeOf(v))
+		if err := json.Unmarshal(raw, back.Interface()); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		var was, is any
+		if err := errors.Join(json.Unmarshal(raw, &was), json.Unmarshal(mustJSON(back.Interface()), &is)); err != nil {
+			t.Fatal(err)
+		}
+		if at := missing(name, was, is); at != "" {
+			t.Errorf("%s of version 1 is lost", at)
+		}
+	}
+	c := coder(t)
+	packed, err := os.ReadFile(filepath.Join("testdata", "v1", "batch.zst"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := c.Decode(packed); err != nil || b.Facts[0].Seq != 42 {
+		t.Errorf("the batch of version 1 reads as %+v, %v", b, err)
+	}
+	for _, name := range []string{"frame.bin", "signatures.txt", "enrolment.txt"} {
+		was, err1 := os.ReadFile(filepath.Join("testdata", "v1", name))
+		is, err2 := os.ReadFile(filepath.Join("testdata", "v2", name))
+		if err := errors.Join(err1, err2); err != nil || !bytes.Equal(was, is) {
+			t.Errorf("%s has changed since version 1, %v", name, err)
+		}
+	}
+}
+
+// missing names the first member of was that is not in is with the same value.
+func missing(path string, was, is any) string {
+	switch was := was.(type) {
+	case map[string]any:
+		is, _ := is.(map[string]any)
+		for k, v := range was {
+			if at := missing(path+"."+k, v, is[k]); at != "" {
+				return at
+			}
+		}
+	case []any:
+		is, _ := is.([]any)
+		if len(is) != len(was) {
+			return path
+		}
+		for i := range was {
+			if at := missing(path, was[i], is[i]); at != "" {
+				return at
+			}
+		}
+	default:
+		if !reflect.DeepEqual(was, is) {
+			return path
+		}
+	}
+	return ""
 }
 
 // assertFilled keeps the samples honest: a member that nobody set would not be in the golden file.
@@ -196,13 +275,13 @@ func TestGoldenBatch(t *testing.T) {
 		}
 		golden(t, "batch.zst", packed)
 	}
-	packed, err := os.ReadFile(filepath.Join("testdata", "v1", "batch.zst"))
+	packed, err := os.ReadFile(filepath.Join("testdata", "v2", "batch.zst"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	got, err := c.Decode(packed)
 	if err != nil || !reflect.DeepEqual(got, b) {
-		t.Fatalf("the batch of version 1 reads as %+v, %v", got, err)
+		t.Fatalf("the batch of version 2 reads as %+v, %v", got, err)
 	}
 }
 

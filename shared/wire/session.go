@@ -44,6 +44,7 @@ type Hello struct {
 	EvKey      []byte          `json:"evidence_key"`    // the site's Ed25519 public key for seals, 32 bytes
 	SealKey    []byte          `json:"seal_key"`        // the agent's X25519 public key for sealed passwords, 32 bytes
 	Local      string          `json:"local,omitempty"` // address of the status page on the LAN
+	Holds      []HoldState     `json:"holds,omitempty"` // all of the site
 }
 
 // CameraState is what the site's configuration and the streams say of one camera.
@@ -52,6 +53,8 @@ type CameraState struct {
 	Name    string        `json:"name"`
 	Channel string        `json:"channel,omitempty"` // the recorder's own word for it
 	Streams []StreamState `json:"streams"`
+	// Retention is missing while nothing is known of it, and from an agent of version 1.
+	Retention *Retention `json:"retention,omitempty"`
 }
 
 // StreamState is the state of one stream, small enough for every heartbeat.
@@ -104,6 +107,7 @@ type Heartbeat struct {
 	Live       []id.Session    `json:"live,omitempty"`      // live sessions that are open
 	RTTUs      int64           `json:"rtt_us,omitempty"`    // last measured round trip; 0 before the first
 	OffsetUs   int64           `json:"offset_us,omitempty"` // the cloud's clock minus the agent's, measured
+	Holds      []HoldState     `json:"holds,omitempty"`     // all of the site
 }
 
 // DiskState is the sum over the agent's volumes.
@@ -111,8 +115,11 @@ type DiskState struct {
 	TotalBytes int64 `json:"total"`
 	FreeBytes  int64 `json:"free"`
 	VideoBytes int64 `json:"video"`
-	// DaysLeft is how many days of video fit at today's rate; 0 when not yet known.
-	DaysLeft float64 `json:"days,omitempty"`
+	// DaysLeft is how many days of video the site will hold at today's rate; 0 when not yet known.
+	DaysLeft  float64 `json:"days,omitempty"`
+	HeldBytes int64   `json:"held,omitempty"` // of video that nothing may delete
+	// CapacityBytes is what all volumes together may take of video: a camera's share is a share of this.
+	CapacityBytes int64 `json:"capacity,omitempty"`
 }
 
 // QueueState is what waits at the site for the line.
@@ -304,6 +311,9 @@ type ClipComplete struct {
 type DesiredConfig struct {
 	Version int64          `json:"version"`
 	Cameras []CameraDesire `json:"cameras"`
+	// Holds are all holds of the cloud's people at this site: one that is not listed is released. Without the list
+	// (null, or a cloud of version 1) nothing is said of holds.
+	Holds []HoldDesire `json:"holds"`
 }
 
 // CameraDesire is what the cloud wishes for one camera. Zero values mean "as the site says".
@@ -312,6 +322,8 @@ type CameraDesire struct {
 	Name    string    `json:"name,omitempty"`
 	Disable bool      `json:"disable,omitempty"` // stop recording: a declared gap(disabled)
 	KeepUs  int64     `json:"keep_us,omitempty"` // retention by age
+	// SharePct is retention by size: at most so many hundredths of what the volumes may take. Since version 2.
+	SharePct int `json:"share_pct,omitempty"`
 }
 
 // ConfigReply says what became of a desired configuration.

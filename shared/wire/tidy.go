@@ -49,6 +49,9 @@ func (h *Hello) Tidy() error {
 	h.Epoch, h.BootID = CleanText(h.Epoch, maxEpoch), CleanText(h.BootID, MaxNameRunes)
 	h.AgentVer, h.OS = CleanText(h.AgentVer, MaxNameRunes), CleanText(h.OS, MaxNameRunes)
 	h.Host, h.Local = CleanText(h.Host, MaxNameRunes), CleanText(h.Local, MaxNameRunes)
+	if err := tidyHolds(h.Holds); err != nil {
+		return err
+	}
 	return tidyState(h.Cameras, h.Conditions)
 }
 
@@ -61,6 +64,9 @@ func (h *Heartbeat) Tidy() error {
 		if _, err := id.Parse[id.Session](string(s)); err != nil {
 			return err
 		}
+	}
+	if err := tidyHolds(h.Holds); err != nil {
+		return err
 	}
 	return tidyState(h.Cameras, h.Conditions)
 }
@@ -96,6 +102,9 @@ func (c *CameraState) tidy() error {
 		return fmt.Errorf("camera %s has %d streams", c.Camera, len(c.Streams))
 	}
 	c.Name, c.Channel = CleanText(c.Name, MaxNameRunes), CleanText(c.Channel, MaxNameRunes)
+	if c.Retention != nil {
+		c.Retention.tidy()
+	}
 	for i := range c.Streams {
 		s := &c.Streams[i]
 		if !s.Kind.Valid() {

@@ -27,10 +27,15 @@ func TestTidy(t *testing.T) {
 	h.Cameras = []CameraState{sampleCamera()}
 	h.Cameras[0].Name = "Till\x00 3"
 	h.Cameras[0].Streams[0].State, h.Cameras[0].Streams[0].Reason = "superb", "sunspots"
+	h.Holds = []HoldState{sampleHoldState()}
+	h.Holds[0].State, h.Holds[0].Name, h.Cameras[0].Retention.Days = "golden", "a\nb", -1
 	if err := h.Tidy(); err != nil {
 		t.Fatal(err)
 	}
 	s := h.Cameras[0].Streams[0]
+	if h.Holds[0].State != HoldStatus(StateUnknown) || h.Holds[0].Name != "a b" || h.Cameras[0].Retention.Days != 0 {
+		t.Errorf("Tidy left %+v %+v", h.Holds[0], h.Cameras[0].Retention)
+	}
 	if h.Cameras[0].Name != "Till 3" || s.State != StateUnknown || s.Reason != Unknown {
 		t.Fatalf("Tidy left %+v", h.Cameras[0])
 	}
@@ -43,9 +48,13 @@ func TestTidy(t *testing.T) {
 		"stream": func(h *Hello) {
 			h.Cameras = []CameraState{{Camera: cameraID, Streams: []StreamState{{Kind: "third"}}}}
 		},
+		"hold":      func(h *Hello) { h.Holds[0].Hold = "../../x" },
+		"range":     func(h *Hello) { h.Holds[0].EndUs = 1 },
+		"holds":     func(h *Hello) { h.Holds = make([]HoldState, MaxHolds+1) },
 		"condition": func(h *Hello) { h.Conditions = []ConditionFact{{Camera: "x"}} },
 	} {
 		bad := samples()["hello"].(Hello)
+		bad.Holds = []HoldState{sampleHoldState()}
 		spoil(&bad)
 		if bad.Tidy() == nil {
 			t.Errorf("a hello with a bad %s passes", name)

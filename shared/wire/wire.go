@@ -15,8 +15,11 @@ import (
 //
 // History:
 //   - 1 (2026-11-23): first version.
+//   - 2 (2026-11-28): holds, retention by share of the disk, and what a site says of both: DesiredConfig.Holds,
+//     CameraDesire.SharePct, CameraState.Retention, Hello.Holds, Heartbeat.Holds, DiskState.HeldBytes and
+//     CapacityBytes. An agent of version 1 keeps no holds: the cloud must say so.
 const (
-	Version       = 1
+	Version       = 2
 	OldestVersion = 1
 )
 
