@@ -34,6 +34,7 @@ import (
 	"holdfast/agent/record"
 	"holdfast/agent/retain"
 	"holdfast/agent/uplink"
+	"holdfast/shared/id"
 )
 
 //go:embed holdfast.yaml
@@ -152,8 +153,10 @@ func (h *house) rooms() error {
 	h.fill = fill.New(fill.Config{Streams: h.cameras.Recorded()}, fill.Floors{
 		Ledger: h.ledger, Disk: h.disk, Clock: h.clock, Log: log.With("room", "fill"),
 	})
+	keep := h.retainConfig().Keep
 	h.clips, err = clip.New(clip.Config{Dir: filepath.Join(h.cfg.Data, "clips")}, clip.Deps{
 		Ledger: h.ledger, Sender: clipSender{h}, Now: h.clock.Now, Camera: h.knows, Log: log.With("room", "clip"),
+		Keep: func(s id.Stream) time.Duration { return keep[s] },
 		Open: func(volume string, segment uint64) (clip.File, int64, error) { return h.disk.OpenRead(volume, segment) },
 	})
 	if err != nil {
