@@ -47,6 +47,7 @@ const (
 	DeedClipDownloaded  Deed = "clip_downloaded"
 	DeedClipChanged     Deed = "clip_changed"
 	DeedClipRemoved     Deed = "clip_removed"
+	DeedClipSettings    Deed = "clip_settings"
 	DeedRuleAdded       Deed = "rule_added"
 	DeedRuleChanged     Deed = "rule_changed"
 	DeedRuleRemoved     Deed = "rule_removed"
