@@ -141,7 +141,7 @@ type RuleRequest struct {
 	PreS      int    `json:"pre_s" minimum:"0" maximum:"600"`
 	PostS     int    `json:"post_s" minimum:"0" maximum:"600"`
 	Stream    string `json:"stream,omitempty" enum:"main,sub" default:"main"`
-	Hours     []int  `json:"hours,omitempty" maxItems:"7"`
+	Hours     []int  `json:"hours,omitempty" nullable:"false" maxItems:"7"`
 	Priority  string `json:"priority,omitempty" enum:"low,normal,high" default:"normal"`
 	KeepDays  *int   `json:"keep_days,omitempty" minimum:"-1" maximum:"36500" doc:"Absent: -1."`
 	Enabled   bool   `json:"enabled"`

@@ -21,7 +21,7 @@ func (r *Room) Run(ctx context.Context) error {
 		err := errors.Join(r.order(ctx), r.sweep(ctx))
 		if time.Since(r.tidied) >= r.cfg.Tidy {
 			r.tidied = time.Now()
-			err = errors.Join(err, r.expire(ctx), r.orphans(ctx), r.pack(ctx))
+			err = errors.Join(err, r.Tidy(ctx))
 		}
 		if err != nil && ctx.Err() == nil {
 			r.log.Error("look after clips", "error", err)
@@ -33,6 +33,12 @@ func (r *Room) Run(ctx context.Context) error {
 		case <-r.wake:
 		}
 	}
+}
+
+// Tidy removes clips whose time is over, aborts uploads that nothing belongs to, and packs the events of past days. Run
+// does it now and then.
+func (r *Room) Tidy(ctx context.Context) error {
+	return errors.Join(r.expire(ctx), r.orphans(ctx), r.pack(ctx))
 }
 
 func (r *Room) order(ctx context.Context) error {
