@@ -213,7 +213,7 @@ func (h *house) door() error {
 	cfg.Version, cfg.PublicURL, cfg.TrustedProxies = h.cfg.Version, h.cfg.PublicURL, h.cfg.Proxies
 	cfg.Secure = h.cfg.TLSCert != "" || h.cfg.Plain
 	cfg.Commands = enrolCommands
-	kept := clipRoom{h.db, h.clips}
+	kept := clipRoom{h.db, h.clips, h.fleet.Site}
 	var err error
 	h.api, err = api.New(cfg, h.db, h.access, api.Rooms{
 		Fleet: fleetRoom{h.fleet}, Agents: agentRoom{h.db, h.gateway}, Coverage: coverageRoom{h.db, h.fleet.Stream},
@@ -277,6 +277,9 @@ func (h *house) hooks() gateway.Hooks {
 		},
 		ClipPart: func(ctx context.Context, ref agents.Ref, c id.Clip, number int, body io.Reader, _ int64) error {
 			return h.clips.Part(ctx, ref, c, number, body)
+		},
+		ClipPiece: func(ctx context.Context, ref agents.Ref, c id.Clip, number, piece int, body io.Reader) error {
+			return h.clips.Piece(ctx, ref, c, number, piece, body)
 		},
 		ClipComplete: func(ctx context.Context, ref agents.Ref, c id.Clip, done wire.ClipComplete) error {
 			return h.clips.Complete(ctx, ref, c, done)

@@ -3,14 +3,10 @@ package cloud
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"holdfast/cloud/alert"
 	"holdfast/cloud/api"
-	"holdfast/cloud/clip"
 	"holdfast/cloud/fleet"
 	"holdfast/cloud/gateway"
 	"holdfast/cloud/live"
@@ -20,7 +16,6 @@ import (
 	"holdfast/cloud/store/coverage"
 	"holdfast/cloud/store/events"
 	"holdfast/cloud/store/orgs"
-	"holdfast/cloud/store/people"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
 )
@@ -198,203 +193,6 @@ func (r coverageRoom) Coverage(ctx context.Context, scope store.Scope, site id.S
 	}
 	out.Ranges = append(out.Ranges, p.ranges...)
 	return out, nil
-}
-
-// clipRoom is api.ClipKeeper and api.RuleKeeper.
-type clipRoom struct {
-	db   *store.DB
-	room *clip.Room
-}
-
-func (r clipRoom) show(ctx context.Context, c clips.Clip, names map[string]string) (api.Clip, error) {
-	out := api.Clip{
-		ID: string(c.ID), Site: string(c.Site), Camera: string(c.Camera), Title: c.Title, StartUs: c.StartUs, EndUs: c.EndUs,
-		CutStartUs: c.CutStartUs, CutEndUs: c.CutEndUs, State: string(c.State), Bytes: c.Bytes, Codec: c.Codec,
-		Playable: c.State == wire.ClipStored, Reason: c.Reason, Rule: string(c.Rule), CreatedUs: c.CreatedUs, Gaps: []api.ClipGap{},
-	}
-	switch {
-	case c.State == wire.ClipStored:
-		out.Progress = 1
-	case c.Bytes > 0:
-		out.Progress = float64(c.Sent) / float64(c.Bytes)
-	}
-	for _, g := range c.Gaps {
-		out.Gaps = append(out.Gaps, api.ClipGap{StartUs: g.StartUs, EndUs: g.EndUs, Reason: string(g.Reason), Text: g.Detail})
-	}
-	if c.State == wire.ClipUnavailable && c.NearestUs > 0 {
-		out.Reason += fmt.Sprintf(" The nearest video is %s.", distance(c))
-	}
-	var err error
-	scope := store.Org(c.Org)
-	out.CameraName, err = remember(names, string(c.Camera), func() (string, error) {
-		cam, err := orgs.GetCamera(ctx, r.db.Read(), scope, c.Camera)
-		return cam.Name(), err
-	})
-	if err != nil || c.Person == "" {
-		return out, err
-	}
-	out.By, err = remember(names, string(c.Person), func() (string, error) {
-		p, err := people.Get(ctx, r.db.Read(), scope, c.Person)
-		return p.Name, err
-	})
-	return out, err
-}
-
-// distance says how far the nearest video is from the range.
-func distance(c clips.Clip) string {
-	if c.NearestUs >= c.EndUs {
-		return (time.Duration(c.NearestUs-c.EndUs) * time.Microsecond).Round(time.Second).String() + " later"
-	}
-	return (time.Duration(c.StartUs-c.NearestUs) * time.Microsecond).Round(time.Second).String() + " earlier"
-}
-
-// remember looks a name up once; what was deleted has none.
-func remember(names map[string]string, key string, look func() (string, error)) (string, error) {
-	if name, ok := names[key]; ok {
-		return name, nil
-	}
-	name, err := look()
-	if errors.Is(err, store.ErrNotFound) {
-		name, err = "", nil
-	}
-	names[key] = name
-	return name, err
-}
-
-// Clip implements api.ClipKeeper.
-func (r clipRoom) Clip(ctx context.Context, scope store.Scope, cid id.Clip) (api.Clip, error) {
-	c, err := clips.Get(ctx, r.db.Read(), scope, cid)
-	if err != nil {
-		return api.Clip{}, err
-	}
-	return r.show(ctx, c, map[string]string{})
-}
-
-// Clips implements api.ClipKeeper.
-func (r clipRoom) Clips(ctx context.Context, scope store.Scope, sites []id.Site, q api.ClipQuery, p api.Page) ([]api.Clip, string, error) {
-	f := clips.Filter{
-		Sites: sites, Site: q.Site, Camera: q.Camera, State: q.State, FromUs: q.Span.FromUs, ToUs: q.Span.ToUs, Limit: p.Limit + 1,
-	}
-	if p.Before != "" {
-		at, cid, ok := strings.Cut(p.Before, ".")
-		us, err := strconv.ParseInt(at, 10, 64)
-		if err != nil || !ok {
-			return nil, "", &api.Refusal{Code: "invalid", Text: "That is not a page of this list: start again without 'before'."}
-		}
-		f.BeforeUs, f.BeforeID = us, id.Clip(cid)
-	}
-	list, err := clips.List(ctx, r.db.Read(), scope, f)
-	if err != nil {
-		return nil, "", err
-	}
-	next := ""
-	if len(list) > p.Limit {
-		list = list[:p.Limit]
-		last := list[len(list)-1]
-		next = strconv.FormatInt(last.CreatedUs, 10) + "." + string(last.ID)
-	}
-	names := map[string]string{}
-	out := make([]api.Clip, len(list))
-	for i, c := range list {
-		if out[i], err = r.show(ctx, c, names); err != nil {
-			return nil, "", err
-		}
-	}
-	return out, next, nil
-}
-
-// Order implements api.ClipKeeper.
-func (r clipRoom) Order(ctx context.Context, o api.ClipOrder) (api.Clip, error) {
-	c, err := r.room.Create(ctx, o.Org, clip.Wish{
-		Site: o.Site, Camera: o.Camera, Stream: o.Stream, StartUs: o.StartUs, EndUs: o.EndUs, Title: o.Title, Person: o.By,
-	})
-	if err != nil {
-		return api.Clip{}, err
-	}
-	return r.show(ctx, c, map[string]string{string(o.By): o.ByName})
-}
-
-// Rename implements api.ClipKeeper.
-func (r clipRoom) Rename(ctx context.Context, scope store.Scope, cid id.Clip, title string) (api.Clip, error) {
-	if err := r.room.Rename(ctx, scope, cid, title); err != nil {
-		return api.Clip{}, err
-	}
-	return r.Clip(ctx, scope, cid)
-}
-
-// Remove implements api.ClipKeeper.
-func (r clipRoom) Remove(ctx context.Context, scope store.Scope, cid id.Clip) error {
-	return r.room.Delete(ctx, scope, cid)
-}
-
-// Media implements api.ClipKeeper.
-func (r clipRoom) Media(ctx context.Context, scope store.Scope, cid id.Clip) (api.ClipMedia, error) {
-	content, _, c, err := r.room.Media(ctx, scope, cid)
-	return api.ClipMedia{Content: content, Type: "video/mp4", SHA256: c.Upload.SHA256}, err
-}
-
-func showRule(r clips.Rule) api.Rule {
-	return api.Rule{
-		ID: string(r.ID), Name: r.Name, EventKind: r.EventKind, Site: string(r.Site), Camera: string(r.Camera), PreS: r.PreS, PostS: r.PostS,
-		Stream: string(r.Stream), Enabled: r.Enabled,
-	}
-}
-
-// Rules implements api.RuleKeeper.
-func (r clipRoom) Rules(ctx context.Context, scope store.Scope, sites []id.Site) ([]api.Rule, error) {
-	list, err := clips.Rules(ctx, r.db.Read(), scope, "")
-	if err != nil {
-		return nil, err
-	}
-	mine := map[id.Site]bool{"": true}
-	for _, s := range sites {
-		mine[s] = true
-	}
-	out := []api.Rule{}
-	for _, rule := range list {
-		if sites == nil || mine[rule.Site] {
-			out = append(out, showRule(rule))
-		}
-	}
-	return out, nil
-}
-
-// Rule implements api.RuleKeeper.
-func (r clipRoom) Rule(ctx context.Context, scope store.Scope, rid id.Rule) (api.Rule, error) {
-	rule, err := clips.GetRule(ctx, r.db.Read(), scope, rid)
-	return showRule(rule), err
-}
-
-// PutRule implements api.RuleKeeper.
-func (r clipRoom) PutRule(ctx context.Context, scope store.Scope, in api.Rule) error {
-	rule := clips.Rule{
-		ID: id.Rule(in.ID), Org: scope.OrgID(), Name: in.Name, EventKind: in.EventKind, Site: id.Site(in.Site), Camera: id.Camera(in.Camera),
-		PreS: in.PreS, PostS: in.PostS, Stream: id.StreamKind(in.Stream), Enabled: in.Enabled, CreatedUs: time.Now().UnixMicro(),
-	}
-	return r.db.Tx(ctx, func(q store.Querier) error {
-		err := clips.UpdateRule(ctx, q, scope, rule)
-		if errors.Is(err, store.ErrNotFound) {
-			err = clips.InsertRule(ctx, q, rule)
-		}
-		return err
-	})
-}
-
-// RemoveRule implements api.RuleKeeper.
-func (r clipRoom) RemoveRule(ctx context.Context, scope store.Scope, rid id.Rule) error {
-	return r.db.Tx(ctx, func(q store.Querier) error { return clips.DeleteRule(ctx, q, scope, rid) })
-}
-
-// eventClips lets rules choose clips for the events of a batch.
-func eventClips(room *clip.Room) func(context.Context, store.Querier, agents.Ref, []wire.EventFact) error {
-	return func(ctx context.Context, q store.Querier, ref agents.Ref, fresh []wire.EventFact) error {
-		for _, e := range fresh {
-			if err := room.OnEvent(ctx, q, ref, e); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
 }
 
 // alertRoom is api.Alerter.

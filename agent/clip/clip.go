@@ -79,7 +79,9 @@ type Deps struct {
 	Now func() int64
 	// Camera reports whether the site has this camera.
 	Camera func(id.Camera) bool
-	Log    *slog.Logger
+	// Keep returns how long video of a stream is kept, 0 for as long as there is room; nil means that for all.
+	Keep func(id.Stream) time.Duration
+	Log  *slog.Logger
 }
 
 // Room cuts and uploads, one clip at a time each.
@@ -91,6 +93,7 @@ type Room struct {
 	toSend chan struct{}
 	again  map[id.Clip]*retry // cuts that failed; the cutting goroutine's alone
 	failed map[id.Clip]int    // uploads that failed, and how often; the sending goroutine's alone
+	narrow narrow             // the sending goroutine's alone
 
 	mu   sync.Mutex
 	sums map[id.Clip]wire.ClipBegin // of cut clips whose parts have been summed
@@ -116,8 +119,8 @@ func New(cfg Config, deps Deps) (*Room, error) {
 	}, nil
 }
 
-// Order takes a wish of the cloud; a known one changes nothing, but one that has come to nothing is said again. The
-// error is a *wire.Failure when the wish is at fault.
+// Order takes a wish of the cloud. A known one may change its range, until it is being cut, and its priority; one that
+// has come to nothing is said again. The error is a *wire.Failure when the wish is at fault.
 func (r *Room) Order(ctx context.Context, o wire.ClipOrder) error {
 	if err := r.check(o); err != nil {
 		return err
@@ -126,10 +129,10 @@ func (r *Room) Order(ctx context.Context, o wire.ClipOrder) error {
 	if err != nil {
 		return err
 	}
+	nudge(r.toCut)
 	if !fresh {
 		return r.repeat(ctx, o.Clip)
 	}
-	nudge(r.toCut)
 	return nil
 }
 

@@ -61,9 +61,10 @@ func TestSite(t *testing.T) {
 		"H.264 and G.711": testG711, "H.265": testH265, "B-frames": testBFrames, "AAC": testAAC, "gap": testGap, "codec": testCodecChange,
 		"nothing": testNothing, "interruptions": testInterruptions, "not wanted": testNotWanted, "damaged clip": testDamagedClip,
 		"damaged segment": testDamagedSegment, "restarts": testRestarts, "retention": testRetention, "full disk": testFullDisk,
-		"orders": testOrders, "one bad clip": testOneBadClip,
 		"export, exact": testExportExact, "export, gap": testExportGap, "export, codec": testExportCodecChange,
 		"export, damaged": testExportDamaged, "export, nothing": testExportNothing, "export, files": testExportFiles,
+		"orders": testOrders, "one bad clip": testOneBadClip, "short line": testShortLine, "links that end": testLinksThatEnd,
+		"urgent first": testUrgentFirst, "order that grows": testOrderThatGrows,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"time"
 
 	"holdfast/agent/ledger"
@@ -25,7 +26,33 @@ var errSpoilt = errors.New("the cut clip was damaged on the disk")
 const (
 	maxFailures  = 3               // uploads that may fail in one round: then it is the line, not the clip
 	progressStep = 2 * time.Second // between two words about an upload's progress
+	maxPlans     = 1000            // in one upload: more than the longest clip needs
 )
+
+// narrow remembers whether whole parts pass the line. Where several in a row did not, pieces through the cloud go on
+// where they were cut, however short a connection lives; after a while a whole part is tried again.
+type narrow struct {
+	failed int       // parts in a row that did not pass
+	until  time.Time // pieces are asked for
+}
+
+const (
+	tooMany = 3
+	patient = 30 * time.Minute
+)
+
+func (n *narrow) pieces() bool { return time.Now().Before(n.until) }
+
+// passed notes whether a whole part passed.
+func (n *narrow) passed(err error) {
+	if err == nil {
+		*n = narrow{}
+		return
+	}
+	if n.failed++; n.failed >= tooMany {
+		*n = narrow{until: time.Now().Add(patient)}
+	}
+}
 
 // sendAll uploads what is queued and tries again after a failure.
 func (r *Room) sendAll(ctx context.Context) {
@@ -52,15 +79,29 @@ func (r *Room) sendAll(ctx context.Context) {
 	}
 }
 
-// sendQueued uploads clips, oldest video first, but those that have failed last: one that can't be sent does not hold
-// up the others.
+// deadline is when retention takes the recording of a clip: once it is gone, only the file that was cut is left of it.
+// Without a limit of time the oldest goes first.
+func (r *Room) deadline(o wire.ClipOrder) int64 {
+	const open = int64(200 * 365 * 24 * time.Hour / time.Microsecond)
+	if r.Keep != nil {
+		if keep := r.Keep(o.Camera); keep > 0 {
+			return o.StartUs + keep.Microseconds()
+		}
+	}
+	return o.StartUs + open
+}
+
+// sendQueued uploads clips: those of a higher priority first, inside one priority those whose recording is deleted first,
+// but those that have failed last: one that can't be sent does not hold up the others.
 func (r *Room) sendQueued(ctx context.Context) error {
 	queued, err := r.Ledger.Clips(ctx, wire.ClipQueued, wire.ClipUploading)
 	if err != nil {
 		return err
 	}
 	slices.SortStableFunc(queued, func(a, b ledger.Clip) int {
-		return cmp.Or(cmp.Compare(r.failed[a.Order.Clip], r.failed[b.Order.Clip]), cmp.Compare(a.Order.StartUs, b.Order.StartUs))
+		return cmp.Or(cmp.Compare(r.failed[a.Order.Clip], r.failed[b.Order.Clip]),
+			-cmp.Compare(a.Order.Priority.Known(), b.Order.Priority.Known()),
+			cmp.Compare(r.deadline(a.Order), r.deadline(b.Order)), cmp.Compare(a.Order.StartUs, b.Order.StartUs))
 	})
 	var errs []error
 	for _, c := range queued {
@@ -109,55 +150,130 @@ func (r *Room) send(ctx context.Context, c ledger.Clip) error {
 	if err != nil {
 		return err
 	}
-	// Retention takes the oldest video first: its clip goes before the others that want the line now.
-	ctx = pace.By(ctx, time.UnixMicro(c.Order.StartUs))
-	plan, err := r.Sender.Begin(ctx, c.Order.Clip, begin)
-	if err != nil {
-		return fmt.Errorf("begin upload: %w", err)
-	}
-	if !plan.Stored {
-		if err := r.sendParts(ctx, c, f, begin, plan); err != nil {
-			return err
+	ctx = pace.By(ctx, time.UnixMicro(r.deadline(c.Order)))
+	for range maxPlans {
+		begin.Pieces = r.narrow.pieces()
+		plan, err := r.Sender.Begin(ctx, c.Order.Clip, begin)
+		if err != nil {
+			return fmt.Errorf("begin upload: %w", err)
 		}
-		if err := r.Sender.Complete(ctx, c.Order.Clip, wire.ClipComplete{}); err != nil {
-			return fmt.Errorf("complete upload: %w", err)
+		asked := time.Now()
+		all := true
+		if !plan.Stored {
+			if all, err = r.sendParts(ctx, c, f, begin, plan, asked); err != nil {
+				return err
+			}
 		}
+		if !all || plan.More {
+			continue // the links are used up or too old: there are new ones
+		}
+		if !plan.Stored {
+			if err := r.Sender.Complete(ctx, c.Order.Clip, wire.ClipComplete{}); err != nil {
+				return fmt.Errorf("complete upload: %w", err)
+			}
+		}
+		r.Log.Info("clip is in the cloud", "clip", c.Order.Clip, "bytes", c.Bytes)
+		return nil
 	}
-	r.Log.Info("clip is in the cloud", "clip", c.Order.Clip, "bytes", c.Bytes)
-	return nil
+	return fmt.Errorf("the cloud asked for parts %d times without an end", maxPlans)
 }
 
-func (r *Room) sendParts(ctx context.Context, c ledger.Clip, f *os.File, begin wire.ClipBegin, plan wire.ClipPlan) error {
-	missing := int64(0)
+// dispatch is one clip on its way.
+type dispatch struct {
+	clip    ledger.Clip
+	file    *os.File
+	begin   wire.ClipBegin
+	missing int64     // bytes, as far as is known
+	said    time.Time // when people were last told
+}
+
+// sendParts sends the parts of a plan; all is false when its links became too old on the way.
+func (r *Room) sendParts(ctx context.Context, c ledger.Clip, f *os.File, begin wire.ClipBegin, plan wire.ClipPlan, asked time.Time) (all bool, err error) {
+	u := &dispatch{clip: c, file: f, begin: begin}
+	u.clip.State = wire.ClipUploading
 	for _, p := range plan.Parts {
 		if p.Number < 1 || p.Number > len(begin.Parts) {
-			return fmt.Errorf("the cloud asks for part %d of %d", p.Number, len(begin.Parts))
+			return false, fmt.Errorf("the cloud asks for part %d of %d", p.Number, len(begin.Parts))
 		}
 		_, size := span(begin, p.Number)
-		missing += size
+		u.missing += size
 	}
-	c.State = wire.ClipUploading
-	var said time.Time
+	if last := len(plan.Parts); plan.More && last > 0 {
+		at, size := span(begin, plan.Parts[last-1].Number)
+		u.missing += c.Bytes - at - size
+	}
 	for _, p := range plan.Parts {
-		c.Fact.Sent = max(c.Bytes-missing, 0)
-		news := time.Since(said) > progressStep
-		if err := r.settle(ctx, c, news); err != nil {
-			return err
+		// Half of its time is left for the part itself.
+		if valid := time.Duration(plan.ValidUs) * time.Microsecond; valid > 0 && time.Since(asked) > valid/2 {
+			return false, nil
 		}
-		if news {
-			said = time.Now()
+		if err := r.tell(ctx, u); err != nil {
+			return false, err
 		}
 		at, size := span(begin, p.Number)
 		body, sum := io.NewSectionReader(f, at, size), begin.Parts[p.Number-1]
 		if err := check(body, sum); err != nil {
-			return fmt.Errorf("read part %d: %w", p.Number, err)
+			return false, fmt.Errorf("read part %d: %w", p.Number, err)
 		}
-		if err := r.Sender.Put(ctx, p, body, size, sum); err != nil {
-			return fmt.Errorf("send part %d: %w", p.Number, err)
+		if len(p.Pieces) > 0 {
+			err = r.sendPieces(ctx, u, p, at, size)
+		} else if err = r.Sender.Put(ctx, p, body, size, sum); ctx.Err() == nil && !errors.Is(err, ErrGone) {
+			r.narrow.passed(err)
 		}
-		missing -= size
+		if err != nil {
+			return false, fmt.Errorf("send part %d: %w", p.Number, err)
+		}
+		if len(p.Pieces) == 0 {
+			u.missing -= size
+		}
+	}
+	return true, nil
+}
+
+// tell notes how far an upload has come, and says so now and then.
+func (r *Room) tell(ctx context.Context, u *dispatch) error {
+	u.clip.Fact.Sent = max(u.clip.Bytes-u.missing, 0)
+	news := time.Since(u.said) > progressStep
+	if news {
+		u.said = time.Now()
+	}
+	return r.settle(ctx, u.clip, news)
+}
+
+// sendPieces sends the missing pieces of a part to the cloud, which puts it together.
+func (r *Room) sendPieces(ctx context.Context, u *dispatch, p wire.PartPlan, at, size int64) error {
+	if p.PieceBytes < 1 || p.PieceBytes > wire.MaxClipPieceBytes {
+		return fmt.Errorf("the cloud asks for pieces of %d bytes", p.PieceBytes)
+	}
+	u.missing -= size - missingOf(p, size)
+	for _, n := range p.Pieces {
+		from := int64(n-1) * p.PieceBytes
+		if n < 1 || from >= size {
+			return fmt.Errorf("the cloud asks for piece %d of a part of %d bytes", n, size)
+		}
+		raw := make([]byte, min(p.PieceBytes, size-from))
+		if _, err := u.file.ReadAt(raw, at+from); err != nil {
+			return fmt.Errorf("read piece %d: %w: %w", n, err, errSpoilt)
+		}
+		if err := r.tell(ctx, u); err != nil {
+			return err
+		}
+		sum := sha256.Sum256(raw)
+		target := wire.PartPlan{Number: p.Number, URL: p.URL + "/pieces/" + strconv.Itoa(n)}
+		if err := r.Sender.Put(ctx, target, bytes.NewReader(raw), int64(len(raw)), sum[:]); err != nil {
+			return fmt.Errorf("send piece %d: %w", n, err)
+		}
+		u.missing -= int64(len(raw))
 	}
 	return nil
+}
+
+// missingOf is how many bytes of a part the missing pieces are.
+func missingOf(p wire.PartPlan, size int64) (n int64) {
+	for _, piece := range p.Pieces {
+		n += max(min(p.PieceBytes, size-int64(piece-1)*p.PieceBytes), 0)
+	}
+	return n
 }
 
 // check compares a part with its sum and rewinds it.

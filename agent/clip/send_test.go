@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"holdfast/shared/id"
 	"holdfast/shared/mp4"
@@ -353,4 +354,140 @@ func testOrders(t *testing.T, r *recording) {
 	if _, err := New(Config{Late: -1}, Deps{}); err == nil || !strings.Contains(err.Error(), "clip.dir") {
 		t.Errorf("New = %v", err)
 	}
+}
+
+// testShortLine: where no part passes, pieces do, each once, and a cut between them costs nothing that had arrived.
+func testShortLine(t *testing.T, r *recording) {
+	d := newDesk(t, r.site)
+	d.part, d.cloud.piece, d.cloud.short = 100_000, 16_000, 20_000
+	d.open()
+	from := r.beginUs["dock"] + 500_000
+	o := d.order("dock", from, from+5_000_000)
+	cuts := 0
+	d.cloud.set(func(op string, _ int) error {
+		if op == "put" && len(d.cloud.got) > 0 && len(d.cloud.got)%5 == 0 && cuts < len(d.cloud.got)/5 {
+			cuts++
+			return errors.New("the line is cut")
+		}
+		return nil
+	})
+	f := d.cut(o)
+	f.assertExact(o.StartUs, o.EndUs)
+	d.cloud.mu.Lock()
+	defer d.cloud.mu.Unlock()
+	if cuts == 0 || len(d.cloud.got) < 7 {
+		t.Errorf("%d pieces and %d cuts tell nothing", len(d.cloud.got), cuts)
+	}
+	seen := map[string]bool{}
+	for _, piece := range d.cloud.got {
+		if seen[piece] {
+			t.Errorf("piece %s came twice", piece)
+		}
+		seen[piece] = true
+	}
+}
+
+// testLinksThatEnd: links that are too old or used up are asked for again, and no part is sent twice for it.
+func testLinksThatEnd(t *testing.T, r *recording) {
+	for name, set := range map[string]func(c *cloud){
+		"a few at a time": func(c *cloud) { c.most = 2 },
+		"too old at once": func(c *cloud) { c.valid = time.Microsecond },
+	} {
+		d := newDesk(t, r.site)
+		d.part = 100_000
+		set(d.cloud)
+		if name == "too old at once" { // a plan is good for nothing until the cloud grants more time
+			asked := 0
+			d.cloud.set(func(op string, _ int) error {
+				if op == "begin" {
+					if asked++; asked > 5 {
+						d.cloud.valid = time.Hour
+					}
+				}
+				return nil
+			})
+		}
+		d.open()
+		from := r.beginUs["dock"] + 500_000
+		o := d.order("dock", from, from+5_000_000)
+		d.cut(o)
+		puts := d.cloud.arrived()
+		if len(puts) < 4 || !slices.IsSorted(puts) || puts[len(puts)-1] != len(puts) {
+			t.Errorf("%s: parts %v arrived: each was to come once", name, puts)
+		}
+		if d.cloud.plans < 3 {
+			t.Errorf("%s: %d plans were asked for", name, d.cloud.plans)
+		}
+		d.close()
+	}
+}
+
+// testUrgentFirst: a higher priority goes first, then what retention takes first.
+func testUrgentFirst(t *testing.T, r *recording) {
+	d := newDesk(t, r.site)
+	room := d.open()
+	d.offline(true)
+	begin := r.beginUs["dock"]
+	later, sooner, urgent, low := d.order("dock", begin+2_000_000, begin+3_000_000), d.order("dock", begin, begin+1_000_000),
+		d.order("dock", begin+3_000_000, begin+4_000_000), d.order("dock", begin, begin+900_000)
+	urgent.Priority, low.Priority = wire.PriorityHigh, wire.PriorityLow
+	for _, o := range []wire.ClipOrder{low, later, sooner, urgent} {
+		d.place(o)
+		d.said(o.Clip, wire.ClipQueued)
+	}
+	later.Priority = wire.PriorityHigh // it has become urgent after it was cut
+	d.place(later)
+	d.close()
+	var order []id.Clip
+	d.cloud.set(func(op string, _ int) error {
+		if op == "complete" {
+			for clip, u := range d.cloud.clips {
+				if u.whole == nil && !slices.Contains(order, clip) {
+					order = append(order, clip)
+				}
+			}
+		}
+		return nil
+	})
+	room = d.open()
+	room.Opened()
+	for _, o := range []wire.ClipOrder{low, later, sooner, urgent} {
+		d.stored(o.Clip)
+	}
+	if want := []id.Clip{later.Clip, urgent.Clip, sooner.Clip, low.Clip}; !slices.Equal(order, want) {
+		t.Errorf("sent as %v, want %v", order, want)
+	}
+	room.Keep = func(s id.Stream) time.Duration { return time.Hour }
+	if x, y := room.deadline(low), room.deadline(later); y-x != 2_000_000 {
+		t.Errorf("deadlines %d and %d", x, y)
+	}
+}
+
+// testOrderThatGrows: until it is cut a clip takes over another range; what was cut says by which.
+func testOrderThatGrows(t *testing.T, r *recording) {
+	d := newDesk(t, r.site)
+	d.open()
+	begin := r.beginUs["dock"]
+	o := d.order("dock", begin+1_000_000, r.clock.Now()+3_600_000_000)
+	d.place(o) // not due for an hour
+	o.EndUs = begin + 3_000_000
+	d.place(o)
+	f := d.cut(o)
+	f.assertExact(o.StartUs, o.EndUs)
+	if s := d.said(o.Clip, wire.ClipQueued); s.OrderStartUs != o.StartUs || s.OrderEndUs != o.EndUs {
+		t.Errorf("said %+v", s)
+	}
+	// One that is cut keeps its range.
+	d.offline(true)
+	o = d.order("dock", begin+1_000_000, begin+2_000_000)
+	d.place(o)
+	d.said(o.Clip, wire.ClipQueued)
+	late := o
+	late.EndUs += 1_000_000
+	d.place(late)
+	if row, ok := d.row(o.Clip); !ok || row.Order.EndUs != o.EndUs {
+		t.Errorf("the row says %+v", row.Order)
+	}
+	d.offline(false)
+	d.stored(o.Clip)
 }

@@ -24,7 +24,8 @@ type Clip struct {
 	Fact   wire.ClipFact // what is reported of it; Clip and State are filled in
 }
 
-// PutClip notes an order; fresh is false when the clip is known already, which changes nothing.
+// PutClip notes an order; fresh is false when the clip is known already. Of a known one that is not being cut yet the new
+// range counts, and of every one the new priority.
 func (l *Ledger) PutClip(ctx context.Context, o wire.ClipOrder) (fresh bool, err error) {
 	if o.Clip == "" || o.EndUs <= o.StartUs {
 		return false, fmt.Errorf("note clip: the order %q of [%d, %d) names no clip or no time", o.Clip, o.StartUs, o.EndUs)
@@ -36,8 +37,13 @@ func (l *Ledger) PutClip(ctx context.Context, o wire.ClipOrder) (fresh bool, err
 	err = l.write(ctx, "note clip "+string(o.Clip), func(t *tx) error {
 		n, err := t.count(`INSERT INTO clip (id, state, wish) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING`,
 			o.Clip, wire.ClipWanted, string(wish))
-		fresh = n > 0
-		return err
+		if fresh = n > 0; err != nil || fresh {
+			return err
+		}
+		if n, err = t.count(`UPDATE clip SET wish = ? WHERE id = ? AND state = ?`, string(wish), o.Clip, wire.ClipWanted); err != nil || n > 0 {
+			return err
+		}
+		return t.exec(`UPDATE clip SET wish = json_set(wish, '$.priority', ?) WHERE id = ?`, int(o.Priority.Known()), o.Clip)
 	})
 	return fresh, err
 }
@@ -50,6 +56,7 @@ func (l *Ledger) SetClip(ctx context.Context, c Clip, announce bool) error {
 
 func (t *tx) setClip(c Clip, announce bool) error {
 	c.Fact.Clip, c.Fact.State = c.Order.Clip, c.State
+	c.Fact.OrderStartUs, c.Fact.OrderEndUs = c.Order.StartUs, c.Order.EndUs
 	c.Fact.Gaps = c.Fact.Gaps[:min(len(c.Fact.Gaps), maxClipGaps)]
 	c.Fact.Reason = cut(c.Fact.Reason, maxDetail)
 	fact, err := json.Marshal(c.Fact)

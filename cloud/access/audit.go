@@ -50,6 +50,7 @@ const (
 	DeedHoldMade        Deed = "hold_made"
 	DeedHoldAgreed      Deed = "hold_agreed" // to hold more than half of a disk
 	DeedHoldReleased    Deed = "hold_released"
+	DeedClipSettings    Deed = "clip_settings"
 	DeedRuleAdded       Deed = "rule_added"
 	DeedRuleChanged     Deed = "rule_changed"
 	DeedRuleRemoved     Deed = "rule_removed"

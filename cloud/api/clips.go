@@ -40,11 +40,24 @@ func whole(c Clip) Clip {
 	if c.Gaps == nil {
 		c.Gaps = []ClipGap{}
 	}
+	if c.Nearest == nil {
+		c.Nearest = []NearVideo{}
+	}
+	if c.Events == nil {
+		c.Events = []ClipEvent{}
+	}
+	if c.Stream == "" {
+		c.Stream = string(id.Main)
+	}
+	if c.Priority == "" {
+		c.Priority = priorityNormal
+	}
 	return c
 }
 
 func (d *door) clips() {
 	d.listClips()
+	add(d, post("/bookmarks", "addBookmark", access.Export, "Mark a moment; what is kept of it is a clip").created().costs(2).also(http.StatusNotFound), d.addBookmark)
 	add(d, post("/clips", "orderClip", access.Export, "Choose a range to keep in the cloud").created().costs(2).also(http.StatusNotFound), d.orderClip)
 	add(d, get("/clips/{clip}", "getClip", access.Export, "One clip"),
 		func(ctx context.Context, who access.Actor, in *ClipPath) (*bodyOf[Clip], error) {
@@ -55,9 +68,9 @@ func (d *door) clips() {
 		ClipPath
 		Body ClipPatch
 	}
-	add(d, patch("/clips/{clip}", "changeClip", access.EditClips, "Rename a clip"),
+	add(d, patch("/clips/{clip}", "changeClip", access.EditClips, "Change a clip's title, priority or how long it is kept"),
 		func(ctx context.Context, who access.Actor, in *patchIn) (*bodyOf[Clip], error) {
-			return d.renameClip(ctx, who, in.Clip, in.Body)
+			return d.changeClip(ctx, who, in.Clip, in.Body)
 		})
 	add(d, del("/clips/{clip}", "removeClip", access.EditClips, "Remove a clip and its file"),
 		func(ctx context.Context, who access.Actor, in *ClipPath) (*empty, error) {
@@ -72,6 +85,7 @@ func (d *door) clips() {
 			return nil, d.publish(err, Changed{Org: who.Org, Site: id.Site(c.Site), Camera: id.Camera(c.Camera), Kind: "clip", ID: c.ID})
 		})
 	d.media()
+	d.clipSettings()
 }
 
 func clipEntry(deed access.Deed, c Clip) access.Entry {
@@ -137,24 +151,32 @@ func (d *door) orderClip(ctx context.Context, who access.Actor, in *struct{ Body
 	}
 	clip, err := d.rooms.Clips.Order(ctx, ClipOrder{
 		Org: who.Org, Site: c.Site, Camera: c.ID, Stream: id.StreamKind(b.Stream), StartUs: b.StartUs, EndUs: b.EndUs, Title: title,
-		By: who.Person, ByName: who.Name,
+		Priority: priorityOf(b.Priority), KeepDays: keepDays(b.KeepDays), By: who.Person, ByName: who.Name,
 	})
 	return body(whole(clip)), d.publish(err, Changed{Org: who.Org, Site: c.Site, Camera: c.ID, Kind: "clip", ID: clip.ID})
 }
 
-func (d *door) renameClip(ctx context.Context, who access.Actor, raw string, b ClipPatch) (*bodyOf[Clip], error) {
+func (d *door) changeClip(ctx context.Context, who access.Actor, raw string, b ClipPatch) (*bodyOf[Clip], error) {
 	c, cid, err := d.clip(ctx, who, access.EditClips, raw)
-	if err != nil || b.Title == nil {
+	if err != nil || b == (ClipPatch{}) {
 		return body(c), err
 	}
-	title, err := orgs.Text(*b.Title, wire.MaxNameRunes)
-	if err != nil {
-		return nil, invalid("body.title", "The title "+err.Error()+".")
+	change := ClipChange{KeepDays: b.KeepDays}
+	if b.Title != nil {
+		title, err := orgs.Text(*b.Title, wire.MaxNameRunes)
+		if err != nil {
+			return nil, invalid("body.title", "The title "+err.Error()+".")
+		}
+		change.Title = &title
+	}
+	if b.Priority != nil {
+		p := priorityOf(*b.Priority)
+		change.Priority = &p
 	}
 	if err := d.access.Record(ctx, who, clipEntry(access.DeedClipChanged, c)); err != nil {
 		return nil, err
 	}
-	c, err = d.rooms.Clips.Rename(ctx, who.Scope(), cid, title)
+	c, err = d.rooms.Clips.Change(ctx, who.Scope(), cid, change)
 	return body(whole(c)), d.publish(err, Changed{Org: who.Org, Site: id.Site(c.Site), Camera: id.Camera(c.Camera), Kind: "clip", ID: c.ID})
 }
 

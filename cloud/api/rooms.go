@@ -168,8 +168,28 @@ type ClipOrder struct {
 	Stream         id.StreamKind
 	StartUs, EndUs int64
 	Title          string
+	Priority       wire.Priority
+	KeepDays       int // 0: for ever, -1: as the organisation says
 	By             id.Person
 	ByName         string
+}
+
+// Bookmark marks a moment.
+type Bookmark struct {
+	Org    id.Org
+	Site   id.Site
+	Camera id.Camera
+	AtUs   int64
+	Title  string
+	By     id.Person
+	ByName string
+}
+
+// ClipChange says what changes of a clip; nil fields stay.
+type ClipChange struct {
+	Title    *string
+	KeepDays *int
+	Priority *wire.Priority
 }
 
 // ClipMedia is the file of a stored clip.
@@ -186,10 +206,19 @@ type ClipKeeper interface {
 	Clips(ctx context.Context, scope store.Scope, sites []id.Site, query ClipQuery, page Page) ([]Clip, string, error)
 	// Order stores the wish and tells the agent when it can. Refusal codes: "invalid" (with what to do), "limit".
 	Order(ctx context.Context, order ClipOrder) (Clip, error)
-	Rename(ctx context.Context, scope store.Scope, clip id.Clip, title string) (Clip, error)
+	// Bookmark stores the moment as an event; a rule for the kind "bookmark" says what is kept of it, else half a minute.
+	Bookmark(ctx context.Context, bookmark Bookmark) (Clip, error)
+	// Change refuses with "invalid" what can't be.
+	Change(ctx context.Context, scope store.Scope, clip id.Clip, change ClipChange) (Clip, error)
 	Remove(ctx context.Context, scope store.Scope, clip id.Clip) error
 	// Media opens the file of a stored clip; Refusal "no_video" when it is not stored.
 	Media(ctx context.Context, scope store.Scope, clip id.Clip) (ClipMedia, error)
+	// SiteRemoved lets the clips of a site go in 30 days, in the transaction that removes the site.
+	SiteRemoved(ctx context.Context, q store.Querier, scope store.Scope, site id.Site) error
+	ClipSettings(ctx context.Context, scope store.Scope) (ClipSettings, error)
+	PutClipSettings(ctx context.Context, scope store.Scope, settings ClipSettings) error
+	// Expiry returns what a default of so many days would remove at once.
+	Expiry(ctx context.Context, scope store.Scope, keepDays int) (ClipExpiry, error)
 }
 
 // RuleKeeper keeps clip rules. Lists are ordered by name.
@@ -200,6 +229,8 @@ type RuleKeeper interface {
 	// PutRule stores a rule under its ID, new or not.
 	PutRule(ctx context.Context, scope store.Scope, rule Rule) error
 	RemoveRule(ctx context.Context, scope store.Scope, rule id.Rule) error
+	// PreviewRule works out what a rule would have sent; lineKbps above 0 is what a person says of the line.
+	PreviewRule(ctx context.Context, scope store.Scope, sites []id.Site, rule Rule, lineKbps int) (RulePreview, error)
 }
 
 // Alerter tells people.

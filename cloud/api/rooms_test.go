@@ -32,6 +32,7 @@ type rooms struct {
 	alerts  Alerts
 	media   []byte
 	modTime time.Time
+	removed []id.Site // whose clips were told that they go
 }
 
 type kept[T any] struct {
@@ -201,10 +202,43 @@ func (r *rooms) Order(_ context.Context, o ClipOrder) (Clip, error) {
 	return c, nil
 }
 
-func (r *rooms) Rename(ctx context.Context, scope store.Scope, clip id.Clip, title string) (Clip, error) {
+func (r *rooms) Bookmark(ctx context.Context, b Bookmark) (Clip, error) {
+	return r.Order(ctx, ClipOrder{Org: b.Org, Site: b.Site, Camera: b.Camera, StartUs: b.AtUs - 1, EndUs: b.AtUs + 1, Title: b.Title, ByName: b.ByName})
+}
+
+func (r *rooms) Change(ctx context.Context, scope store.Scope, clip id.Clip, change ClipChange) (Clip, error) {
 	c, err := r.Clip(ctx, scope, clip)
-	c.Title = title
+	if change.Title != nil {
+		c.Title = *change.Title
+	}
+	if change.KeepDays != nil {
+		c.KeepDays = *change.KeepDays
+	}
+	if change.Priority != nil {
+		c.Priority = PriorityWord(*change.Priority)
+	}
 	return c, err
+}
+
+func (r *rooms) SiteRemoved(_ context.Context, _ store.Querier, _ store.Scope, site id.Site) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.removed = append(r.removed, site)
+	return nil
+}
+
+func (r *rooms) ClipSettings(context.Context, store.Scope) (ClipSettings, error) {
+	return ClipSettings{Price: 0.023, Currency: "USD"}, nil
+}
+
+func (r *rooms) PutClipSettings(context.Context, store.Scope, ClipSettings) error { return nil }
+
+func (r *rooms) Expiry(context.Context, store.Scope, int) (ClipExpiry, error) {
+	return ClipExpiry{}, nil
+}
+
+func (r *rooms) PreviewRule(_ context.Context, _ store.Scope, _ []id.Site, rule Rule, _ int) (RulePreview, error) {
+	return RulePreview{Events: 3, KeepDays: rule.KeepDays}, nil
 }
 
 func (r *rooms) Remove(_ context.Context, _ store.Scope, clip id.Clip) error {

@@ -199,6 +199,9 @@ func (d *door) removeSite(ctx context.Context, who access.Actor, in *SitePath) (
 	}
 	entry := access.Entry{Deed: access.DeedSiteRemoved, Target: string(s.ID), Site: s.ID, Detail: s.Name}
 	err = d.access.Change(ctx, who, entry, func(q store.Querier) error {
+		if err := d.rooms.Clips.SiteRemoved(ctx, q, who.Scope(), s.ID); err != nil {
+			return err
+		}
 		return orgs.RemoveSite(ctx, q, who.Scope(), s.ID, time.Now().UnixMicro())
 	})
 	return nil, d.publish(err, Changed{Org: who.Org, Site: s.ID, Kind: "site"})

@@ -4,6 +4,13 @@
 // only with the size and SHA-256 that were announced for it, that an upload can be resumed by part after any
 // interruption, and that an object is never overwritten. One conformance suite runs on both stores. It knows
 // nothing of clips, people or sites.
+//
+// What proves an object: every part has a SHA-256 that is signed into its link. A store that refuses a part with
+// another sum (Check tries that with a wrong one) has therefore verified each part as it came, and the composite sum
+// that it gives for the whole, the SHA-256 of the parts' sums, can only be right if those parts in that order are the
+// object: asking for size and composite sum is as good as fetching all of it, and costs nothing. A store that takes
+// wrong sums, or gives no composite, is read back part by part. The sum of the whole file is the site's own word:
+// parts that are right make a file that is right, and a clip can be verified by itself.
 package blob
 
 import (
@@ -60,13 +67,19 @@ type Store interface {
 	Parts(ctx context.Context, key, upload string) ([]Part, error)
 	// Complete makes the object of the parts given, all of which must be stored. Completing twice is harmless.
 	Complete(ctx context.Context, key, upload string, parts []Part) error
+	// Verify reports whether the complete object is exactly the parts given: ErrMismatch if it is not, ErrNotFound if
+	// there is none, another error if that could not be found out.
+	Verify(ctx context.Context, key string, parts []Part) error
+	// AbortOrphans aborts every upload that was begun before a time and is not known, and returns how many.
+	AbortOrphans(ctx context.Context, before time.Time, known func(upload string) bool) (int, error)
 	// Abort forgets an upload and its parts; an unknown one is no error.
 	Abort(ctx context.Context, key, upload string) error
 	// Open opens a complete object and returns its size. It fails with ErrNotFound.
 	Open(ctx context.Context, key string) (Reader, int64, error)
 	// Delete removes an object; a missing one is no error.
 	Delete(ctx context.Context, key string) error
-	// Check tries whether the store can be reached and written, for a clear word at start-up.
+	// Check tries whether the store can be reached and written, for a clear word at start-up, and whether it proves
+	// what it stores.
 	Check(ctx context.Context) error
 }
 
@@ -107,6 +120,31 @@ func checkParts(parts []Part) error {
 		}
 	}
 	return nil
+}
+
+// readBack verifies an object by reading it.
+func readBack(r io.Reader, parts []Part) error {
+	for _, p := range parts {
+		sum := sha256.New()
+		n, err := io.CopyN(sum, r, p.Size)
+		if err != nil && (n < p.Size && errors.Is(err, io.EOF)) {
+			return fmt.Errorf("part %d ends after %d bytes of %d: %w", p.Number, n, p.Size, ErrMismatch)
+		}
+		if err != nil {
+			return fmt.Errorf("read part %d back: %w", p.Number, err)
+		}
+		if [32]byte(sum.Sum(nil)) != p.SHA256 {
+			return fmt.Errorf("part %d: %w", p.Number, ErrMismatch)
+		}
+	}
+	return nil
+}
+
+func sizeOf(parts []Part) (n int64) {
+	for _, p := range parts {
+		n += p.Size
+	}
+	return n
 }
 
 func matches(body []byte, want [32]byte) bool { return sha256.Sum256(body) == want }

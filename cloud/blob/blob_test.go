@@ -197,6 +197,63 @@ func checkRead2(t *testing.T, s blob.Store, key string, want []byte) {
 	}
 }
 
+func TestVerify(t *testing.T) {
+	each(t, func(t *testing.T, s blob.Store) {
+		const key = "org/clip.mp4"
+		data, parts := content(t, minPart, 700)
+		if err := s.Verify(t.Context(), key, parts); !errors.Is(err, blob.ErrNotFound) {
+			t.Errorf("Verify of no object = %v", err)
+		}
+		up := begin(t, s, key)
+		put(t, s, key, up, parts[0], data[0])
+		put(t, s, key, up, parts[1], data[1])
+		if err := s.Complete(t.Context(), key, up, parts); err != nil {
+			t.Fatal(err)
+		}
+		whole := bytes.Join(data, nil)
+		one := []blob.Part{{Number: 1, Size: int64(len(whole)), SHA256: sha256.Sum256(whole)}}
+		for name, announced := range map[string][]blob.Part{"as sent": parts, "in parts of another size": one} {
+			if err := s.Verify(t.Context(), key, announced); err != nil {
+				t.Errorf("%s: Verify = %v", name, err)
+			}
+		}
+		other := append([]blob.Part{}, parts...)
+		other[0].SHA256[0] ^= 1
+		short := append([]blob.Part{}, parts...)
+		short[1].Size--
+		for name, announced := range map[string][]blob.Part{"another sum": other, "another size": short, "less": parts[:1]} {
+			if err := s.Verify(t.Context(), key, announced); !errors.Is(err, blob.ErrMismatch) {
+				t.Errorf("%s: Verify = %v, want ErrMismatch", name, err)
+			}
+		}
+	})
+}
+
+func TestOrphansAreAborted(t *testing.T) {
+	each(t, func(t *testing.T, s blob.Store) {
+		data, parts := content(t, 10)
+		known, orphan := begin(t, s, "o/known.mp4"), begin(t, s, "o/orphan.mp4")
+		put(t, s, "o/known.mp4", known, parts[0], data[0])
+		put(t, s, "o/orphan.mp4", orphan, parts[0], data[0])
+		sweep := func(before time.Time, want int) {
+			t.Helper()
+			n, err := s.AbortOrphans(t.Context(), before, func(up string) bool { return up == known })
+			if err != nil || n != want {
+				t.Fatalf("AbortOrphans = %d, %v; want %d", n, err, want)
+			}
+		}
+		sweep(time.Now().Add(-time.Hour), 0)
+		sweep(time.Now().Add(time.Hour), 1)
+		sweep(time.Now().Add(time.Hour), 0)
+		if _, err := s.Parts(t.Context(), "o/orphan.mp4", orphan); !errors.Is(err, blob.ErrUpload) {
+			t.Errorf("Parts of an orphan = %v", err)
+		}
+		if err := s.Complete(t.Context(), "o/known.mp4", known, parts); err != nil {
+			t.Errorf("the known upload was aborted: %v", err)
+		}
+	})
+}
+
 func TestHostileKeysAreRefused(t *testing.T) {
 	each(t, func(t *testing.T, s blob.Store) {
 		for _, key := range []string{

@@ -213,6 +213,38 @@ func (f *Folder) appendPart(out io.Writer, name string, size int64) error {
 	return errors.Join(err, in.Close())
 }
 
+// Verify implements Store. The disk is near, so it reads.
+func (f *Folder) Verify(ctx context.Context, key string, parts []Part) error {
+	r, size, err := f.Open(ctx, key)
+	if err != nil {
+		return err
+	}
+	if size != sizeOf(parts) {
+		return errors.Join(fmt.Errorf("%s has %d bytes of %d: %w", key, size, sizeOf(parts), ErrMismatch), r.Close())
+	}
+	return errors.Join(readBack(r, parts), r.Close())
+}
+
+// AbortOrphans implements Store.
+func (f *Folder) AbortOrphans(_ context.Context, before time.Time, known func(upload string) bool) (int, error) {
+	entries, err := fs.ReadDir(f.root.FS(), "uploads")
+	if err != nil {
+		return 0, fmt.Errorf("list uploads: %w", err)
+	}
+	n := 0
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil || !e.IsDir() || known(e.Name()) || !info.ModTime().Before(before) {
+			continue // one that goes meanwhile needs no more
+		}
+		if err := f.root.RemoveAll("uploads/" + e.Name()); err != nil {
+			return n, fmt.Errorf("remove upload: %w", err)
+		}
+		n++
+	}
+	return n, nil
+}
+
 // Abort implements Store.
 func (f *Folder) Abort(_ context.Context, key, upload string) error {
 	dir, err := f.upload(key, upload)

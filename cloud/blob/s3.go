@@ -9,8 +9,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -27,6 +27,10 @@ type S3 struct {
 	sign   *s3.PresignClient
 	bucket string
 	prefix string
+	// streams is for bodies, which may take as long as a person's download.
+	streams *http.Client
+	// proves is set by Check: the store refuses a body whose sum is not the one that is said.
+	proves atomic.Bool
 }
 
 func openS3(_ context.Context, u *url.URL, env func(string) string) (*S3, error) {
@@ -68,7 +72,13 @@ func openS3(_ context.Context, u *url.URL, env func(string) string) (*S3, error)
 		}
 		prefix += "/"
 	}
-	return &S3{client: client, sign: s3.NewPresignClient(client), bucket: u.Host, prefix: prefix}, nil
+	return &S3{client: client, sign: s3.NewPresignClient(client), bucket: u.Host, prefix: prefix, streams: streaming()}, nil
+}
+
+// streaming bounds the wait for an answer, and not the answer itself.
+func streaming() *http.Client {
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, ResponseHeaderTimeout: time.Minute, TLSHandshakeTimeout: 10 * time.Second, IdleConnTimeout: 90 * time.Second}
+	return &http.Client{Transport: transport}
 }
 
 func (s *S3) key(key string) *string { return aws.String(s.prefix + key) }
@@ -111,6 +121,8 @@ func (s *S3) Begin(ctx context.Context, key string) (string, error) {
 	}
 	out, err := s.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
 		Bucket: &s.bucket, Key: s.key(key), ContentType: aws.String("video/mp4"),
+		// Without it Amazon's refuses parts that bring a SHA-256.
+		ChecksumAlgorithm: types.ChecksumAlgorithmSha256,
 	})
 	if err != nil {
 		return "", fmt.Errorf("begin upload of %s: %w", key, err)
@@ -232,7 +244,7 @@ func (s *S3) Complete(ctx context.Context, key, upload string, parts []Part) err
 		Bucket: &s.bucket, Key: s.key(key), UploadId: &upload, IfNoneMatch: aws.String("*"),
 		MultipartUpload: &types.CompletedMultipartUpload{Parts: done},
 	})
-	if coded(err, "PreconditionFailed") {
+	if coded(err, "PreconditionFailed", "ConditionalRequestConflict") {
 		return s.Abort(ctx, key, upload)
 	}
 	if err != nil {
@@ -265,84 +277,9 @@ func (s *S3) Open(ctx context.Context, key string) (Reader, int64, error) {
 	if !there {
 		return nil, 0, ErrNotFound
 	}
-	return &s3Reader{ctx: ctx, store: s, key: key, size: size}, size, nil
+	return s.reader(ctx, key, size), size, nil
 }
 
-// Delete implements Store.
-func (s *S3) Delete(ctx context.Context, key string) error {
-	if err := checkKey(key); err != nil {
-		return err
-	}
-	if _, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.bucket, Key: s.key(key)}); err != nil {
-		return fmt.Errorf("delete %s: %w", key, err)
-	}
-	return nil
-}
-
-// Check implements Store.
-func (s *S3) Check(ctx context.Context) error {
-	if _, err := s.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &s.bucket}); err != nil {
-		return fmt.Errorf("the bucket %q can't be reached (check endpoint, keys and that the bucket exists): %w", s.bucket, err)
-	}
-	return nil
-}
-
-// s3Reader reads an object by one ranged GET from the present position on.
-type s3Reader struct {
-	ctx   context.Context
-	store *S3
-	key   string
-	size  int64
-	at    int64
-	body  io.ReadCloser
-}
-
-// Read implements io.Reader.
-func (r *s3Reader) Read(p []byte) (int, error) {
-	if r.at >= r.size {
-		return 0, io.EOF
-	}
-	if r.body == nil {
-		out, err := r.store.client.GetObject(r.ctx, &s3.GetObjectInput{
-			Bucket: &r.store.bucket, Key: r.store.key(r.key), Range: aws.String("bytes=" + strconv.FormatInt(r.at, 10) + "-"),
-		})
-		if err != nil {
-			return 0, fmt.Errorf("read %s: %w", r.key, err)
-		}
-		r.body = out.Body
-	}
-	n, err := r.body.Read(p)
-	r.at += int64(n)
-	if errors.Is(err, io.EOF) && r.at < r.size {
-		err = io.ErrUnexpectedEOF
-	}
-	return n, err
-}
-
-// Seek implements io.Seeker.
-func (r *s3Reader) Seek(offset int64, whence int) (int64, error) {
-	switch whence {
-	case io.SeekCurrent:
-		offset += r.at
-	case io.SeekEnd:
-		offset += r.size
-	}
-	if offset < 0 {
-		return 0, errors.New("seek before the beginning")
-	}
-	if offset == r.at {
-		return offset, nil
-	}
-	r.at = offset
-	return offset, r.Close()
-}
-
-// Close implements io.Closer.
-func (r *s3Reader) Close() error {
-	if r.body == nil {
-		return nil
-	}
-	err := r.body.Close()
-	r.body = nil
-	return err
+func (s *S3) reader(ctx context.Context, key string, size int64) *s3Reader {
+	return &s3Reader{ctx: ctx, store: s, key: key, size: size}
 }

@@ -1,10 +1,11 @@
 // Package clip is the cloud's room of clips: it takes wishes from people and from rules, orders them from the
-// agents, receives their bytes by parts, verifies them, and gives them out.
+// agents, receives their bytes by parts, verifies them, gives them out, and lets them go when their time is over.
 //
-// It owns a clip's life in the cloud from "wanted" to "stored". It promises that "stored" is said only after
-// size and SHA-256 of the whole object were checked, that an upload goes on where it stopped, and that nothing
-// is substituted: where the video is not there, the clip says so. It never talks to a camera and never
-// re-encodes.
+// It owns a clip's life in the cloud from "wanted" to its end. It promises that a rule's clips of one stream never
+// send the same moment twice, that an upload goes on where it stopped, and that nothing is substituted: where the
+// video is not there, the clip says so and names the nearest. "Stored" is said only of an object that the store
+// proves to be the parts which the site announced (blob.Store.Verify tells how): it is not fetched again for that.
+// It never talks to a camera, never re-encodes, and no agent ever holds a key of the store.
 package clip
 
 import (
@@ -12,13 +13,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"holdfast/cloud/blob"
 	"holdfast/cloud/store"
 	"holdfast/cloud/store/agents"
 	"holdfast/cloud/store/clips"
+	"holdfast/cloud/store/orgs"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
 )
@@ -26,15 +27,23 @@ import (
 // Config bounds the room.
 type Config struct {
 	MaxLength time.Duration // of one clip; 0 means 2 h
+	MaxMerged time.Duration // of a clip that rules widen: a longer one would come too late; 0 means 15 min
 	Link      time.Duration // how long a presigned part is valid; 0 means 15 min
-	Resend    time.Duration // how often wanted clips are ordered again; 0 means 30 s
+	Resend    time.Duration // how often orders that an agent does not have are sent again; 0 means 30 s
+	Tidy      time.Duration // how often what is over is removed; 0 means 10 min
+	Orphan    time.Duration // how old an upload is that no clip knows when it is aborted; 0 means a day
 }
+
+// SiteGrace is how long the clips of a deleted site can still be seen and downloaded.
+const SiteGrace = 30 * 24 * time.Hour
 
 // Agents is how commands reach an agent.
 type Agents interface {
 	// Command sends a command and waits for its reply.
 	Command(ctx context.Context, agent id.Agent, typ wire.CommandType, body any) (reply wire.Reply, payload []byte, err error)
 }
+
+var errStored = errors.New("only the cloud says that a clip is stored")
 
 // Refusal is an error for the person who asked, in words.
 type Refusal struct{ Code, Text string }
@@ -54,6 +63,7 @@ type Room struct {
 	changed func(id.Org, id.Site, id.Camera, id.Clip)
 	log     *slog.Logger
 	wake    chan struct{}
+	tidied  time.Time // Run's alone
 }
 
 // New returns the room. changed is called after each change that people should see.
@@ -63,6 +73,15 @@ func New(cfg Config, db *store.DB, blobs blob.Store, far Agents, changed func(id
 	}
 	if cfg.Link == 0 {
 		cfg.Link = 15 * time.Minute
+	}
+	if cfg.MaxMerged == 0 {
+		cfg.MaxMerged = 15 * time.Minute
+	}
+	if cfg.Tidy == 0 {
+		cfg.Tidy = 10 * time.Minute
+	}
+	if cfg.Orphan == 0 {
+		cfg.Orphan = 24 * time.Hour
 	}
 	if cfg.Resend == 0 {
 		cfg.Resend = 30 * time.Second
@@ -79,6 +98,9 @@ type Wish struct {
 	EndUs   int64
 	Title   string
 	Person  id.Person
+	// Priority and KeepDays are those of the clip; KeepDays as in clips.Clip.
+	Priority wire.Priority
+	KeepDays int
 }
 
 // Create records a wish and orders it from the agent, now or when it comes back. The error is a *Refusal when
@@ -100,9 +122,24 @@ func (r *Room) Create(ctx context.Context, org id.Org, w Wish) (clips.Clip, erro
 	c := clips.Clip{
 		ID: id.New[id.Clip](), Org: org, Site: w.Site, Camera: w.Camera, Stream: w.Stream, Title: w.Title, Audio: true,
 		StartUs: w.StartUs, EndUs: w.EndUs, Person: w.Person, State: wire.ClipWanted, CreatedUs: time.Now().UnixMicro(),
+		Priority: w.Priority, KeepDays: w.KeepDays,
 	}
 	err := r.db.Tx(ctx, func(q store.Querier) error {
-		_, err := clips.Insert(ctx, q, c)
+		// The same range twice, by a double click or by two people, is one clip.
+		around, err := clips.Around(ctx, q, store.Org(org), id.Stream{Camera: w.Camera, Kind: w.Stream}, w.StartUs, w.EndUs)
+		for _, known := range around {
+			if rangeOf(known) == rangeOf(c) && known.Person != "" && known.Title == c.Title {
+				c = known
+				return nil
+			}
+		}
+		if err != nil {
+			return err
+		}
+		if err := clips.Insert(ctx, q, c); err != nil {
+			return err
+		}
+		c, err = clips.Get(ctx, q, store.Org(org), c.ID)
 		return err
 	})
 	if err != nil {
@@ -111,50 +148,6 @@ func (r *Room) Create(ctx context.Context, org id.Org, w Wish) (clips.Clip, erro
 	r.changed(org, c.Site, c.Camera, c.ID)
 	r.nudge()
 	return c, nil
-}
-
-// OnEvent makes the clips that rules choose for an event, inside the caller's transaction. Call Nudge after the
-// commit.
-func (r *Room) OnEvent(ctx context.Context, q store.Querier, ref agents.Ref, e wire.EventFact) error {
-	rules, err := clips.Rules(ctx, q, ref.Scope(), e.Kind)
-	if err != nil {
-		return err
-	}
-	for _, rule := range rules {
-		camera := rule.Camera
-		if camera == "" {
-			camera = e.Camera
-		}
-		if !rule.Enabled || camera == "" || (rule.Site != "" && rule.Site != ref.Site) {
-			continue
-		}
-		end := max(e.EndUs, e.AtUs)
-		_, err := clips.Insert(ctx, q, clips.Clip{
-			ID: id.New[id.Clip](), Org: ref.Org, Site: ref.Site, Camera: camera, Stream: rule.Stream, Audio: true,
-			Title: title(rule, e), StartUs: e.AtUs - int64(rule.PreS)*1_000_000,
-			EndUs: min(end, e.AtUs+r.cfg.MaxLength.Microseconds()/2) + int64(max(rule.PostS, 1))*1_000_000,
-			Rule:  rule.ID, Event: e.ID, CreatedUs: time.Now().UnixMicro(),
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func title(rule clips.Rule, e wire.EventFact) string {
-	if e.Text != "" {
-		return e.Text
-	}
-	return strings.ReplaceAll(e.Kind, "_", " ") + " (" + rule.Name + ")"
-}
-
-// Report applies an agent's word about a clip, inside the caller's transaction.
-func (r *Room) Report(ctx context.Context, q store.Querier, ref agents.Ref, f wire.ClipFact) error {
-	if f.State == wire.ClipStored {
-		return errors.New("only the cloud says that a clip is stored")
-	}
-	return clips.Report(ctx, q, ref.Scope(), ref.Site, f, time.Now().UnixMicro())
 }
 
 // Orders returns what an agent's site is to cut, for its welcome.
@@ -170,15 +163,42 @@ func (r *Room) Orders(ctx context.Context, ref agents.Ref) ([]wire.ClipOrder, er
 	return out, nil
 }
 
-// Rename gives a clip another title.
-func (r *Room) Rename(ctx context.Context, scope store.Scope, clip id.Clip, title string) error {
-	c, err := clips.Get(ctx, r.db.Read(), scope, clip)
-	if err != nil {
-		return err
-	}
-	err = r.db.Tx(ctx, func(q store.Querier) error { return clips.Rename(ctx, q, scope, clip, title) })
+// Patch says what changes of a clip; nil fields stay.
+type Patch struct {
+	Title    *string
+	KeepDays *int
+	Priority *wire.Priority
+}
+
+// Change gives a clip another title, keep-for or priority. The error is a *Refusal when that can't be.
+func (r *Room) Change(ctx context.Context, scope store.Scope, clip id.Clip, p Patch) error {
+	var c clips.Clip
+	err := r.db.Tx(ctx, func(q store.Querier) (err error) {
+		if c, err = clips.Get(ctx, q, scope, clip); err != nil {
+			return err
+		}
+		if p.Title != nil {
+			if err := clips.Rename(ctx, q, scope, clip, *p.Title); err != nil {
+				return err
+			}
+		}
+		if p.KeepDays == nil && p.Priority == nil {
+			return nil
+		}
+		if _, err := orgs.GetSite(ctx, q, scope, c.Site); errors.Is(err, store.ErrNotFound) {
+			return &Refusal{"invalid", "The site was deleted: its clips go with it. Download what you need."}
+		}
+		if p.KeepDays != nil {
+			c.KeepDays = *p.KeepDays
+		}
+		if p.Priority != nil {
+			c.Priority = *p.Priority
+		}
+		return clips.Change(ctx, q, c, time.Now().UnixMicro())
+	})
 	if err == nil {
 		r.changed(c.Org, c.Site, c.Camera, clip)
+		r.nudge()
 	}
 	return err
 }
@@ -222,86 +242,6 @@ func (r *Room) nudge() {
 	case r.wake <- struct{}{}:
 	default:
 	}
-}
-
-// Run orders wanted clips from agents that are connected, and removes the bytes of deleted ones, until ctx ends.
-func (r *Room) Run(ctx context.Context) error {
-	tick := time.NewTicker(r.cfg.Resend)
-	defer tick.Stop()
-	for {
-		if err := errors.Join(r.order(ctx), r.sweep(ctx)); err != nil && ctx.Err() == nil {
-			r.log.Error("look after clips", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		case <-r.wake:
-		}
-	}
-}
-
-func (r *Room) order(ctx context.Context) error {
-	sites, err := clips.WaitingSites(ctx, r.db.Read(), store.System(store.UseWatch))
-	if err != nil {
-		return err
-	}
-	for _, site := range sites {
-		agent, err := agents.OfSite(ctx, r.db, store.System(store.UseWatch), site)
-		if errors.Is(err, store.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if err := r.orderFrom(ctx, agent.Ref); err != nil {
-			r.log.Debug("order clips later: the agent is not connected", "site", site, "error", err)
-		}
-	}
-	return nil
-}
-
-func (r *Room) orderFrom(ctx context.Context, ref agents.Ref) error {
-	open, err := clips.Open(ctx, r.db.Read(), ref.Scope(), ref.Site)
-	if err != nil {
-		return err
-	}
-	for _, c := range open {
-		if c.State != wire.ClipWanted {
-			continue
-		}
-		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-		reply, _, err := r.agents.Command(ctx, ref.Agent, wire.CmdClip, c.Order())
-		cancel()
-		if err != nil {
-			return err
-		}
-		if reply.Error != "" {
-			r.log.Warn("the agent refuses a clip", "clip", c.ID, "error", reply.Error)
-		}
-	}
-	return nil
-}
-
-func (r *Room) sweep(ctx context.Context) error {
-	scope := store.System(store.UseSweep)
-	gone, err := clips.Deleted(ctx, r.db.Read(), scope)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, c := range gone {
-		if c.Upload.Handle != "" {
-			errs = append(errs, r.blobs.Abort(ctx, key(c), c.Upload.Handle))
-		}
-		if err := r.blobs.Delete(ctx, key(c)); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		r.tellDropped(ctx, c)
-		errs = append(errs, r.db.Tx(ctx, func(q store.Querier) error { return clips.Remove(ctx, q, scope, c.ID) }))
-	}
-	return errors.Join(errs...)
 }
 
 // tellDropped spares an agent that is connected the work; one that is not hears of it when it begins the upload.

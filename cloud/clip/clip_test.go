@@ -21,6 +21,7 @@ import (
 	"holdfast/cloud/store"
 	"holdfast/cloud/store/agents"
 	"holdfast/cloud/store/clips"
+	"holdfast/cloud/store/orgs"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
 	"holdfast/testenv/db"
@@ -31,7 +32,9 @@ import (
 type site struct {
 	*clip.Room
 	db    *store.DB
+	blobs blob.Store
 	ref   agents.Ref
+	reply wire.Reply // to a clip's order
 	mu    sync.Mutex
 	heard []wire.CommandType
 }
@@ -40,8 +43,14 @@ func (s *site) Command(_ context.Context, agent id.Agent, typ wire.CommandType, 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.heard = append(s.heard, typ)
-	return wire.Reply{Body: json.RawMessage("{}")}, nil, nil
+	reply := s.reply
+	reply.Body = json.RawMessage("{}")
+	return reply, nil, nil
 }
+
+var quiet = slog.New(slog.DiscardHandler)
+
+func changedNothing(id.Org, id.Site, id.Camera, id.Clip) {}
 
 func newSite(t *testing.T, location string) *site {
 	t.Helper()
@@ -49,9 +58,31 @@ func newSite(t *testing.T, location string) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{db: db.SQLite(t), ref: agents.Ref{Org: id.New[id.Org](), Site: id.New[id.Site](), Agent: id.New[id.Agent]()}}
-	s.Room = clip.New(clip.Config{}, s.db, blobs, s, func(id.Org, id.Site, id.Camera, id.Clip) {}, slog.New(slog.DiscardHandler))
+	return roomOn(t, blobs)
+}
+
+// roomOn is a room of a site in Madrid.
+func roomOn(t *testing.T, blobs blob.Store) *site {
+	t.Helper()
+	return roomOver(t, blobs, db.SQLite(t))
+}
+
+func roomOver(t *testing.T, blobs blob.Store, d *store.DB) *site {
+	t.Helper()
+	s := &site{db: d, blobs: blobs, ref: agents.Ref{Org: id.New[id.Org](), Site: id.New[id.Site](), Agent: id.New[id.Agent]()}}
+	s.Room = clip.New(clip.Config{}, s.db, blobs, s, changedNothing, quiet)
+	s.tx(t, func(q store.Querier) error {
+		return errors.Join(orgs.Add(t.Context(), q, orgs.Org{ID: s.ref.Org, Name: "Bakery", CreatedUs: 1}),
+			orgs.AddSite(t.Context(), q, orgs.Site{ID: s.ref.Site, Org: s.ref.Org, Name: "Harbour", Timezone: "Europe/Madrid", CreatedUs: 1}))
+	})
 	return s
+}
+
+func (s *site) tx(t *testing.T, fn func(q store.Querier) error) {
+	t.Helper()
+	if err := s.db.Tx(t.Context(), fn); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (s *site) create(t *testing.T) clips.Clip {
@@ -255,35 +286,6 @@ func TestRunOrdersAndSweeps(t *testing.T) {
 	}
 	if orders, err := s.Orders(t.Context(), s.ref); err != nil || len(orders) != 1 || orders[0].Clip != kept.ID {
 		t.Fatalf("Orders = %+v, %v", orders, err)
-	}
-}
-
-func TestRulesChooseClips(t *testing.T) {
-	s := newSite(t, filepath.Join(t.TempDir(), "clips"))
-	cam := id.New[id.Camera]()
-	add := func(r clips.Rule) {
-		r.ID, r.Org, r.Stream = id.New[id.Rule](), s.ref.Org, id.Main
-		if err := s.db.Tx(t.Context(), func(q store.Querier) error { return clips.InsertRule(t.Context(), q, r) }); err != nil {
-			t.Fatal(err)
-		}
-	}
-	add(clips.Rule{Name: "doors", EventKind: "door_opened", PreS: 5, PostS: 10, Enabled: true})
-	add(clips.Rule{Name: "off", EventKind: "door_opened", Enabled: false})
-	add(clips.Rule{Name: "elsewhere", EventKind: "door_opened", Site: id.New[id.Site](), Enabled: true})
-	add(clips.Rule{Name: "other kind", EventKind: "motion", Enabled: true})
-	at := time.Now().Add(-time.Minute).UnixMicro()
-	e := wire.EventFact{ID: id.New[id.Event](), Camera: cam, Kind: "door_opened", AtUs: at}
-	for range 2 {
-		if err := s.db.Tx(t.Context(), func(q store.Querier) error { return s.OnEvent(t.Context(), q, s.ref, e) }); err != nil {
-			t.Fatal(err)
-		}
-	}
-	list, err := clips.List(t.Context(), s.db.Read(), s.ref.Scope(), clips.Filter{})
-	if err != nil || len(list) != 1 {
-		t.Fatalf("%d clips, %v; want 1", len(list), err)
-	}
-	if c := list[0]; c.Camera != cam || c.StartUs != at-5_000_000 || c.EndUs != at+10_000_000 || c.Event != e.ID || c.Title != "door opened (doors)" {
-		t.Fatalf("the rule chose %+v", c)
 	}
 }
 

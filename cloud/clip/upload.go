@@ -21,6 +21,8 @@ import (
 const (
 	minPart = 5 << 20
 	maxSize = 64 << 30
+	// planned bounds the parts of one plan, so that a long clip's links are not all signed at once, only to end unused.
+	planned = 64
 )
 
 // gone tells the agent to drop the clip.
@@ -77,7 +79,7 @@ func (r *Room) Begin(ctx context.Context, ref agents.Ref, clip id.Clip, b wire.C
 		return wire.ClipPlan{}, err
 	}
 	if same(c.Upload, c.Bytes, b) {
-		plan, err := r.plan(ctx, c)
+		plan, err := r.plan(ctx, c, b.Pieces)
 		if !errors.Is(err, blob.ErrUpload) {
 			return plan, err
 		}
@@ -93,10 +95,10 @@ func (r *Room) begin(ctx context.Context, ref agents.Ref, c clips.Clip, b wire.C
 	handle, err := r.blobs.Begin(ctx, key(c))
 	if errors.Is(err, blob.ErrExists) {
 		// The object was completed, but the cloud stopped before it said so.
-		c.Upload = clips.Upload{SHA256: b.SHA256}
+		c.Upload = clips.Upload{PartBytes: b.PartBytes, SHA256: b.SHA256, Parts: b.Parts}
 		c.Bytes = b.Bytes
 		if err := r.verify(ctx, c); err != nil {
-			return wire.ClipPlan{}, err
+			return wire.ClipPlan{}, refused(err)
 		}
 		return wire.ClipPlan{Stored: true}, r.stored(ctx, c)
 	}
@@ -106,13 +108,14 @@ func (r *Room) begin(ctx context.Context, ref agents.Ref, c clips.Clip, b wire.C
 	c.Upload = clips.Upload{Handle: handle, PartBytes: b.PartBytes, SHA256: b.SHA256, Parts: b.Parts}
 	c.Bytes = b.Bytes
 	err = r.db.Tx(ctx, func(q store.Querier) error {
-		return clips.SetUpload(ctx, q, ref.Scope(), c.ID, c.Upload, c.Bytes, time.Now().UnixMicro())
+		return errors.Join(clips.DropPieces(ctx, q, ref.Scope(), c.ID, 0),
+			clips.SetUpload(ctx, q, ref.Scope(), c.ID, c.Upload, c.Bytes, time.Now().UnixMicro()))
 	})
 	if err != nil {
 		return wire.ClipPlan{}, errors.Join(err, r.blobs.Abort(ctx, key(c), handle))
 	}
 	r.changed(c.Org, c.Site, c.Camera, c.ID)
-	return r.plan(ctx, c)
+	return r.plan(ctx, c, b.Pieces)
 }
 
 // announced returns the parts of an upload as the agent announced them.
@@ -125,30 +128,58 @@ func announced(c clips.Clip) []blob.Part {
 	return out
 }
 
-func (r *Room) plan(ctx context.Context, c clips.Clip) (wire.ClipPlan, error) {
+// plan says where the missing parts go. Links are made anew at every asking: one that was refused or has ended is never
+// handed out again.
+func (r *Room) plan(ctx context.Context, c clips.Clip, inPieces bool) (wire.ClipPlan, error) {
 	have, err := r.blobs.Parts(ctx, key(c), c.Upload.Handle)
 	if err != nil {
 		return wire.ClipPlan{}, err
 	}
-	sizes := map[int]int64{}
+	stored := map[int]blob.Part{}
 	for _, p := range have {
-		sizes[p.Number] = p.Size
+		stored[p.Number] = p
+	}
+	kept, err := clips.Pieces(ctx, r.db.Read(), store.Org(c.Org), c.ID)
+	if err != nil {
+		return wire.ClipPlan{}, err
 	}
 	plan := wire.ClipPlan{Parts: []wire.PartPlan{}}
 	for _, p := range announced(c) {
-		if sizes[p.Number] == p.Size {
+		if isStored(stored[p.Number], p) {
 			continue
 		}
-		link, ok, err := r.blobs.Link(ctx, key(c), c.Upload.Handle, p, r.cfg.Link)
-		if err != nil {
-			return wire.ClipPlan{}, err
+		if len(plan.Parts) == planned {
+			plan.More = true
+			break
 		}
-		if !ok {
-			link.URL = fmt.Sprintf("%s%s/parts/%d", wire.PathClips, c.ID, p.Number)
+		next := wire.PartPlan{Number: p.Number, URL: fmt.Sprintf("%s%s/parts/%d", wire.PathClips, c.ID, p.Number)}
+		switch {
+		case inPieces && !whole(p, kept[p.Number]):
+			next.PieceBytes, next.Pieces = wire.MaxClipPieceBytes, missingPieces(p, kept[p.Number])
+		case inPieces:
+			// All pieces are here, and the cloud stopped before it had put them together.
+			if err := r.join(ctx, c, p); err != nil {
+				return wire.ClipPlan{}, refused(err)
+			}
+			continue
+		default:
+			link, ok, err := r.blobs.Link(ctx, key(c), c.Upload.Handle, p, r.cfg.Link)
+			if err != nil {
+				return wire.ClipPlan{}, err
+			}
+			if ok {
+				next.URL, next.Headers, plan.ValidUs = link.URL, link.Headers, r.cfg.Link.Microseconds()
+			}
 		}
-		plan.Parts = append(plan.Parts, wire.PartPlan{Number: p.Number, URL: link.URL, Headers: link.Headers})
+		plan.Parts = append(plan.Parts, next)
 	}
 	return plan, nil
+}
+
+// isStored reports whether what the store has of a part is what was announced. A store that does not tell sums is
+// asked for the whole at the end.
+func isStored(have, want blob.Part) bool {
+	return have.Size == want.Size && (have.SHA256 == [32]byte{} || have.SHA256 == want.SHA256)
 }
 
 // Part receives one part through the cloud.
@@ -164,9 +195,13 @@ func (r *Room) Part(ctx context.Context, ref agents.Ref, clip id.Clip, number in
 	if err := r.blobs.PutPart(ctx, key(c), c.Upload.Handle, parts[number-1], body); err != nil {
 		return refused(err)
 	}
-	sent := min(c.Bytes, c.Sent+parts[number-1].Size)
-	err = r.db.Tx(ctx, func(q store.Querier) error {
-		return clips.SetSent(ctx, q, ref.Scope(), clip, sent, time.Now().UnixMicro())
+	return r.arrived(ctx, c, parts[number-1].Size)
+}
+
+// arrived counts bytes, for people.
+func (r *Room) arrived(ctx context.Context, c clips.Clip, bytes int64) error {
+	err := r.db.Tx(ctx, func(q store.Querier) error {
+		return clips.SetSent(ctx, q, store.Org(c.Org), c.ID, min(c.Bytes, c.Sent+bytes), time.Now().UnixMicro())
 	})
 	if err == nil {
 		r.changed(c.Org, c.Site, c.Camera, c.ID)
@@ -210,7 +245,8 @@ func refused(err error) error {
 
 func (r *Room) stored(ctx context.Context, c clips.Clip) error {
 	err := r.db.Tx(ctx, func(q store.Querier) error {
-		return clips.SetStored(ctx, q, store.Org(c.Org), c.ID, time.Now().UnixMicro())
+		return errors.Join(clips.DropPieces(ctx, q, store.Org(c.Org), c.ID, 0),
+			clips.SetStored(ctx, q, store.Org(c.Org), c.ID, time.Now().UnixMicro()))
 	})
 	if err != nil {
 		return err
@@ -220,25 +256,23 @@ func (r *Room) stored(ctx context.Context, c clips.Clip) error {
 	return nil
 }
 
-// verify reads the whole object back. One that differs is removed, and the upload begins anew.
+// verify has the store prove the whole object. One that differs is removed, and the upload begins anew.
 func (r *Room) verify(ctx context.Context, c clips.Clip) error {
-	reader, size, err := r.blobs.Open(ctx, key(c))
-	if err != nil {
-		return err
-	}
-	sum := sha256.New()
-	_, err = io.Copy(sum, reader)
-	if err := errors.Join(err, reader.Close()); err != nil {
-		return fmt.Errorf("verify clip: %w", err)
-	}
-	if size == c.Bytes && slices.Equal(sum.Sum(nil), c.Upload.SHA256) {
+	err := r.blobs.Verify(ctx, key(c), announced(c))
+	if err == nil {
 		return nil
 	}
-	r.log.Error("a clip differs from what its site announced; it is sent again", "clip", c.ID, "bytes", size, "announced", c.Bytes)
-	err = r.db.Tx(ctx, func(q store.Querier) error {
+	if errors.Is(err, blob.ErrNotFound) {
+		err = fmt.Errorf("%w: %w", err, blob.ErrMismatch) // it was completed a moment ago
+	}
+	if !errors.Is(err, blob.ErrMismatch) {
+		return fmt.Errorf("verify clip: %w", err)
+	}
+	r.log.Error("a clip differs from what its site announced; it is sent again", "clip", c.ID, "error", err)
+	again := r.db.Tx(ctx, func(q store.Querier) error {
 		return clips.ResetUpload(ctx, q, store.Org(c.Org), c.ID, "What arrived differed from what was sent; it is sent again.", time.Now().UnixMicro())
 	})
-	return errors.Join(fmt.Errorf("verify clip: %w", blob.ErrMismatch), ignoreMissing(err), r.blobs.Delete(ctx, key(c)))
+	return errors.Join(fmt.Errorf("verify clip: %w", err), ignoreMissing(again), r.blobs.Delete(ctx, key(c)))
 }
 
 func ignoreMissing(err error) error {

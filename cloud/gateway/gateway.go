@@ -101,10 +101,11 @@ type Hooks struct {
 	Heartbeat func(ctx context.Context, ref agents.Ref, beat wire.Heartbeat, rtt time.Duration)
 	// Batch applies facts once and returns after the commit.
 	Batch func(ctx context.Context, ref agents.Ref, batch wire.Batch) (wire.Ack, error)
-	// ClipBegin, ClipPart and ClipComplete take in a clip. The part's body ends with an error instead of io.EOF
+	// ClipBegin, ClipPart, ClipPiece and ClipComplete take in a clip. The part's body ends with an error instead of io.EOF
 	// if it is not what the agent signed; size is its length in bytes.
 	ClipBegin    func(ctx context.Context, ref agents.Ref, clip id.Clip, begin wire.ClipBegin) (wire.ClipPlan, error)
 	ClipPart     func(ctx context.Context, ref agents.Ref, clip id.Clip, number int, body io.Reader, size int64) error
+	ClipPiece    func(ctx context.Context, ref agents.Ref, clip id.Clip, number, piece int, body io.Reader) error
 	ClipComplete func(ctx context.Context, ref agents.Ref, clip id.Clip, complete wire.ClipComplete) error
 	// Names returns the names of an agent's organisation and site, for the person who enrols it.
 	Names func(ctx context.Context, ref agents.Ref) (org, site string, err error)
@@ -217,6 +218,7 @@ func (g *Gateway) Handler() http.Handler {
 	mux.HandleFunc("POST "+wire.PathBatch, g.postBatch)
 	mux.HandleFunc("POST "+wire.PathClips+"{clip}/begin", g.clipBegin)
 	mux.HandleFunc("PUT "+wire.PathClips+"{clip}/parts/{number}", g.clipPart)
+	mux.HandleFunc("PUT "+wire.PathClips+"{clip}/parts/{number}/pieces/{piece}", g.clipPiece)
 	mux.HandleFunc("POST "+wire.PathClips+"{clip}/complete", g.clipComplete)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, r, wire.Refuse(wire.RefusedMissing, "the cloud has nothing under this path"))

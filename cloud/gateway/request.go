@@ -295,6 +295,32 @@ func (g *Gateway) clipPart(w http.ResponseWriter, r *http.Request) {
 	g.reply(w, r, struct{}{})
 }
 
+func (g *Gateway) clipPiece(w http.ResponseWriter, r *http.Request) {
+	s, claim := g.verified(w, r)
+	if s == nil {
+		return
+	}
+	clip, ok := g.clip(w, r)
+	if !ok {
+		return
+	}
+	number, err := strconv.Atoi(r.PathValue("number"))
+	piece, err2 := strconv.Atoi(r.PathValue("piece"))
+	if errors.Join(err, err2) != nil || number < 1 || piece < 1 || g.hooks.ClipPiece == nil {
+		g.refuse(w, r, wire.Refuse(wire.RefusedMalformed, "the path names no piece of a clip's part"))
+		return
+	}
+	raw, ok := g.readAll(w, r, s, claim.Digest, wire.MaxClipPieceBytes)
+	if !ok {
+		return
+	}
+	if err := g.hooks.ClipPiece(r.Context(), s.ref, clip, number, piece, bytes.NewReader(raw)); err != nil {
+		g.fail(w, r, s, "store the piece", err)
+		return
+	}
+	g.reply(w, r, struct{}{})
+}
+
 func (g *Gateway) clipComplete(w http.ResponseWriter, r *http.Request) {
 	s, claim := g.verified(w, r)
 	if s == nil {

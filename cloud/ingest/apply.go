@@ -128,6 +128,7 @@ func final(err error) bool { return errors.Is(err, ErrPoison) || marks.Refused(e
 // facts are the items of a batch by kind, each kind in order.
 type facts struct {
 	words      []coverage.Word
+	made       []coverage.Made
 	gaps       []coverage.GapWord
 	events     []wire.EventFact
 	conditions []wire.ConditionFact
@@ -144,6 +145,7 @@ func group(items []item) facts {
 			f.events = append(f.events, v)
 		case wire.CoverageFact:
 			f.words = append(f.words, coverage.Word{Stream: v.Stream, StartUs: v.StartUs, EndUs: v.EndUs, Origin: v.Origin})
+			f.made = append(f.made, coverage.Made{Stream: v.Stream, StartUs: v.StartUs, EndUs: v.EndUs, Bytes: v.Bytes})
 		case wire.TrimFact:
 			f.words = append(f.words, coverage.Word{Stream: v.Stream, StartUs: v.StartUs, EndUs: v.EndUs, Gone: v.Reason})
 		case wire.GapFact:
@@ -195,6 +197,9 @@ func (w *work) write(ctx context.Context, items []item) error {
 
 func (w *work) writeMedia(ctx context.Context, f facts) error {
 	if err := coverage.Write(ctx, w.q, w.ref.Org, f.words); err != nil {
+		return err
+	}
+	if err := coverage.Count(ctx, w.q, w.ref.Org, f.made); err != nil {
 		return err
 	}
 	src := coverage.Source{Org: w.ref.Org, Agent: w.ref.Agent, Epoch: w.queue.Epoch, Queue: w.queue.Queue}

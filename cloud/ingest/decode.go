@@ -219,7 +219,7 @@ func checkClip(f *wire.ClipFact) error {
 	default:
 		return fmt.Errorf("%.80q is not a state of a clip that an agent reports", string(f.State))
 	}
-	for _, us := range []int64{f.StartUs, f.EndUs, f.NearestUs} {
+	for _, us := range []int64{f.StartUs, f.EndUs, f.NearestUs, f.OrderStartUs, f.OrderEndUs} {
 		if us != 0 && !sane(us) {
 			return fmt.Errorf("its time %d is no time", us)
 		}
@@ -230,7 +230,7 @@ func checkClip(f *wire.ClipFact) error {
 		}
 	}
 	switch {
-	case !sane(f.AtUs) || f.EndUs < f.StartUs:
+	case !sane(f.AtUs) || f.EndUs < f.StartUs || f.OrderEndUs < f.OrderStartUs:
 		return fmt.Errorf("its time %d, %d to %d is no time", f.AtUs, f.StartUs, f.EndUs)
 	case f.Bytes < 0 || f.Sent < 0 || f.Sent > f.Bytes:
 		return fmt.Errorf("its sizes %d of %d make no sense", f.Sent, f.Bytes)

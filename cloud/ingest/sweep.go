@@ -57,7 +57,7 @@ func (in *Ingest) sweepSite(ctx context.Context, scope store.Scope, site id.Site
 	err = in.db.Tx(ctx, func(q store.Querier) error {
 		return errors.Join(
 			marks.SweepParked(ctx, q, scope, site, now.Add(-in.cfg.ParkedKeep).UnixMicro(), in.cfg.ParkedMax),
-			health.Sweep(ctx, q, scope, site, old))
+			health.Sweep(ctx, q, scope, site, old), events.SweepPacks(ctx, q, scope, site, old))
 	})
 	for _, camera := range cameras {
 		if err != nil {

@@ -129,6 +129,10 @@ type ClipFact struct {
 	Reason  string    `json:"reason,omitempty"` // for a person, when unavailable or lost
 	// NearestUs is the nearest recorded moment when nothing of the range exists; 0 if there is none.
 	NearestUs int64 `json:"nearest_us,omitempty"`
+	// OrderStartUs and OrderEndUs are the range that was ordered when this was said: the cloud may have widened it
+	// since, and orders the rest as another clip. Since version 2; 0 from an agent of version 1.
+	OrderStartUs int64 `json:"order_start_us,omitempty"`
+	OrderEndUs   int64 `json:"order_end_us,omitempty"`
 }
 
 // ConditionFact reports that a named condition changed.

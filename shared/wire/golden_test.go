@@ -65,7 +65,7 @@ func sampleCondition() ConditionFact {
 func samples() map[string]any {
 	stream := id.Stream{Camera: cameraID, Kind: id.Main}
 	gap := GapFact{ID: 9, Stream: stream, Run: 2, StartUs: 1, EndUs: 2, Reason: SlowDisk, Detail: "the disk took 3 s"}
-	order := ClipOrder{Clip: clipID, Camera: cameraID, Stream: id.Main, StartUs: 10, EndUs: 20, Audio: true}
+	order := ClipOrder{Clip: clipID, Camera: cameraID, Stream: id.Main, StartUs: 10, EndUs: 20, Audio: true, Priority: PriorityHigh}
 	desired := DesiredConfig{Version: 4, Cameras: []CameraDesire{{Camera: cameraID, Name: "Door", Disable: true, KeepUs: 86_400_000_000, SharePct: 20}}, Holds: []HoldDesire{sampleHold()}}
 	return map[string]any{
 		"enrol_start": EnrolStart{
@@ -106,14 +106,17 @@ func samples() map[string]any {
 			Session: sessionID, Camera: cameraID, Stream: id.Sub, Width: 640, SDP: "v=0\r\n", Codecs: []string{"h264"},
 			ICE: []ICEServer{{URLs: []string{"turn:turn.example.com"}, Username: "u", Credential: "c"}}, FromUs: 7,
 		},
-		"live_answer":   LiveAnswer{SDP: "v=0\r\n", Stream: id.Sub, Codec: "avc1.42e01f", Audio: "opus", Note: "small stream"},
-		"live_close":    LiveClose{Session: sessionID},
-		"still_order":   StillOrder{Camera: cameraID, Stream: id.Main, AtUs: 8},
-		"still_reply":   StillReply{Codec: "avc1.640028", Width: 1920, Height: 1080, AtUs: 8},
-		"clip_order":    order,
-		"clip_drop":     ClipDrop{Clip: clipID},
-		"clip_begin":    ClipBegin{Bytes: 10, SHA256: fill(1, 32), PartBytes: 8 << 20, Parts: [][]byte{fill(1, 32)}},
-		"clip_plan":     ClipPlan{Stored: true, Parts: []PartPlan{{Number: 1, URL: "/agent/v1/clips/x/parts/1", Headers: map[string]string{"A": "b"}}}},
+		"live_answer": LiveAnswer{SDP: "v=0\r\n", Stream: id.Sub, Codec: "avc1.42e01f", Audio: "opus", Note: "small stream"},
+		"live_close":  LiveClose{Session: sessionID},
+		"still_order": StillOrder{Camera: cameraID, Stream: id.Main, AtUs: 8},
+		"still_reply": StillReply{Codec: "avc1.640028", Width: 1920, Height: 1080, AtUs: 8},
+		"clip_order":  order,
+		"clip_drop":   ClipDrop{Clip: clipID},
+		"clip_begin":  ClipBegin{Bytes: 10, SHA256: fill(1, 32), PartBytes: 8 << 20, Parts: [][]byte{fill(1, 32)}, Pieces: true},
+		"clip_plan": ClipPlan{
+			Stored: true, More: true, ValidUs: 900_000_000,
+			Parts: []PartPlan{{Number: 1, URL: "/agent/v1/clips/x/parts/1", Headers: map[string]string{"A": "b"}, Pieces: []int{2, 3}, PieceBytes: 262_144}},
+		},
 		"clip_complete": ClipComplete{ETags: []string{"e"}},
 		"config":        desired,
 		"config_reply":  ConfigReply{Version: 4, Faults: []string{"keep: above the site's ceiling"}},
@@ -133,7 +136,7 @@ func samples() map[string]any {
 		},
 		"fact_clip": ClipFact{
 			Clip: clipID, State: ClipUploading, AtUs: 1, Bytes: 2, Sent: 3, StartUs: 4, EndUs: 5, Codec: "avc1.640028",
-			Gaps: []GapFact{gap}, Reason: "no video", NearestUs: 6,
+			Gaps: []GapFact{gap}, Reason: "no video", NearestUs: 6, OrderStartUs: 3, OrderEndUs: 9,
 		},
 		"fact_condition": sampleCondition(),
 		"fact_outage":    OutageFact{StartUs: 1, EndUs: 2, Text: "the name is not known"},

@@ -266,7 +266,22 @@ type StillReply struct {
 	AtUs   int64  `json:"at_us"`
 }
 
-// ClipOrder asks the agent to cut [StartUs, EndUs) of a camera and upload it. Sending it again is harmless.
+// Priority says which clips a site sends first; inside one priority those go first whose video retention takes first.
+type Priority int
+
+// Priorities of a clip.
+const (
+	PriorityLow    Priority = -1
+	PriorityNormal Priority = 0
+	PriorityHigh   Priority = 1
+)
+
+// Known returns the priority, and the nearest known one for a number of a later version.
+func (p Priority) Known() Priority { return min(max(p, PriorityLow), PriorityHigh) }
+
+// ClipOrder asks the agent to cut [StartUs, EndUs) of a camera and upload it. Sending it again is harmless. Since
+// version 2 a clip that is not cut yet may be ordered again with another range or priority, and takes it over; one that
+// is being cut keeps its range, which ClipFact.OrderStartUs and OrderEndUs tell.
 type ClipOrder struct {
 	Clip    id.Clip       `json:"clip"`
 	Camera  id.Camera     `json:"camera"`
@@ -274,6 +289,8 @@ type ClipOrder struct {
 	StartUs int64         `json:"start_us"`
 	EndUs   int64         `json:"end_us"`
 	Audio   bool          `json:"audio"`
+	// Priority is since version 2.
+	Priority Priority `json:"priority,omitempty"`
 }
 
 // ClipDrop tells the agent that a clip is no longer wanted.
@@ -287,19 +304,29 @@ type ClipBegin struct {
 	SHA256    []byte   `json:"sha256"`     // of the whole file
 	PartBytes int64    `json:"part_bytes"` // every part but the last; 5 MiB to 8 MiB
 	Parts     [][]byte `json:"parts"`      // SHA-256 of each part
+	// Pieces asks for a plan in pieces: the line breaks before a whole part has passed. Since version 2.
+	Pieces bool `json:"pieces,omitempty"`
 }
 
 // ClipPlan says where the missing parts go. Each URL takes one PUT of exactly that part.
 type ClipPlan struct {
 	Stored bool       `json:"stored"` // the clip is complete and verified: nothing to do
 	Parts  []PartPlan `json:"parts"`  // the missing ones
+	// More says that further parts are missing: begin again after these. Since version 2.
+	More bool `json:"more,omitempty"`
+	// ValidUs is how long the URLs hold from now on; after that, and after any refusal, the agent begins again and
+	// gets new ones. 0: as long as the upload. Since version 2.
+	ValidUs int64 `json:"valid_us,omitempty"`
 }
 
-// PartPlan is one missing part. URL is absolute (presigned) or a path on the cloud that takes a signed request.
+// PartPlan is one missing part. URL is absolute (presigned) or a path on the cloud that takes a signed request. With
+// Pieces it is a path that takes nothing itself: URL + "/pieces/{n}" takes each of the missing pieces (since version 2).
 type PartPlan struct {
-	Number  int               `json:"number"` // from 1
-	URL     string            `json:"url"`
-	Headers map[string]string `json:"headers,omitempty"`
+	Number     int               `json:"number"` // from 1
+	URL        string            `json:"url"`
+	Headers    map[string]string `json:"headers,omitempty"`
+	Pieces     []int             `json:"pieces,omitempty"`      // numbers of the missing pieces, from 1
+	PieceBytes int64             `json:"piece_bytes,omitempty"` // of every piece but the part's last; at most MaxClipPieceBytes
 }
 
 // ClipComplete says that every part was sent; the cloud verifies size and hash before it answers "stored".

@@ -17,7 +17,9 @@ import (
 //   - 1 (2026-11-23): first version.
 //   - 2 (2026-11-28): holds, retention by share of the disk, and what a site says of both: DesiredConfig.Holds,
 //     CameraDesire.SharePct, CameraState.Retention, Hello.Holds, Heartbeat.Holds, DiskState.HeldBytes and
-//     CapacityBytes. An agent of version 1 keeps no holds: the cloud must say so.
+//     CapacityBytes. An agent of version 1 keeps no holds: the cloud must say so. Clips: ClipOrder.Priority, and an
+//     order that changes a range; ClipFact.OrderStartUs and OrderEndUs; parts in pieces: ClipBegin.Pieces,
+//     PartPlan.Pieces and PieceBytes; ClipPlan.More and ValidUs.
 const (
 	Version       = 2
 	OldestVersion = 1
@@ -39,6 +41,8 @@ const (
 	MaxOutstanding   = 16      // commands of one session that wait for their reply
 	MaxCameras       = 1024    // cameras of one agent
 	MaxClipPartBytes = 8 << 20
+	// MaxClipPieceBytes bounds a piece of a part: what passes a line that breaks all the time.
+	MaxClipPieceBytes = 256 << 10
 )
 
 // Paths of the cloud's routes for agents.
@@ -47,7 +51,7 @@ const (
 	PathEnrolFinish = "/agent/v1/enrol/finish"
 	PathSession     = "/agent/v1/session"
 	PathBatch       = "/agent/v1/batch"
-	PathClips       = "/agent/v1/clips/" // + clip ID + "/begin", "/parts/{n}" or "/complete"
+	PathClips       = "/agent/v1/clips/" // + clip ID + "/begin", "/parts/{n}", "/parts/{n}/pieces/{k}" or "/complete"
 )
 
 // Lane says how urgently a queue of facts is sent.

@@ -189,6 +189,33 @@ await step("events", async () => {
   await shot(p, "events");
 });
 
+await step("a rule shows what it would have sent, and keeps clips", async () => {
+  await p.goto(base + "/rules");
+  await p.click(id("add-rule"));
+  await p.fill(id("rule-name"), "Doors by day and night");
+  await p.selectOption(id("rule-kind"), "door_opened");
+  const fresh = `${id("rule-preview")}[data-fresh=true]`;
+  await until("a preview", 20_000, async () => /no such event|in \d+ clip/i.test(await p.textContent(fresh).catch(() => "")));
+  await p.click('text="Chosen hours"');
+  await p.waitForSelector(id("hour-grid"));
+  await p.click('text="None"');
+  await p.waitForSelector("[role=alert]");
+  await p.click('[data-cell="2-9"]');
+  await p.keyboard.press("ArrowRight");
+  await p.keyboard.press(" ");
+  const chosen = await p.$$eval('[role=gridcell][aria-selected=true]', (cells) => cells.map((c) => c.dataset.cell));
+  assert(chosen.join() === "2-9,2-10", `the hours chosen are ${chosen}`);
+  await p.click('text="Every hour"');
+  const axe = await new AxeBuilder({ page: p }).analyze();
+  assert(axe.violations.length === 0, axe.violations.map((v) => `${v.id}: ${v.nodes[0].html.slice(0, 120)}`).join("\n"));
+  await shot(p, "rule");
+  await p.click(id("dialog-submit"));
+  await p.waitForSelector(id("rule-row"));
+  await shot(p, "rules");
+  await control("event");
+  await until("a clip by the rule", 60_000, async () => (await api(p, "/clips")).clips.some((c) => c.events.length > 0 && c.rule));
+});
+
 let cutAt;
 await step("a cut line is said within a minute", async () => {
   await p.goto(base + "/");

@@ -48,7 +48,7 @@ func WriteGaps(ctx context.Context, q store.Querier, src Source, words []GapWord
 	return nil
 }
 
-// Sweep forgets the removed spans and the gaps of a camera that ended before
+// Sweep forgets the removed spans, the gaps and the counts of a camera that ended before
 // beforeUs. What is recorded stays.
 func Sweep(ctx context.Context, q store.Querier, scope store.Scope, camera id.Camera, beforeUs int64) error {
 	for _, statement := range []string{
@@ -58,6 +58,11 @@ func Sweep(ctx context.Context, q store.Querier, scope store.Scope, camera id.Ca
 		if _, err := q.ExecContext(ctx, statement, scope.Filter(), camera, beforeUs); err != nil {
 			return fmt.Errorf("sweep coverage: %w", err)
 		}
+	}
+	_, err := q.ExecContext(ctx, `DELETE FROM stream_day WHERE ($1 = '*' OR org = $1) AND camera = $2 AND day < $3`,
+		scope.Filter(), camera, beforeUs/dayUs)
+	if err != nil {
+		return fmt.Errorf("sweep bitrates: %w", err)
 	}
 	return nil
 }

@@ -38,13 +38,13 @@ func Put(ctx context.Context, q store.Querier, org id.Org, site id.Site, facts [
 		return nil, fmt.Errorf("store events: %w", err)
 	}
 	if len(made) == len(facts) {
-		return facts, nil
+		return facts, unpack(ctx, q, org, site, facts)
 	}
 	left := make(map[id.Event]bool, len(made))
 	for _, m := range made {
 		left[id.Event(m)] = true
 	}
-	var fresh []wire.EventFact
+	var fresh, changed []wire.EventFact
 	for _, f := range facts {
 		if left[f.ID] {
 			delete(left, f.ID)
@@ -59,8 +59,9 @@ func Put(ctx context.Context, q store.Querier, org id.Org, site id.Site, facts [
 		if err != nil {
 			return nil, fmt.Errorf("store end of event: %w", err)
 		}
+		changed = append(changed, f)
 	}
-	return fresh, nil
+	return fresh, unpack(ctx, q, org, site, append(changed, fresh...))
 }
 
 // Filter says which events are wanted. Zero values do not filter.

@@ -3,7 +3,7 @@ import { infiniteQueryOptions, QueryClient, queryOptions } from "@tanstack/react
 
 import { client, data } from "./client";
 import { ApiError, mayPass } from "./errors";
-import type { StreamKind } from "./types";
+import type { RuleRequest, StreamKind } from "./types";
 
 export const queryClient = new QueryClient({
   defaultOptions: {
@@ -130,6 +130,23 @@ export const retentionPreview = (camera: string, keep_days: number, share_pct: n
 });
 
 export const rules = () => queryOptions({ queryKey: ["rules"], queryFn: async () => (await data(client.GET("/rules"))).rules });
+
+export const clipSettings = () => queryOptions({ queryKey: ["clip-settings"], queryFn: () => data(client.GET("/clip-settings")), staleTime: 60_000 });
+
+/** What another default would delete at once. */
+export const clipExpiry = (days: number) => queryOptions({
+  queryKey: ["clip-expiry", days],
+  queryFn: () => data(client.GET("/clip-settings/expiry", { params: { query: { keep_days: days } } })),
+});
+
+/** What a rule would have sent; lineKbps 0 uses the line as it was measured. */
+export const rulePreview = (rule: RuleRequest, lineKbps: number) => queryOptions({
+  queryKey: ["rule-preview", rule, lineKbps],
+  queryFn: ({ signal }) => data(client.POST("/rules/preview", { params: { query: { line_kbps: lineKbps } }, body: rule, signal })),
+  staleTime: 60_000,
+  gcTime: 60_000,
+});
+
 export const people = () => queryOptions({
   queryKey: ["people"],
   queryFn: () => everyPage(async (after) => {

@@ -53,6 +53,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/bookmarks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Mark a moment; what is kept of it is a clip */
+        post: operations["addBookmark"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/cameras/{camera}": {
         parameters: {
             query?: never;
@@ -157,6 +174,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/clip-settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How long clips are kept, and what that costs */
+        get: operations["getClipSettings"];
+        /** Set how long clips are kept, and what that costs */
+        put: operations["putClipSettings"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/clip-settings/expiry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What another default would remove at once */
+        get: operations["getClipExpiry"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/clips": {
         parameters: {
             query?: never;
@@ -190,7 +242,7 @@ export interface paths {
         delete: operations["removeClip"];
         options?: never;
         head?: never;
-        /** Rename a clip */
+        /** Change a clip's title, priority or how long it is kept */
         patch: operations["changeClip"];
         trace?: never;
     };
@@ -489,6 +541,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/rules/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What a rule would have sent in the last 30 days */
+        post: operations["previewRule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/rules/{id}": {
         parameters: {
             query?: never;
@@ -767,6 +836,13 @@ export interface components {
             /** @description ID of what was seen or changed. */
             target: string;
         };
+        BookmarkRequest: {
+            /** Format: int64 */
+            at_us: number;
+            camera: string;
+            /** @description At most 128 characters. */
+            title?: string;
+        };
         Camera: {
             /** @description The recorder's own word for it. */
             channel?: string;
@@ -868,23 +944,66 @@ export interface components {
             cut_start_us?: number;
             /** Format: int64 */
             end_us: number;
+            /** @description What it shows, by time, at most 100: overlapping wishes of rules are one clip. */
+            events: components["schemas"]["ClipEvent"][];
+            /**
+             * Format: int64
+             * @description When it is removed; absent: never.
+             */
+            expires_us?: number;
             /** @description Ranges inside the clip without video. */
             gaps: components["schemas"]["ClipGap"][];
             id: string;
+            /**
+             * Format: int64
+             * @description Days that it is kept, from its end or from the wish, whichever is later. 0: for ever. -1: as the organisation says.
+             */
+            keep_days: number;
+            /** @description Of an unavailable or lost clip: the nearest video before and after its range. It is never shown in its place. */
+            nearest: components["schemas"]["NearVideo"][];
             /** @description Stored, and the media can be fetched. */
             playable: boolean;
+            /** @enum {string} */
+            priority: "low" | "normal" | "high";
             /** Format: double */
             progress: number;
             /** @description For a person: why it is unavailable, lost or waiting. */
             reason?: string;
             /** @description The rule that chose it. */
             rule?: string;
+            /**
+             * Format: int64
+             * @description Bytes that have arrived.
+             */
+            sent?: number;
             site: string;
+            /** @description The site was deleted: the clip goes at expires_us. */
+            site_deleted?: boolean;
+            site_name: string;
             /** Format: int64 */
             start_us: number;
             /** @enum {string} */
             state: "wanted" | "cutting" | "queued" | "uploading" | "stored" | "unavailable" | "lost";
+            /** Format: int64 */
+            stored_us?: number;
+            /** @enum {string} */
+            stream: "main" | "sub";
             title: string;
+            /** @description Why it is not here yet. */
+            waits?: components["schemas"]["ClipWaits"];
+        };
+        ClipEvent: {
+            /** Format: int64 */
+            at_us: number;
+            event: string;
+            kind: string;
+            text?: string;
+        };
+        ClipExpiry: {
+            /** Format: int64 */
+            bytes: number;
+            /** Format: int64 */
+            clips: number;
         };
         ClipGap: {
             /** Format: int64 */
@@ -895,6 +1014,10 @@ export interface components {
             text?: string;
         };
         ClipPatch: {
+            /** Format: int64 */
+            keep_days?: number;
+            /** @enum {string} */
+            priority?: "low" | "normal" | "high";
             /** @description At most 128 characters. */
             title?: string;
         };
@@ -902,6 +1025,16 @@ export interface components {
             camera: string;
             /** Format: int64 */
             end_us: number;
+            /**
+             * Format: int64
+             * @description Absent: -1.
+             */
+            keep_days?: number;
+            /**
+             * @default normal
+             * @enum {string}
+             */
+            priority: "low" | "normal" | "high";
             /** Format: int64 */
             start_us: number;
             /**
@@ -911,6 +1044,48 @@ export interface components {
             stream: "main" | "sub";
             /** @description At most 128 characters. */
             title?: string;
+        };
+        ClipSettings: {
+            currency: string;
+            /**
+             * Format: int64
+             * @description Of clips that say nothing of their own. 0: for ever.
+             */
+            keep_days: number;
+            /**
+             * Format: int64
+             * @description Upload speed of a site whose line has not been measured. 0: not known.
+             */
+            line_kbps: number;
+            /**
+             * Format: double
+             * @description Of a GB (10^9 bytes) for a month in the clip store, in the currency.
+             */
+            price: number;
+        };
+        ClipWaits: {
+            /**
+             * Format: int64
+             * @description How many clips of the site go first.
+             */
+            behind?: number;
+            /**
+             * @description end: its range is not over. site: the site is dark. agent: the site has no agent or has not answered yet. cut: the site cuts it. clips: others go first. line: it is being sent.
+             * @enum {string}
+             */
+            for: "end" | "site" | "agent" | "cut" | "clips" | "line";
+            /**
+             * Format: int64
+             * @description How long it still takes at the speed so far.
+             */
+            left_us?: number;
+            /**
+             * Format: int64
+             * @description Of a dark site: when it was last heard of.
+             */
+            since_us?: number;
+            /** @description For a person. */
+            text: string;
         };
         Clips: {
             clips: components["schemas"]["Clip"][];
@@ -1172,6 +1347,17 @@ export interface components {
             severity: "critical" | "warning" | "info";
             text: string;
         };
+        NearVideo: {
+            /** Format: int64 */
+            at_us: number;
+            /**
+             * Format: int64
+             * @description From the edge of the range.
+             */
+            distance_us: number;
+            /** @enum {string} */
+            side: "before" | "after";
+        };
         NewPerson: {
             email: string;
             /** @description At most 128 characters. */
@@ -1334,16 +1520,25 @@ export interface components {
             length_us: number;
         };
         Rule: {
-            /** @description Absent: the camera of the event. */
+            /** @description Its events, and those of its site that name no camera. Absent: every event that names one. */
             camera?: string;
             enabled: boolean;
             event_kind: string;
+            /** @description Hours of the week in the site's time zone: seven numbers from Monday, whose lowest bit is the hour from 0:00. Empty: every hour. */
+            hours: number[];
             id: string;
+            /**
+             * Format: int64
+             * @description Of the clips that it chooses. 0: for ever. -1: as the organisation says.
+             */
+            keep_days: number;
             name: string;
             /** Format: int64 */
             post_s: number;
             /** Format: int64 */
             pre_s: number;
+            /** @enum {string} */
+            priority: "low" | "normal" | "high";
             /** @description Absent: every site. */
             site?: string;
             /** @enum {string} */
@@ -1354,26 +1549,114 @@ export interface components {
             camera?: string;
             enabled?: boolean;
             event_kind?: string;
+            hours?: number[];
+            /** Format: int64 */
+            keep_days?: number;
             name?: string;
             /** Format: int64 */
             post_s?: number;
             /** Format: int64 */
             pre_s?: number;
+            /** @enum {string} */
+            priority?: "low" | "normal" | "high";
             /** @description Empty: every site. */
             site?: string;
             /** @enum {string} */
             stream?: "main" | "sub";
         };
+        RulePreview: {
+            /**
+             * Format: int64
+             * @description By the bitrate that the cameras really have.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description After overlapping ones are merged.
+             */
+            clips: number;
+            /**
+             * Format: double
+             * @description Of kept_bytes for a month, in the currency.
+             */
+            cost: number;
+            currency: string;
+            /**
+             * Format: int64
+             * @description Matched.
+             */
+            events: number;
+            /** Format: int64 */
+            from_us: number;
+            /**
+             * Format: int64
+             * @description What the rule's keep-for comes to. 0: for ever.
+             */
+            keep_days: number;
+            /**
+             * Format: int64
+             * @description What lies in the cloud once it goes on like this: all that is made in the time that clips are kept, or after a year where they are kept for ever.
+             */
+            kept_bytes: number;
+            /**
+             * Format: int64
+             * @description Of all clips.
+             */
+            length_us: number;
+            /**
+             * Format: double
+             * @description Of a GB for a month.
+             */
+            price: number;
+            /** @description Those with events, the most bytes first. */
+            sites: components["schemas"]["RulePreviewSite"][];
+            /** Format: int64 */
+            to_us: number;
+        };
+        RulePreviewSite: {
+            /** Format: int64 */
+            bytes: number;
+            /** Format: int64 */
+            clips: number;
+            /** Format: int64 */
+            events: number;
+            /** @description The bitrate of a camera is not known yet and was assumed. */
+            guessed?: boolean;
+            /** Format: int64 */
+            length_us: number;
+            /**
+             * Format: double
+             * @description That the bytes take of the line.
+             */
+            line_hours: number;
+            /** Format: int64 */
+            line_kbps: number;
+            /** @enum {string} */
+            line_source: "measured" | "given" | "assumed";
+            name: string;
+            site: string;
+        };
         RuleRequest: {
             camera?: string;
             enabled: boolean;
             event_kind: string;
+            hours?: number[];
+            /**
+             * Format: int64
+             * @description Absent: -1.
+             */
+            keep_days?: number;
             /** @description At most 128 characters. */
             name: string;
             /** Format: int64 */
             post_s: number;
             /** Format: int64 */
             pre_s: number;
+            /**
+             * @default normal
+             * @enum {string}
+             */
+            priority: "low" | "normal" | "high";
             site?: string;
             /**
              * @default main
@@ -1634,6 +1917,30 @@ export interface operations {
             };
         };
     };
+    addBookmark: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BookmarkRequest"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Clip"];
+                };
+            };
+        };
+    };
     getCamera: {
         parameters: {
             query?: never;
@@ -1842,6 +2149,72 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": components["schemas"]["Change"];
+                };
+            };
+        };
+    };
+    getClipSettings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClipSettings"];
+                };
+            };
+        };
+    };
+    putClipSettings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ClipSettings"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClipSettings"];
+                };
+            };
+        };
+    };
+    getClipExpiry: {
+        parameters: {
+            query: {
+                keep_days: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClipExpiry"];
                 };
             };
         };
@@ -2499,6 +2872,33 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Rule"];
+                };
+            };
+        };
+    };
+    previewRule: {
+        parameters: {
+            query?: {
+                /** @description What is known of the sites' upload speed; 0: as measured. */
+                line_kbps?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RuleRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RulePreview"];
                 };
             };
         };

@@ -4,6 +4,8 @@ import { Pencil } from "lucide-react";
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 
 import { useCan } from "../api/can";
+import { client } from "../api/client";
+import { words } from "../api/errors";
 import { camera as cameraQuery, holds as holdsQuery, site as siteQuery } from "../api/queries";
 import type { Camera, Hold, Site } from "../api/types";
 import { nowUs } from "../lib/time";
@@ -71,12 +73,21 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
   const keep = can("export") ? () => setKeeping("clip") : undefined;
   const hold = can("holds.edit") ? () => setKeeping("hold") : undefined;
   const held = useHeld(site.id, camera.id, can("playback"));
+  const bookmark = can("export") ? async () => {
+    try {
+      await client.POST("/bookmarks", { body: { camera: camera.id, at_us: Math.round(Math.min(playheadUs(), nowUs())) } });
+      say(text.clips.bookmarked);
+    } catch (error) {
+      say(words(error), true);
+    }
+  } : undefined;
   const page = usePageKeys({
     " ": () => (snapshot.paused ? session?.resume() : session?.pause()),
     l: () => { timeline.follow(); live(); },
     m: () => { if (video.current) toggleMute(video.current); },
     f: () => { if (video.current) toggleFullScreen(video.current); },
     k: () => { if (selection) keep?.(); },
+    b: () => void bookmark?.(),
     i: () => set({ in: Math.round(playheadUs()), out: Math.max(search.out ?? 0, Math.round(playheadUs()) + 1_000_000) }),
     o: () => set({ in: Math.min(search.in ?? Infinity, Math.round(playheadUs()) - 1_000_000), out: Math.round(playheadUs()) }),
   });
@@ -95,7 +106,7 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
           {camera.status === "failing" && snapshot.phase !== "failed" && <Notice tone="warn" title={text.cameraStatus.failing}>{why(camera)}</Notice>}
           {can("playback") && (
             <Timeline name={camera.name} zone={zone} timeline={timeline} playheadUs={playheadUs} live={asked === undefined} selection={selection}
-                onSelection={(next) => set({ in: next && Math.round(next.inUs), out: next && Math.round(next.outUs) })} onPlay={play} onLive={live} onKeep={keep} onHold={hold} held={held} />
+                onSelection={(next) => set({ in: next && Math.round(next.inUs), out: next && Math.round(next.outUs) })} onPlay={play} onLive={live} onKeep={keep} onHold={hold} held={held} onBookmark={bookmark && (() => void bookmark())} />
           )}
         </div>
       </div>

@@ -1,14 +1,16 @@
 import { useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { Clock, Download, Ellipsis, Film, Pencil, Play, Trash2 } from "lucide-react";
+import { ArrowUp, Clock, Download, Ellipsis, Film, Hourglass, ListEnd, Pencil, Play, Trash2 } from "lucide-react";
 import { useState } from "react";
 
 import { useCan } from "../api/can";
 import { base, client } from "../api/client";
+import { words } from "../api/errors";
 import { clip as clipQuery, clips as clipsQuery, rules as rulesQuery, sites as sitesQuery } from "../api/queries";
-import type { Clip } from "../api/types";
-import { bytes, duration, percent } from "../lib/format";
-import { hereZone, moment } from "../lib/time";
+import type { Clip, Priority } from "../api/types";
+import { ageSpan, bytes, duration, percent } from "../lib/format";
+import { useNow } from "../lib/hooks";
+import { DAY, dayDate, hereZone, moment } from "../lib/time";
 import { text } from "../text";
 import { ClipBadge } from "../ui/badge";
 import { FileButton, IconButton } from "../ui/button";
@@ -16,11 +18,12 @@ import { Segments } from "../ui/choice";
 import { Confirm, FormDialog } from "../ui/dialog";
 import { TextField } from "../ui/field";
 import { Menu } from "../ui/menu";
-import { Empty, Failure, Skeleton } from "../ui/notice";
+import { Empty, Failure, Notice, Skeleton } from "../ui/notice";
 import { Page } from "../ui/page";
 import { say } from "../ui/toast";
 import { Button } from "../ui/button";
 import { ClipPlayer } from "./ClipPlayer";
+import { KeepFor } from "./KeepFor";
 
 const groups = {
   stored: ["stored"], waiting: ["wanted", "cutting", "queued", "uploading"], failed: ["unavailable", "lost"],
@@ -38,7 +41,7 @@ export default function ClipsPage() {
   const open = chosen ?? single.data;
   const shown = listed.filter((clip) => !search.state || (groups[search.state] as readonly string[]).includes(clip.state));
   const zoneOf = (clip: Clip) => sites.data?.find((site) => site.id === clip.site)?.timezone ?? hereZone;
-  const siteName = (clip: Clip) => sites.data?.find((site) => site.id === clip.site)?.name ?? "";
+  const siteName = (clip: Clip) => clip.site_name;
   const show = (clip: string | undefined) => void navigate({ search: (old) => ({ ...old, clip }) as typeof old });
 
   return (
@@ -67,13 +70,48 @@ export const clipTitle = (clip: Clip): string => clip.title || text.clips.untitl
 /** Where a clip's file is. */
 export const mediaUrl = (clip: Clip, download = false): string => `${base}/clips/${encodeURIComponent(clip.id)}/media${download ? "?download=1" : ""}`;
 
+/** When a clip is deleted, in words; undefined: never. */
+export function expiry(clip: Clip, zone: string, now: number): { words: string; soon: boolean } {
+  if (!clip.expires_us) return { words: text.clips.keptEver, soon: false };
+  const left = clip.expires_us - now;
+  if (left < 7 * DAY) return { words: text.clips.goesSoon(ageSpan(left)), soon: true };
+  return { words: text.clips.keptUntil(dayDate(clip.expires_us, zone)), soon: false };
+}
+
+/** Why a clip is not here yet: what it waits for, and how long that may take. */
+export function waitWords(clip: Clip, now: number): string {
+  const waits = clip.waits;
+  if (!waits) return "";
+  if (waits.for === "site" && waits.since_us) return `${waits.text.split(". ")[0] ?? waits.text}: ${text.clips.darkSince(ageSpan(now - waits.since_us))}.`;
+  return waits.left_us && waits.for !== "end" ? `${waits.text} ${capital(text.clips.left(duration(waits.left_us)))}.` : waits.text;
+}
+
+const capital = (words: string): string => words.charAt(0).toUpperCase() + words.slice(1);
+
+/** The video nearest to a clip that has none, in words. */
+export const nearestWords = (clip: Clip): string =>
+  clip.nearest.map((near) => (near.side === "before" ? text.clips.nearestBefore : text.clips.nearestAfter)(duration(near.distance_us))).join(", ");
+
 function ClipRow({ clip, site, zone, onOpen }: { clip: Clip; site: string; zone: string; onOpen: () => void }) {
   const can = useCan();
   const navigate = useNavigate();
-  const [asking, setAsking] = useState<"rename" | "delete">();
+  const [asking, setAsking] = useState<"rename" | "keep" | "delete">();
+  const now = useNow(30_000);
   const rules = useQuery({ ...rulesQuery(), enabled: !!clip.rule && can("rules.edit"), staleTime: 300_000 });
   const rule = clip.rule ? (rules.data?.find((known) => known.id === clip.rule)?.name ?? "") : "";
-  const moving = clip.state === "uploading" || clip.state === "cutting" || clip.state === "queued";
+  const queries = useQueryClient();
+  const open = clip.waits !== undefined;
+  const failed = clip.state === "unavailable" || clip.state === "lost";
+  const kept = expiry(clip, zone, now);
+  const send = async (priority: Priority) => {
+    try {
+      await client.PATCH("/clips/{clip}", { params: { path: { clip: clip.id } }, body: { priority } });
+      say(priority === "high" ? text.clips.sentFirst : text.clips.sentInTurn);
+    } catch (error) {
+      say(words(error), true);
+    }
+    await queries.invalidateQueries({ queryKey: ["clips"] });
+  };
   const origin = clip.rule ? text.clips.byRule(rule) : clip.by ? text.clips.byPerson(clip.by) : "";
   return (
     <div className="row clip-row" data-testid="clip-row" data-clip={clip.id} data-state={clip.state}>
@@ -82,10 +120,14 @@ function ClipRow({ clip, site, zone, onOpen }: { clip: Clip; site: string; zone:
         <span className="num">{duration(clip.end_us - clip.start_us)}</span>
       </button>
       <div className="row-main">
-        <p className="clip-head"><span className="row-title clip-text">{clipTitle(clip)}</span><ClipBadge state={clip.state} /></p>
-        <p className="soft small num clip-where">{[clip.camera_name, site, moment(clip.start_us, zone), origin].filter(Boolean).join(" · ")}</p>
-        {moving && <Progress clip={clip} />}
-        {(clip.state === "unavailable" || clip.state === "lost" || (clip.reason && clip.state !== "stored")) && <p className="small soft">{clip.reason || text.clipSentence[clip.state]}</p>}
+        <p className="clip-head"><span className="row-title clip-text">{clipTitle(clip)}</span><ClipBadge state={clip.state} />{open && clip.priority !== "normal" && <span className="small muted nowrap">{clip.priority === "high" ? text.clips.urgent : text.clips.low}</span>}</p>
+        <p className="soft small num clip-where">{[clip.camera_name, site, moment(clip.start_us, zone), clip.events.length > 1 && text.clips.shows(clip.events.length), origin].filter(Boolean).join(" · ")}</p>
+        {open && <Progress clip={clip} now={now} />}
+        {open && clip.reason && <p className="small soft">{clip.reason}</p>}
+        {failed && <p className="small soft" data-testid="clip-reason">{clip.reason || text.clipSentence[clip.state]} {clip.nearest.length > 0 && `${text.clips.nearest}: ${nearestWords(clip)}.`}</p>}
+        {!open && (clip.site_deleted && clip.expires_us
+          ? <p className="small clip-soon">{text.clips.siteGone(dayDate(clip.expires_us, zone))}</p>
+          : clip.expires_us ? <p className={kept.soon ? "small clip-soon" : "small muted"} data-testid="clip-expiry">{kept.words}</p> : null)}
       </div>
       <div className="row-side">
         {clip.playable && <span className="muted small num nowrap clip-size">{bytes(clip.bytes ?? 0)}</span>}
@@ -94,6 +136,9 @@ function ClipRow({ clip, site, zone, onOpen }: { clip: Clip; site: string; zone:
           [
             clip.playable && { id: "play", label: text.clips.play, icon: <Play size={15} />, onAction: onOpen },
             can("playback") && { id: "timeline", label: text.clips.onTimeline, icon: <Clock size={15} />, onAction: () => void navigate({ to: "/cameras/$camera", params: { camera: clip.camera }, search: { at: clip.start_us } }) },
+            can("clips.edit") && open && clip.priority !== "high" && { id: "first", label: text.clips.first, icon: <ArrowUp size={15} />, onAction: () => void send("high") },
+            can("clips.edit") && open && clip.priority === "high" && { id: "turn", label: text.clips.notFirst, icon: <ListEnd size={15} />, onAction: () => void send("normal") },
+            can("clips.edit") && !clip.site_deleted && { id: "keep", label: text.clips.keep, icon: <Hourglass size={15} />, onAction: () => setAsking("keep") },
             can("clips.edit") && { id: "rename", label: text.clips.rename, icon: <Pencil size={15} />, onAction: () => setAsking("rename") },
           ],
           [can("clips.edit") && { id: "delete", label: text.clips.remove, icon: <Trash2 size={15} />, danger: true, onAction: () => setAsking("delete") }],
@@ -102,17 +147,37 @@ function ClipRow({ clip, site, zone, onOpen }: { clip: Clip; site: string; zone:
         </Menu>
       </div>
       {asking === "rename" && <Rename clip={clip} onClose={() => setAsking(undefined)} />}
+      {asking === "keep" && <Keep clip={clip} zone={zone} onClose={() => setAsking(undefined)} />}
       {asking === "delete" && <Remove clip={clip} onClose={() => setAsking(undefined)} />}
     </div>
   );
 }
 
-function Progress({ clip }: { clip: Clip }) {
+function Progress({ clip, now }: { clip: Clip; now: number }) {
   return (
-    <div className="clip-progress">
-      <progress max={1} value={clip.state === "uploading" ? clip.progress : undefined} aria-label={text.clipState[clip.state]} data-testid="clip-progress" />
-      <span className="small muted num">{clip.state === "uploading" ? text.clips.progress(percent(clip.progress)) : text.clipSentence[clip.state]}</span>
+    <div className="clip-progress" data-testid="clip-waits" data-for={clip.waits?.for}>
+      {clip.state === "uploading"
+        ? <><progress max={1} value={clip.progress} aria-label={text.clipState[clip.state]} data-testid="clip-progress" /><span className="small num">{text.clips.progress(percent(clip.progress))}</span></>
+        : null}
+      <span className="small muted num">{waitWords(clip, now)}</span>
     </div>
+  );
+}
+
+function Keep({ clip, zone, onClose }: { clip: Clip; zone: string; onClose: () => void }) {
+  const queries = useQueryClient();
+  const [days, setDays] = useState(clip.keep_days);
+  const now = useNow(60_000);
+  const goes = days > 0 ? Math.max(clip.end_us, clip.created_us) + days * DAY : 0;
+  return (
+    <FormDialog title={text.clips.keepTitle} open onClose={onClose} submit={text.actions.save} danger={goes > 0 && goes <= now} onSubmit={async () => {
+      await client.PATCH("/clips/{clip}", { params: { path: { clip: clip.id } }, body: { keep_days: days } });
+      await queries.invalidateQueries({ queryKey: ["clips"] });
+    }} data-testid="keep-clip-dialog">
+      <p className="strong">{clipTitle(clip)}</p>
+      <KeepFor value={days} onChange={setDays} hint={text.clips.keepHint} />
+      {goes > 0 && <Notice tone={goes <= now ? "warn" : "quiet"}>{goes <= now ? text.clips.keepPast : text.clips.keepGone(dayDate(goes, zone))}</Notice>}
+    </FormDialog>
   );
 }
 

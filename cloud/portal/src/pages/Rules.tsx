@@ -15,6 +15,9 @@ import { Menu } from "../ui/menu";
 import { Empty, Failure, Skeleton } from "../ui/notice";
 import { Page } from "../ui/page";
 import { say } from "../ui/toast";
+import { hourCount } from "./HourGrid";
+import { keepWords } from "./KeepFor";
+import { KeepSettings } from "./KeepSettings";
 import { RuleDialog } from "./RuleDialog";
 
 /** The rules that keep clips by themselves. */
@@ -28,6 +31,7 @@ export default function RulesPage() {
         : !data ? <Failure what={text.rules.failed} error={error} onRetry={() => void refetch()} />
         : data.length === 0 ? <Empty icon={Sparkles} title={text.rules.emptyTitle} action={add}><p>{text.rules.empty}</p></Empty>
         : <ul className="rows panel panel-flush">{data.map((rule) => <li key={rule.id}><RuleRow rule={rule} onEdit={() => setEditing(rule)} /></li>)}</ul>}
+      <KeepSettings />
       {editing && <RuleDialog {...(editing === "new" ? {} : { rule: editing })} onClose={() => setEditing(undefined)} />}
     </Page>
   );
@@ -40,6 +44,12 @@ function RuleRow({ rule, onEdit }: { rule: Rule; onEdit: () => void }) {
   const [removing, setRemoving] = useState(false);
   const site = rule.site ? (sites.data?.find((known) => known.id === rule.site)?.name ?? rule.site) : text.rules.everySite;
   const camera = rule.camera ? cameras.data?.find((known) => known.id === rule.camera)?.name : undefined;
+  const more = [
+    rule.hours.length > 0 && text.rules.someHours(hourCount(rule.hours)),
+    rule.priority !== "normal" && text.rules.priorities[rule.priority],
+    rule.keep_days >= 0 && `${text.clips.kept} ${keepWords(rule.keep_days)}`,
+    rule.stream === "sub" && text.keep.sub,
+  ].filter((words): words is string => !!words);
   const toggle = async (enabled: boolean) => {
     try {
       await client.PATCH("/rules/{id}", { params: { path: { id: rule.id } }, body: { enabled } });
@@ -53,6 +63,7 @@ function RuleRow({ rule, onEdit }: { rule: Rule; onEdit: () => void }) {
       <div className="row-main">
         <p className="row-title">{rule.name}</p>
         <p className="soft">{text.rules.sentence(eventName(rule.event_kind), [site, camera].filter(Boolean).join(", "), rule.pre_s, rule.post_s)}</p>
+        {more.length > 0 && <p className="small muted">{more.join(" · ")}</p>}
       </div>
       <div className="row-side">
         <Switch checked={rule.enabled} onChange={(next) => void toggle(next)}><span className="unseen">{text.rules.enabledOf(rule.name)}</span></Switch>

@@ -111,6 +111,7 @@ export const video = {
       ["[ ]", "Jump to the previous or next gap"],
       ["I O", "Mark start and end of a clip"],
       ["K", "Keep the marked range as a clip"],
+      ["B", "Bookmark this moment"],
       ["M", "Mute or unmute"],
       ["F", "Full screen"],
     ] as const,

@@ -7,6 +7,7 @@ import type { Clip, Range, StreamKind } from "../api/types";
 import { duration } from "../lib/format";
 import { clockSeconds, dayWord, SECOND } from "../lib/time";
 import { text } from "../text";
+import { KeepFor } from "../pages/KeepFor";
 import { IconButton } from "../ui/button";
 import { FormDialog } from "../ui/dialog";
 import { SelectField, TextField } from "../ui/field";
@@ -33,9 +34,10 @@ export function KeepDialog({ camera, zone, selection, stream, hasSub, ranges, su
   const [title, setTitle] = useState(suggested ?? "");
   const [range, setRange] = useState(selection);
   const [kind, setKind] = useState<StreamKind>(stream);
+  const [keepDays, setKeepDays] = useState(-1);
   const keep = useMutation({
     mutationFn: () => data(client.POST("/clips", {
-      body: { camera: camera.id, start_us: Math.round(range.inUs), end_us: Math.round(range.outUs), stream: kind, title: title.trim() },
+      body: { camera: camera.id, start_us: Math.round(range.inUs), end_us: Math.round(range.outUs), stream: kind, title: title.trim(), priority: "normal", keep_days: keepDays },
     })),
     onSuccess: (clip) => {
       void queries.invalidateQueries({ queryKey: ["clips"] });
@@ -65,6 +67,7 @@ export function KeepDialog({ camera, zone, selection, stream, hasSub, ranges, su
         <SelectField label={text.keep.stream} value={kind} onChange={(value) => setKind(value as StreamKind)}
           options={[{ value: "main", label: text.keep.main }, { value: "sub", label: text.keep.sub }]} />
       )}
+      <KeepFor value={keepDays} onChange={setKeepDays} />
       {nothing ? <Notice tone="bad">{text.keep.allGap}</Notice> : missing > 0 && <Notice tone="warn">{text.keep.gaps(duration(missing))}</Notice>}
     </FormDialog>
   );

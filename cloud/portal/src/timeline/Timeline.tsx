@@ -1,4 +1,4 @@
-import { ChevronLeft, ChevronRight, Keyboard, LockKeyhole, Minus, Plus, Scissors, SquareDashedMousePointer, TableProperties, X } from "lucide-react";
+import { Bookmark, ChevronLeft, ChevronRight, Keyboard, LockKeyhole, Minus, Plus, Scissors, SquareDashedMousePointer, TableProperties, X } from "lucide-react";
 import { useEffect, useState } from "react";
 import { Dialog as AriaDialog, DialogTrigger } from "react-aria-components/Dialog";
 import { Popover } from "react-aria-components/Popover";
@@ -31,12 +31,14 @@ interface TimelineProps {
   /** Absent: this person may not hold ranges at the site. */
   onHold: (() => void) | undefined;
   held: readonly Hold[];
+  /** Marks the moment under the playhead; absent like onKeep. */
+  onBookmark?: (() => void) | undefined;
 }
 
 const looks: readonly Look[] = ["site", "cloud", "in_flight", "gap", "intended", "unknown"];
 
 /** Where the video of a camera is: the band, its tools, its legend, and the same as a table. */
-export function Timeline({ name, zone, timeline, playheadUs, live, selection, onSelection, onPlay, onLive, onKeep, onHold, held }: TimelineProps) {
+export function Timeline({ name, zone, timeline, playheadUs, live, selection, onSelection, onPlay, onLive, onKeep, onHold, held, onBookmark }: TimelineProps) {
   const { view, nowUs, ranges } = timeline;
   const [selecting, setSelecting] = useState(false);
   const [table, setTable] = useState(false);
@@ -87,6 +89,7 @@ export function Timeline({ name, zone, timeline, playheadUs, live, selection, on
           {(onKeep ?? onHold) && (
             <IconButton small look={selecting ? "primary" : "quiet"} label={text.timeline.selectRange} keys="I O" onPress={() => setSelecting(!selecting)} data-testid="select-range"><SquareDashedMousePointer size={17} aria-hidden /></IconButton>
           )}
+          {onBookmark && <IconButton small label={text.clips.bookmark} keys="B" onPress={onBookmark} data-testid="bookmark"><Bookmark size={17} aria-hidden /></IconButton>}
           <IconButton small label={table ? text.timeline.tableHide : text.timeline.table} onPress={() => setTable(!table)} data-testid="timeline-table-toggle"><TableProperties size={17} aria-hidden /></IconButton>
           <span className="timeline-keys"><Shortcuts /></span>
         </div>

@@ -15,6 +15,8 @@ interface DialogProps {
   open: boolean;
   onClose: () => void;
   wide?: boolean;
+  /** Broad enough for two columns on a desk. */
+  size?: "broad";
   /** An urgent question: closing by a click outside is off. */
   firm?: boolean;
   children: ReactNode;
@@ -22,10 +24,10 @@ interface DialogProps {
 }
 
 /** A modal dialog; a sheet from below on a phone. */
-export function Dialog({ title, open, onClose, wide, firm, children, ...rest }: DialogProps) {
+export function Dialog({ title, open, onClose, wide, size, firm, children, ...rest }: DialogProps) {
   return (
     <ModalOverlay className="veil" isOpen={open} onOpenChange={(next) => !next && onClose()} isDismissable={!firm}>
-      <Modal className={wide ? "modal modal-wide" : "modal"}>
+      <Modal className={["modal", wide && "modal-wide", size === "broad" && "modal-broad"].filter(Boolean).join(" ")}>
         <AriaDialog className="dialog" role={firm ? "alertdialog" : "dialog"} data-testid={rest["data-testid"]}>
           <header className="dialog-head">
             <Heading slot="title" level={2}>{title}</Heading>
