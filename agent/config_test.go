@@ -275,7 +275,7 @@ live: {lan: [10.20.0.0]}
 		t.Fatal("accepted")
 	}
 	for _, want := range []string{
-		"line.up: want at least 64kbit", "line 4: line.share: want a share like 60%", "line 5: line.zone: want a time zone",
+		"line.up: want at least 64kbit", "line 4: line.share: want a share like 20%", "line 5: line.zone: want a time zone",
 		"line 7: line.hours[0].days: want days", "line.hours[0].from: want a full hour", "line.hours[0].to: want a full hour",
 		"line.hours[1]: want both from and to", "line.hours[2].from: from this hour", "line.hours[3]: want up or share",
 		"line.hours[4].share: want a share", "line.hours[4].up: want at least 64kbit", "line.hours[4].off: unknown key", "live.lan[0]",

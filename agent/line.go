@@ -42,7 +42,7 @@ func (l Line) check(f *faults) {
 
 // plan is the configuration as the budget takes it.
 func (l Line) plan() pace.Plan {
-	week := pace.Flat(pace.Cap{Up: int64(l.Up) / 8, Share: float64(l.Share)})
+	week := pace.Flat(pace.Cap{Up: int64(l.Up) / 8, Share: float64(l.Share) / 100})
 	for _, h := range l.Hours {
 		from, to := 0, 24
 		if h.From != nil && h.To != nil {
@@ -52,23 +52,9 @@ func (l Line) plan() pace.Plan {
 		if days == ([7]bool{}) {
 			days = [7]bool{true, true, true, true, true, true, true}
 		}
-		week.Set(days, from, to, pace.Cap{Up: int64(h.Up) / 8, Share: float64(h.Share)})
+		week.Set(days, from, to, pace.Cap{Up: int64(h.Up) / 8, Share: float64(h.Share) / 100})
 	}
 	return pace.Plan{Week: week, Zone: l.Zone.Location}
-}
-
-// Percent is a part of a whole, above 0 up to 1, written as "60%".
-type Percent float64
-
-// UnmarshalText parses a number above 0 up to 100 with a percent sign.
-func (p *Percent) UnmarshalText(b []byte) error {
-	number, percent := strings.CutSuffix(strings.TrimSpace(string(b)), "%")
-	n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
-	if err != nil || !percent || !(n >= 1 && n <= 100) {
-		return fmt.Errorf("want a share like 60%%, from 1%% to 100%%, not %q", b)
-	}
-	*p = Percent(n / 100)
-	return nil
 }
 
 // Zone is a time zone by its name in the IANA database.

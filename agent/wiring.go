@@ -49,6 +49,16 @@ func (h *house) retainConfig() retain.Config {
 	return c
 }
 
+// reach is how far back video of a camera goes, or will go at today's rate; 0 when that is not known yet.
+func (h *house) reach(cam id.Camera) time.Duration {
+	r := h.retain.Report().Cameras[cam]
+	reach := time.Duration(r.Days * float64(24*time.Hour))
+	if keep := time.Duration(r.KeepUs) * time.Microsecond; keep > 0 && (reach == 0 || keep < reach) {
+		reach = keep
+	}
+	return reach
+}
+
 // ballast is what lies beside the ledger for the day on which its disk is full, in bytes: more than its journal
 // grows to between two checkpoints.
 const ballast = 64 << 20

@@ -79,8 +79,8 @@ type Deps struct {
 	Now func() int64
 	// Camera reports whether the site has this camera.
 	Camera func(id.Camera) bool
-	// Keep returns how long video of a stream is kept, 0 for as long as there is room; nil means that for all.
-	Keep func(id.Stream) time.Duration
+	// Keep returns how long video of a camera is kept, 0 when that is not known; nil means that for all.
+	Keep func(id.Camera) time.Duration
 	Log  *slog.Logger
 }
 

@@ -457,7 +457,7 @@ func testUrgentFirst(t *testing.T, r *recording) {
 	if want := []id.Clip{later.Clip, urgent.Clip, sooner.Clip, low.Clip}; !slices.Equal(order, want) {
 		t.Errorf("sent as %v, want %v", order, want)
 	}
-	room.Keep = func(s id.Stream) time.Duration { return time.Hour }
+	room.Keep = func(s id.Camera) time.Duration { return time.Hour }
 	if x, y := room.deadline(low), room.deadline(later); y-x != 2_000_000 {
 		t.Errorf("deadlines %d and %d", x, y)
 	}
