@@ -200,7 +200,7 @@ func (h *house) rooms() error {
 	}
 	h.clips = clip.New(clip.Config{}, h.db, h.blobs, h.gateway, h.clipChanged, h.log.With("room", "clip"))
 	h.ingest = ingest.New(ingest.Config{}, h.db, ingest.Deps{
-		Log: h.log.With("room", "ingest"), Clip: h.clips.Report, Events: eventClips(h.clips),
+		Log: h.log.With("room", "ingest"), Clip: h.clips.Report, Events: h.clips.OnEvents,
 		Changed: func(c ingest.Change) { h.bus.Publish(api.Changed(c)) },
 	})
 	h.live = live.New(live.Config{ICE: h.cfg.ICE}, h.gateway, h.log.With("room", "live"))

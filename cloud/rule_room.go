@@ -7,12 +7,9 @@ import (
 	"time"
 
 	"holdfast/cloud/api"
-	"holdfast/cloud/clip"
 	"holdfast/cloud/store"
-	"holdfast/cloud/store/agents"
 	"holdfast/cloud/store/clips"
 	"holdfast/shared/id"
-	"holdfast/shared/wire"
 )
 
 func showRule(r clips.Rule) api.Rule {
@@ -119,16 +116,4 @@ func (r clipRoom) PutClipSettings(ctx context.Context, scope store.Scope, in api
 func (r clipRoom) Expiry(ctx context.Context, scope store.Scope, keepDays int) (api.ClipExpiry, error) {
 	n, bytes, err := clips.Shorter(ctx, r.db.Read(), scope.OrgID(), keepDays, time.Now().UnixMicro())
 	return api.ClipExpiry{Clips: n, Bytes: bytes}, err
-}
-
-// eventClips lets rules choose clips for the events of a batch.
-func eventClips(room *clip.Room) func(context.Context, store.Querier, agents.Ref, []wire.EventFact) error {
-	return func(ctx context.Context, q store.Querier, ref agents.Ref, fresh []wire.EventFact) error {
-		for _, e := range fresh {
-			if err := room.OnEvent(ctx, q, ref, e); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
 }

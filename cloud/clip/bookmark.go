@@ -43,7 +43,7 @@ func (r *Room) Bookmark(ctx context.Context, ref agents.Ref, m Mark) (clips.Clip
 		if _, err := events.Put(ctx, q, ref.Org, ref.Site, []wire.EventFact{e}); err != nil {
 			return err
 		}
-		if err := r.OnEvent(ctx, q, ref, e); err != nil {
+		if err := r.OnEvents(ctx, q, ref, []wire.EventFact{e}); err != nil {
 			return err
 		}
 		chosen, err := clips.OfEvents(ctx, q, ref.Scope(), []id.Event{e.ID})

@@ -27,48 +27,62 @@ type wish struct {
 	events   []clips.Shown
 }
 
-// OnEvent makes or widens the clips that rules choose for an event, inside the caller's transaction. Call Nudge after
-// the commit.
-func (r *Room) OnEvent(ctx context.Context, q store.Querier, ref agents.Ref, e wire.EventFact) error {
-	rules, err := clips.Rules(ctx, q, ref.Scope(), e.Kind)
-	if err != nil {
-		return err
-	}
+// OnEvents makes or widens the clips that rules choose for events of a site, inside the caller's transaction. Call Nudge
+// after the commit.
+func (r *Room) OnEvents(ctx context.Context, q store.Querier, ref agents.Ref, list []wire.EventFact) error {
+	byKind := map[string][]clips.Rule{} // read once: a backlog brings thousands of events of one kind
 	var zone *time.Location
-	for _, rule := range rules {
-		camera, ok := chooses(rule, ref.Site, e.Camera)
-		if !ok || !rule.Enabled {
-			continue
-		}
-		if !rule.Hours.Every() {
-			if zone == nil {
-				if zone, err = zoneOf(ctx, q, ref.Scope(), ref.Site); err != nil {
-					return err
-				}
-			}
-			if !rule.Hours.Has(time.UnixMicro(e.AtUs).In(zone)) {
-				continue
-			}
-		}
-		if known, err := clips.Chosen(ctx, q, ref.Org, ref.Site, e.ID, rule.ID); err != nil || known {
+	for _, e := range list {
+		rules, known := byKind[e.Kind]
+		if !known {
+			all, err := clips.Rules(ctx, q, ref.Scope(), e.Kind)
 			if err != nil {
 				return err
 			}
-			continue
+			for _, rule := range all {
+				if rule.Enabled {
+					rules = append(rules, rule)
+				}
+			}
+			byKind[e.Kind] = rules
 		}
-		want := r.wanted(rule, e.AtUs, e.EndUs)
-		err := r.choose(ctx, q, wish{
-			org: ref.Org, site: ref.Site, stream: id.Stream{Camera: camera, Kind: rule.Stream}, span: want, title: title(rule, e),
-			rule: rule.ID, priority: rule.Priority, keepDays: rule.KeepDays,
-			events: []clips.Shown{{
-				Event: e.ID, Rule: rule.ID, Kind: e.Kind, Text: e.Text, AtUs: e.AtUs, StartUs: want.from, EndUs: want.to,
-			}},
-		})
-		if err != nil {
-			return err
+		for _, rule := range rules {
+			camera, ok := chooses(rule, ref.Site, e.Camera)
+			if !ok {
+				continue
+			}
+			if !rule.Hours.Every() {
+				if zone == nil {
+					var err error
+					if zone, err = zoneOf(ctx, q, ref.Scope(), ref.Site); err != nil {
+						return err
+					}
+				}
+				if !rule.Hours.Has(time.UnixMicro(e.AtUs).In(zone)) {
+					continue
+				}
+			}
+			if err := r.chosen(ctx, q, ref, rule, camera, e); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// chosen has what a rule chooses of a camera for an event in the cloud, unless that was done before.
+func (r *Room) chosen(ctx context.Context, q store.Querier, ref agents.Ref, rule clips.Rule, camera id.Camera, e wire.EventFact) error {
+	if known, err := clips.Chosen(ctx, q, ref.Org, ref.Site, e.ID, rule.ID); err != nil || known {
+		return err
+	}
+	want := r.wanted(rule, e.AtUs, e.EndUs)
+	return r.choose(ctx, q, wish{
+		org: ref.Org, site: ref.Site, stream: id.Stream{Camera: camera, Kind: rule.Stream}, span: want, title: title(rule, e),
+		rule: rule.ID, priority: rule.Priority, keepDays: rule.KeepDays,
+		events: []clips.Shown{{
+			Event: e.ID, Rule: rule.ID, Kind: e.Kind, Text: e.Text, AtUs: e.AtUs, StartUs: want.from, EndUs: want.to,
+		}},
+	})
 }
 
 // chooses returns the camera whose video a rule chooses for an event of a site: the event's own, or the rule's where the

@@ -52,7 +52,7 @@ func (s *site) happens(t *testing.T, kind string, camera id.Camera, atUs, endUs 
 
 func (s *site) again(t *testing.T, e wire.EventFact) {
 	t.Helper()
-	s.tx(t, func(q store.Querier) error { return s.OnEvent(t.Context(), q, s.ref, e) })
+	s.tx(t, func(q store.Querier) error { return s.OnEvents(t.Context(), q, s.ref, []wire.EventFact{e}) })
 }
 
 func (s *site) clips(t *testing.T) []clips.Clip {
@@ -260,7 +260,7 @@ func TestAPreviewIsWhatWouldHaveBeenSent(t *testing.T) {
 				if _, err := events.Put(t.Context(), q, s.ref.Org, s.ref.Site, []wire.EventFact{e}); err != nil {
 					return err
 				}
-				return s.OnEvent(t.Context(), q, s.ref, e)
+				return s.OnEvents(t.Context(), q, s.ref, []wire.EventFact{e})
 			})
 		}
 		var bytes, length int64
