@@ -15,9 +15,12 @@ import (
 	"holdfast/cloud/store"
 )
 
-// parameters is how many go into one statement: SQLite looks named ones up one by one, so the time for a row
-// grows with their number.
-const parameters = 200
+// So many parameters go into one statement: SQLite looks numbered ones up one by one, so the time for a row grows with
+// their number.
+const (
+	parameters = 200
+	unnumbered = 1000
+)
 
 // Collect scans every row of an answer and closes it; what names the rows in an error. No rows are an empty
 // slice, not nil.
@@ -83,6 +86,11 @@ func (r *Rows) Strings(ctx context.Context, q store.Querier, head, tail string) 
 func (r *Rows) each(ctx context.Context, q store.Querier, head, tail string, fn func(s statement, args []any) error) error {
 	size := max(parameters/r.width, 1)
 	text := func(rows int) string { return head + Placeholders(rows, r.width, nil) + tail }
+	if _, ok := q.(interface{ Unnumbered() }); ok && !strings.Contains(head+tail, "$") {
+		size = max(unnumbered/r.width, 1)
+		row := "(?" + strings.Repeat(", ?", r.width-1) + ")"
+		text = func(rows int) string { return head + " VALUES " + row + strings.Repeat(", "+row, rows-1) + " " + tail }
+	}
 	args := r.args
 	if full := len(args) / r.width / size; full > 1 {
 		s, err := prepare(ctx, q, text(size))
