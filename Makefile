@@ -7,7 +7,7 @@ TOOL  := $(GO) tool -modfile=testenv/tools/go.mod
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 PORTAL_SOURCES := $(shell find cloud/portal -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.go' 2>/dev/null)
 
-.PHONY: help demo test lint bench bench-record durability e2e fuzz dist screenshots portal browser unit cross schema smoke wine setup powercut
+.PHONY: help demo test lint bench bench-record bench-mirror durability e2e fuzz dist screenshots portal browser unit cross schema smoke wine setup powercut
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -65,6 +65,9 @@ powercut: setup ## cut the power N times (200 if not said) and account for every
 
 bench-record: setup ## what recording costs: N=64 streams, SECONDS=60, HEAVY=60 s of 80 x 4 Mbit/s; PEER_CMD (see testenv/bench/record.go)
 	$(GO) run ./testenv/bench -run record,heavy -n $(or $(N),64) -for $(or $(SECONDS),60)s -heavy $(or $(HEAVY),60)s
+
+bench-mirror: setup ## what mirroring costs and how fast it is: EVENTS=1000000 after an outage, CLIPS=1000 MB through a line with cuts
+	$(GO) run ./testenv/bench -run drain,drain_postgres,narrow,quiet,upload -events $(or $(EVENTS),1000000) -clips $(or $(CLIPS),1000)
 
 durability: setup ## 5,000 seeds of power cuts, an error at every operation of the disk, 500 kills, ten minutes of standing still
 	set -o pipefail; $(GO) test -count=1 -timeout 4h -v -run 'TestPowerCutsLeaveNoHole|TestAnErrorAtEveryOperation' ./agent/record -seeds 5000 -stride 1 | grep -v '^ *=== \|^ *--- PASS'

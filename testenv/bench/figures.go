@@ -61,31 +61,6 @@ func packed(text []byte) int {
 	return out.Len()
 }
 
-// idle measures what a site of four cameras sends while nothing happens and nobody watches.
-func (b *bench) idle(ctx context.Context) error {
-	h, err := house.Start(ctx, house.Setup{Dir: filepath.Join(b.dir, "idle"), Sites: 1, Cameras: 4})
-	if h != nil {
-		defer func() { _ = h.Close() }()
-	}
-	if err != nil {
-		return err
-	}
-	s := h.Sites[0]
-	if err := s.Recording(ctx, 4, 60*time.Second); err != nil {
-		return err
-	}
-	if err := pause(ctx, 20*time.Second); err != nil {
-		return err
-	}
-	before, begun := s.Line.Stats(), time.Now()
-	if err := pause(ctx, max(b.seconds, 2*time.Minute)); err != nil { // segments close once a minute
-		return err
-	}
-	after, wall := s.Line.Stats(), time.Since(begun)
-	say("idle_uplink_site", float64(after.Up-before.Up)*8/1000/wall.Seconds(), "kbit/s, 4 cameras")
-	return nil
-}
-
 // live measures, in a real browser, the time from a click on a camera to its first decoded frame.
 func (b *bench) live(ctx context.Context) error {
 	h, err := house.Start(ctx, house.Setup{Dir: filepath.Join(b.dir, "live"), Branches: []house.BranchPlan{{Name: "Bench", Cameras: []house.CameraPlan{
