@@ -1,9 +1,11 @@
 package cloud
 
 import (
+	"cmp"
 	"slices"
 
 	"holdfast/cloud/api"
+	"holdfast/cloud/store/clips"
 	"holdfast/cloud/store/coverage"
 	"holdfast/shared/wire"
 )
@@ -43,6 +45,19 @@ func (p *painter) known(list []coverage.Range, durableUs int64) {
 		at = k.EndUs
 	}
 	fill(p.to)
+}
+
+// clip paints what a stored clip holds: its gaps stay what they are.
+func (p *painter) clip(c clips.Clip) {
+	gaps := slices.Clone(c.Gaps)
+	slices.SortFunc(gaps, func(a, b wire.GapFact) int { return cmp.Compare(a.StartUs, b.StartUs) })
+	at := c.CutStartUs
+	for _, g := range append(gaps, wire.GapFact{StartUs: c.CutEndUs, EndUs: c.CutEndUs}) {
+		if g.StartUs > at {
+			p.paint(api.Range{StartUs: at, EndUs: min(g.StartUs, c.CutEndUs), State: "cloud", Clip: string(c.ID)})
+		}
+		at = max(at, g.EndUs)
+	}
 }
 
 // before declares what is unknown before the camera was first seen: there can be no video of it.

@@ -6,6 +6,7 @@ import (
 	"pgregory.net/rapid"
 
 	"holdfast/cloud/api"
+	"holdfast/cloud/store/clips"
 	"holdfast/cloud/store/coverage"
 	"holdfast/shared/wire"
 )
@@ -16,6 +17,20 @@ func states(p painter) string {
 		s += r.State[:1]
 	}
 	return s
+}
+
+// TestAGapInAClipStaysAGap: that a clip was stored does not make video of what the site never recorded.
+func TestAGapInAClipStaysAGap(t *testing.T) {
+	list := []coverage.Range{
+		{StartUs: 0, EndUs: 20, Gap: &coverage.Gap{Reason: wire.Connecting}}, {StartUs: 20, EndUs: 40, Recorded: true},
+		{StartUs: 40, EndUs: 50, Gap: &coverage.Gap{Reason: wire.Stalled}}, {StartUs: 50, EndUs: 100, Recorded: true},
+	}
+	p := painter{from: 0, to: 100}
+	p.known(list, 100)
+	p.clip(clips.Clip{ID: "c", CutStartUs: 10, CutEndUs: 70, Gaps: []wire.GapFact{{StartUs: 40, EndUs: 50}, {StartUs: 5, EndUs: 20}}})
+	if got := states(p); got != "gcgcs" || p.ranges[0].EndUs != 20 || p.ranges[1].EndUs != 40 || p.ranges[3].StartUs != 50 || p.ranges[3].EndUs != 70 {
+		t.Fatalf("states %s, %+v", got, p.ranges)
+	}
 }
 
 func TestWhatIsNotReportedIsInFlightOrUnknown(t *testing.T) {

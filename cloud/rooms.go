@@ -189,7 +189,7 @@ func (r coverageRoom) Coverage(ctx context.Context, scope store.Scope, site id.S
 	p.known(known, edge.DurableUs)
 	p.before(cam.FirstSeenUs)
 	for _, c := range kept {
-		p.paint(api.Range{StartUs: c.CutStartUs, EndUs: c.CutEndUs, State: "cloud", Clip: string(c.ID)})
+		p.clip(c)
 	}
 	out.Ranges = append(out.Ranges, p.ranges...)
 	return out, nil
