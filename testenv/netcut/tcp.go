@@ -72,6 +72,13 @@ func (p *Proxy) Close() {
 	p.wg.Wait()
 }
 
+// Aim has connections that come from now on passed to another target; established ones stay where they are.
+func (p *Proxy) Aim(target string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = target
+}
+
 // Refuse turns new connections away; established ones stay.
 func (p *Proxy) Refuse() {
 	p.mu.Lock()
@@ -151,8 +158,9 @@ func (p *Proxy) take(ln net.Listener, c net.Conn) {
 	}
 	p.accepted++
 	p.pairs[one] = struct{}{}
+	target := p.target
 	p.wg.Go(func() {
-		one.serve(p.target)
+		one.serve(target)
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		delete(p.pairs, one)
