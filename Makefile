@@ -33,9 +33,9 @@ demo: setup portal ## three sites with fake cameras, a cloud and the portal (FOR
 
 test: setup portal lint unit cross ## everything that CI runs
 
-# What runs a whole house comes after the rest: it measures time. The first two wait more than they work and share the
+# What runs a whole house comes after the rest: it measures time. The first ones wait more than they work and share the
 # machine, the others have it for themselves.
-QUIET  := ./testenv/count ./testenv/fulldisk
+QUIET  := ./testenv/count ./testenv/fulldisk ./testenv/line/real
 BUSY   := ./testenv/e2e ./testenv/powercut
 HOUSES := $(QUIET) $(BUSY)
 unit: setup portal browser
@@ -68,6 +68,7 @@ bench-record: setup ## what recording costs: N=64 streams, SECONDS=60, HEAVY=60 
 
 bench-mirror: setup ## what mirroring costs and how fast it is: EVENTS=1000000 after an outage, CLIPS=1000 MB through a line with cuts
 	$(GO) run ./testenv/bench -run drain,drain_postgres,narrow,quiet,upload -events $(or $(EVENTS),1000000) -clips $(or $(CLIPS),1000)
+	$(GO) test -count=1 -timeout 1h -v ./testenv/line/real -long
 
 durability: setup ## 5,000 seeds of power cuts, an error at every operation of the disk, 500 kills, ten minutes of standing still
 	set -o pipefail; $(GO) test -count=1 -timeout 4h -v -run 'TestPowerCutsLeaveNoHole|TestAnErrorAtEveryOperation' ./agent/record -seeds 5000 -stride 1 | grep -v '^ *=== \|^ *--- PASS'
