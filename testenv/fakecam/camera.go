@@ -21,6 +21,7 @@ type Camera struct {
 	port    *port // its own, or the shared one
 	streams []*Stream
 	silent  atomic.Bool // as Knobs.Silent, for every write
+	replays atomic.Int64 // sessions at the archive
 
 	mu    sync.Mutex
 	knobs Knobs
@@ -172,16 +173,19 @@ func (c *Camera) Turn(change func(*Knobs)) error {
 	c.knobs = next
 	c.silent.Store(next.Silent)
 	c.mu.Unlock()
+	gone, away := next.Offline || next.Unplugged, was.Offline || was.Unplugged
 	switch {
-	case next.Offline && !was.Offline:
+	case gone && !away:
 		if c.port.camera != nil {
 			c.port.shut()
 		}
 		c.Drop()
-	case was.Offline && !next.Offline:
+	case away && !gone:
 		// A camera that comes back from a power cut has new clocks and numbers.
 		for _, s := range c.streams {
-			s.order(func(p *player) { p.reboot = true })
+			if was.Offline {
+				s.order(func(p *player) { p.reboot = true })
+			}
 		}
 		if err := c.port.reopen(); err != nil {
 			return fmt.Errorf("turn knobs of %s: %w", c.cfg.Name, err)

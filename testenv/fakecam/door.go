@@ -186,10 +186,14 @@ func (c *conn) Close() error {
 
 // reset closes the connection as a camera does that loses power: without a word.
 func (c *conn) reset() {
-	if t, ok := c.raw.(*net.TCPConn); ok {
+	abort(c.raw)
+	_ = c.Close()
+}
+
+func abort(c net.Conn) {
+	if t, ok := c.(*net.TCPConn); ok {
 		_ = t.SetLinger(0)
 	}
-	_ = c.raw.Close()
 	_ = c.Close()
 }
 

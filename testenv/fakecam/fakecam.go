@@ -52,6 +52,7 @@ type CameraConfig struct {
 	OutOfBand bool                // parameter sets only in the SDP, never in the stream
 	InBand    bool                // parameter sets only in the stream, never in the SDP; with OutOfBand nowhere
 	RTPStart  uint32              // first RTP timestamp of the pictures; random when zero
+	Card      time.Duration       // how much the camera keeps by itself and replays at Stream.ArchiveURL; 0: nothing
 }
 
 // Server is the house. New binds its ports, Run serves.
@@ -61,6 +62,7 @@ type Server struct {
 	rtsp    *gortsplib.Server
 	door    *door
 	udp     *udpPair
+	archive *archive
 	cameras []*Camera
 	done    chan struct{} // closed when Run ends
 
@@ -100,6 +102,9 @@ func (s *Server) build() error {
 	if err != nil {
 		return err
 	}
+	if s.archive, err = newArchive(s); err != nil {
+		return err
+	}
 	library := shelf{extra: s.cfg.Loops, loaded: map[string]*scenes.Loop{}}
 	for i, c := range s.cfg.Cameras {
 		cam, err := s.newCamera(i, c, &library, shared)
@@ -136,6 +141,9 @@ func (s *Server) Close() {
 	if s.udp != nil {
 		s.udp.close()
 	}
+	if s.archive != nil {
+		s.archive.close()
+	}
 }
 
 // Run serves until ctx ends, and then returns nil. It is called once.
@@ -161,6 +169,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	s.door.serve()
 	wg.Go(s.expire)
+	wg.Go(s.archive.serve)
 	var failure error
 	ended := make(chan struct{})
 	go func() {
@@ -172,6 +181,7 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-ended:
 	}
 	close(s.done)
+	s.archive.close()
 	s.rtsp.Close()
 	<-ended
 	wg.Wait()

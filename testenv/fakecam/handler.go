@@ -44,8 +44,10 @@ func (h *handler) OnRequest(sc *gortsplib.ServerConn, req *base.Request) {
 	if st := h.find(req.URL.Path); st != nil {
 		st.camera.adopt(n)
 	}
-	if cam := n.camera.Load(); cam != nil && cam.Knobs().Offline {
-		n.reset()
+	if cam := n.camera.Load(); cam != nil {
+		if k := cam.Knobs(); k.Offline || k.Unplugged {
+			n.reset()
+		}
 	}
 }
 
@@ -252,6 +254,7 @@ func (h *handler) begin(ss *gortsplib.ServerSession, st *Stream) bool {
 			n++
 		}
 	}
+	n += int(st.camera.replays.Load())
 	if !st.camera.room(n, time.Now()) {
 		return false
 	}
@@ -290,8 +293,8 @@ func (s *Server) sessionsOf(c *Camera) []*gortsplib.ServerSession {
 	return all
 }
 
-// Sessions returns how many sessions the camera has now.
-func (c *Camera) Sessions() int { return len(c.server.sessionsOf(c)) }
+// Sessions returns how many sessions the camera has now, replays of its card included.
+func (c *Camera) Sessions() int { return len(c.server.sessionsOf(c)) + int(c.replays.Load()) }
 
 // expire ends sessions whose client has not been heard of for longer than the session timeout.
 func (s *Server) expire() {

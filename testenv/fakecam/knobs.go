@@ -10,6 +10,8 @@ import (
 // Knobs are a camera's faults. The zero value is a healthy camera.
 type Knobs struct {
 	Offline bool `json:"offline"` // no power: connections are reset; with a port of its own they are refused
+	// Unplugged is a camera whose cable is out: as Offline, but it goes on filming, on its card and in its log.
+	Unplugged bool `json:"unplugged"`
 	Silent  bool `json:"silent"`  // accepts connections and never says a word, on old connections neither
 	Stall   bool `json:"stall"`   // sessions stay, frames stop
 	Freeze  bool `json:"freeze"`  // the same key frame over and over, stamp included, on a clock that goes on
@@ -39,6 +41,17 @@ type Knobs struct {
 
 	Bloat       float64 `json:"bloat"`        // pictures are blown up to so many times their size; 0 and 1 leave them
 	SoundJitter int64   `json:"sound_jitter"` // timestamps of sound lie up to so many ms beside where they belong, at random
+
+	// Faults of replaying the card. Without them it is served as ONVIF has it, as fast as the client asks for.
+	ArchiveRefuse   int     `json:"archive_refuse"`    // status of the answer to ArchiveRefuseAt; 0 serves it
+	ArchiveRefuseAt string  `json:"archive_refuse_at"` // DESCRIBE, SETUP or PLAY
+	ArchiveLive     bool    `json:"archive_live"`      // ignores Range and plays what is filmed from now on
+	ArchiveShiftMs  int64   `json:"archive_shift_ms"`  // says that its frames were filmed so much later than they were
+	ArchiveEndMs    int64   `json:"archive_end_ms"`    // hangs up after so much footage
+	ArchiveHoleMs   int64   `json:"archive_hole_ms"`   // lacks so much footage after ten seconds, and every 20 s
+	ArchivePace     float64 `json:"archive_pace"`      // plays so many times as fast as it was filmed, whatever is asked; 0: as asked
+	ArchivePlain    bool    `json:"archive_plain"`     // no ONVIF: refuses what is required, and times are told by Range and RTP-Info alone
+	ArchiveTimeless bool    `json:"archive_timeless"`  // nor by these
 }
 
 // Validate reports every fault of k.
@@ -51,19 +64,22 @@ func (k Knobs) Validate() error {
 	}
 	for name, v := range map[string]int64{
 		"slow_start_ms": k.SlowStartMs, "hold_slot_ms": k.HoldSlotMs, "max_sessions": int64(k.MaxSessions),
-		"nonce_life_ms": k.NonceLifeMs, "sound_jitter": k.SoundJitter,
+		"nonce_life_ms": k.NonceLifeMs, "sound_jitter": k.SoundJitter, "archive_end_ms": k.ArchiveEndMs, "archive_hole_ms": k.ArchiveHoleMs,
 	} {
 		if v < 0 {
 			errs = append(errs, fmt.Errorf("%s: %d is negative", name, v))
 		}
 	}
-	for name, v := range map[string]int{"refuse": k.Refuse, "alive_status": k.AliveStatus} {
+	for name, v := range map[string]int{"refuse": k.Refuse, "alive_status": k.AliveStatus, "archive_refuse": k.ArchiveRefuse} {
 		if v != 0 && (v < 300 || v > 599) {
 			errs = append(errs, fmt.Errorf("%s: %d is no RTSP error status; use 300 to 599, or 0 for none", name, v))
 		}
 	}
 	if !slices.Contains([]string{"", "DESCRIBE", "SETUP", "PLAY"}, k.RefuseAt) {
 		errs = append(errs, fmt.Errorf("refuse_at: %q; use DESCRIBE, SETUP or PLAY", k.RefuseAt))
+	}
+	if k.ArchiveRefuse != 0 && !slices.Contains([]string{"DESCRIBE", "SETUP", "PLAY"}, k.ArchiveRefuseAt) {
+		errs = append(errs, fmt.Errorf("archive_refuse_at: %q; use DESCRIBE, SETUP or PLAY", k.ArchiveRefuseAt))
 	}
 	if !slices.Contains([]string{"", "OPTIONS", "GET_PARAMETER"}, k.AliveMethod) {
 		errs = append(errs, fmt.Errorf("alive_method: %q; use OPTIONS or GET_PARAMETER", k.AliveMethod))

@@ -197,9 +197,18 @@ func (p *player) sendPicture(k Knobs, now time.Time) {
 	for _, n := range au {
 		e.Bytes += len(n)
 	}
+	filmed := p.due(ticks-p.delay(), scenes.Timescale)
 	ticks += ticksOf(p.jump+p.outlier, scenes.Timescale)
 	p.outlier = 0
 	e.RTP = p.out.video.base + uint32(ticks)
+	if !e.Frozen {
+		p.s.card.put(kept{units: au, atUs: filmed.UnixMicro(), key: e.Key, loop: p.loop})
+	}
+	if k.Unplugged {
+		e.Unsent = true
+		p.s.note(e)
+		return
+	}
 	harmed, err := p.out.send(&p.out.video, au, ticks, now, func() fate { return p.luck(k) })
 	e.Damaged = harmed > 0
 	p.s.note(e)
@@ -266,6 +275,11 @@ func (p *player) sendSound(k Knobs, now time.Time) {
 		return
 	}
 	frame := p.loop.Sound[n%int64(len(p.loop.Sound))]
+	filmed := p.due(n*p.loop.SoundTicks, int64(p.loop.Audio.SampleRate))
+	p.s.card.put(kept{units: [][]byte{frame}, atUs: filmed.UnixMicro(), sound: true, loop: p.loop})
+	if k.Unplugged {
+		return
+	}
 	ticks := n*p.loop.SoundTicks + ticksOf(p.jump, int64(p.loop.Audio.SampleRate))
 	if j := k.SoundJitter; j > 0 {
 		ticks += ticksOf(time.Duration(p.dice.Int64N(2*j+1)-j)*time.Millisecond, int64(p.loop.Audio.SampleRate))

@@ -18,6 +18,7 @@ type Stream struct {
 	report   atomic.Bool
 	stalled  atomic.Bool // as Knobs.Stall, for this stream alone
 	overflow atomic.Uint64
+	card     card
 
 	mu     sync.Mutex
 	loop   *scenes.Loop
@@ -28,7 +29,7 @@ type Stream struct {
 	count  Counters
 }
 
-// Sent is one access unit that went out.
+// Sent is one access unit that went out, or that a camera without its cable filmed.
 type Sent struct {
 	Frame   uint64 `json:"frame"` // as in its stamp
 	AtUs    int64  `json:"at_us"` // wall time, microseconds since 1970
@@ -37,6 +38,7 @@ type Sent struct {
 	Bytes   int    `json:"bytes"`             // of NAL units, stamp included
 	Frozen  bool   `json:"frozen,omitempty"`  // a repetition of this frame
 	Damaged bool   `json:"damaged,omitempty"` // packets of it were left out or garbled
+	Unsent  bool   `json:"unsent,omitempty"`  // filmed while nobody could reach the camera
 }
 
 // Counters add up what a stream did.
@@ -57,6 +59,7 @@ func newStream(c *Camera, number uint8, loop *scenes.Loop) (*Stream, error) {
 	}
 	s := &Stream{camera: c, number: number, kind: [...]string{"main", "sub"}[number], loop: loop, wake: make(chan struct{}, 1)}
 	s.out = out
+	s.card.keep = c.cfg.Card
 	return s, nil
 }
 
