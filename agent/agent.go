@@ -159,9 +159,11 @@ func (h *house) rooms() error {
 	}); err != nil {
 		return err
 	}
-	h.fill = fill.New(fill.Config{Streams: h.cameras.Recorded()}, fill.Floors{
-		Ledger: h.ledger, Disk: h.disk, Clock: h.clock, Log: log.With("room", "fill"),
-	})
+	fillConfig, err := h.fillConfig()
+	if err != nil {
+		return err
+	}
+	h.fill = fill.New(fillConfig, fill.Floors{Ledger: h.ledger, Disk: h.disk, Clock: h.clock, Log: log.With("room", "fill")})
 	h.scrub = scrub.New(scrub.Config{}, scrub.Floors{Ledger: h.ledger, Disk: h.disk, Board: h.board, Log: log.With("room", "scrub")})
 	h.clips, err = clip.New(clip.Config{Dir: filepath.Join(h.cfg.Data, "clips")}, clip.Deps{
 		Ledger: h.ledger, Sender: clipSender{h}, Now: h.clock.Now, Camera: h.knows, Log: log.With("room", "clip"),

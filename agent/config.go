@@ -136,6 +136,9 @@ func (c *Config) fill() {
 			if src.Transport == "" {
 				src.Transport = "tcp"
 			}
+			if src.Archive != nil {
+				src.Archive.fill()
+			}
 		}
 		if cam.RecordSub == nil {
 			cam.RecordSub = &c.Record.Sub

@@ -47,7 +47,9 @@ func loadKeys(cfg Config) (map[string]cameraKey, error) {
 			if f.Sub, err = src.open(src.Sub); err != nil {
 				return nil, fmt.Errorf("camera %s: sub: %w", c.Key, err)
 			}
-			k.sources = append(k.sources, f)
+			if len(k.sources) == 0 || !f.Main.IsZero() || !f.Sub.IsZero() { // else it has an archive alone
+				k.sources = append(k.sources, f)
+			}
 		}
 		out[c.Key] = k
 	}

@@ -44,6 +44,8 @@ type Source struct {
 	Transport    string `yaml:"transport"`     // tcp or udp
 	Fingerprint  string `yaml:"fingerprint"`   // SHA-256 of the device's certificate, for rtsps://
 	BasicLogin   bool   `yaml:"basic_login"`   // the password may go in the clear although the device knew better once
+	// Archive is where the device replays what it keeps, for the time in which nothing could be recorded; may be nil.
+	Archive *Archive `yaml:"archive"`
 }
 
 func (c *Config) checkRecorders(f *faults) {
@@ -91,7 +93,7 @@ func (cam *Camera) check(f *faults, at string, keys map[string]bool) {
 		path := at
 		if i > 0 {
 			path = fmt.Sprintf("%s.fallback[%d]", at, i-1)
-			f.when(src.Main.URL == nil && src.Sub.URL == nil, path+".main", "is missing: the RTSP URL of the same pictures elsewhere")
+			f.when(src.Main.URL == nil && src.Sub.URL == nil && src.Archive == nil, path+".main", "is missing: the RTSP URL of the same pictures elsewhere")
 		}
 		src.check(f, path)
 	}
@@ -107,6 +109,9 @@ func (src *Source) check(f *faults, at string) {
 		} else {
 			src.Password = Secret(strings.TrimRight(string(text), "\r\n"))
 		}
+	}
+	if src.Archive != nil {
+		src.Archive.check(f, at+".archive", src)
 	}
 	for i, u := range []URL{src.Main, src.Sub} {
 		_, err := src.open(u)

@@ -333,10 +333,14 @@ func (h *house) gapInWords(ctx context.Context, s id.Stream, atUs int64) string 
 		return ""
 	}
 	g := ranges[0].Gap
-	if g.Detail != "" {
-		return g.Detail
+	text := g.Detail
+	if text == "" {
+		text = "No video: " + strings.ReplaceAll(string(g.Reason), "_", " ") + "."
 	}
-	return "No video: " + strings.ReplaceAll(string(g.Reason), "_", " ") + "."
+	if answer := h.fill.Answer(g.ID); answer != "" && h.fill.Asks(s) {
+		text += " Other sources of this time: " + answer
+	}
+	return text
 }
 
 // sender is outbox.Sender over the gate, which is made after the outbox.
