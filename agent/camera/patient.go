@@ -3,6 +3,7 @@ package camera
 import (
 	"errors"
 	"net"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -22,14 +23,16 @@ const (
 )
 
 // patient is a connection that is read a few times a second instead of packet by packet, while nobody is in a hurry:
-// being woken costs more than reading. One goroutine reads.
+// being woken costs more than reading. One goroutine reads, and at the end the one that closes.
 type patient struct {
 	net.Conn
-	calm  func() bool // nobody is in a hurry
-	try   *trier      // reads what is there; nil where the system can't do that
-	hurry time.Time   // no waiting until then
-	bytes int         // since the last beat
-	more  bool        // than fitted into the last read
+	calm func() bool // nobody is in a hurry
+
+	mu    sync.Mutex
+	try   *trier    // reads what is there; nil where the system can't do that
+	hurry time.Time // no waiting until then
+	bytes int       // since the last beat
+	more  bool      // than fitted into the last read
 }
 
 func newPatient(c net.Conn, calm func() bool) *patient {
@@ -47,6 +50,8 @@ func newPatient(c net.Conn, calm func() bool) *patient {
 
 // Read implements net.Conn.
 func (p *patient) Read(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	n, err := p.get(b)
 	p.bytes += n
 	p.more = n == len(b)
