@@ -367,7 +367,7 @@ func (r *replay) watch(ctx context.Context) error {
 			return r.verdict(err)
 		case err := <-ended:
 			select {
-			case err := <-r.broken: // the device said goodbye first
+			case err := <-r.broken: // it said goodbye first
 				return r.verdict(err)
 			default:
 			}
@@ -396,7 +396,7 @@ func (r *replay) verdict(err error) error {
 		return &told{failure{wire.Unreachable, fmt.Sprintf(format, args...), 0}, err}
 	}
 	switch {
-	case errors.Is(err, errDone) && shown == 0:
+	case errors.Is(err, errDone) && shown < r.fromUs:
 		return &told{failure{text: host + " has no video of that time."}, ErrNoFootage}
 	case errors.Is(err, errDone), errors.Is(err, errEarly) && shown >= r.toUs-nearEndUs, errors.Is(err, errStalled) && shown >= r.toUs-nearEndUs:
 		return errDone
@@ -418,19 +418,28 @@ func (r *replay) verdict(err error) error {
 type paced struct {
 	net.Conn
 	rate int64 // bytes a second
+
+	mu   sync.Mutex // who closes the connection reads what is left
 	owed time.Duration
 	last time.Time
 }
 
 // Read implements net.Conn.
 func (p *paced) Read(b []byte) (int, error) {
-	now := time.Now()
-	p.owed = max(p.owed-now.Sub(p.last), 0)
-	p.last = now
-	if p.owed > 50*time.Millisecond {
-		time.Sleep(min(p.owed, 500*time.Millisecond))
+	if owed := p.owes(0); owed > 50*time.Millisecond {
+		time.Sleep(min(owed, 500*time.Millisecond))
 	}
 	n, err := p.Conn.Read(b[:min(len(b), 64<<10)])
-	p.owed += time.Duration(float64(n) / float64(p.rate) * float64(time.Second))
+	p.owes(n)
 	return n, err
+}
+
+// owes returns how long the line is to rest, after n more bytes.
+func (p *paced) owes(n int) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	p.owed = max(p.owed-now.Sub(p.last), 0) + time.Duration(float64(n)/float64(p.rate)*float64(time.Second))
+	p.last = now
+	return p.owed
 }

@@ -33,12 +33,12 @@ type intake struct {
 	// pauseUs is from when on the piece ends at a key frame.
 	pauseUs int64
 	gap     evidence.Gap
-	seam   seam
+	seam    seam
 
 	waiting []shot // until it is clear where they belong
 	clear   bool
-	guessed bool  // the source does not know its times
-	shiftUs int64 // by how much the recorded neighbours correct its clock
+	guessed bool   // the source does not know its times
+	shiftUs int64  // by how much the recorded neighbours correct its clock
 	lead    []shot // pictures since the last key frame before the range
 	last    shot   // picture taken last
 	step    int64  // usual distance of pictures, µs; 0 before the second

@@ -20,7 +20,7 @@ type Camera struct {
 	library *shelf
 	port    *port // its own, or the shared one
 	streams []*Stream
-	silent  atomic.Bool // as Knobs.Silent, for every write
+	silent  atomic.Bool  // as Knobs.Silent, for every write
 	replays atomic.Int64 // sessions at the archive
 
 	mu    sync.Mutex

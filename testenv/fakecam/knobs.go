@@ -12,9 +12,9 @@ type Knobs struct {
 	Offline bool `json:"offline"` // no power: connections are reset; with a port of its own they are refused
 	// Unplugged is a camera whose cable is out: as Offline, but it goes on filming, on its card and in its log.
 	Unplugged bool `json:"unplugged"`
-	Silent  bool `json:"silent"`  // accepts connections and never says a word, on old connections neither
-	Stall   bool `json:"stall"`   // sessions stay, frames stop
-	Freeze  bool `json:"freeze"`  // the same key frame over and over, stamp included, on a clock that goes on
+	Silent    bool `json:"silent"` // accepts connections and never says a word, on old connections neither
+	Stall     bool `json:"stall"`  // sessions stay, frames stop
+	Freeze    bool `json:"freeze"` // the same key frame over and over, stamp included, on a clock that goes on
 
 	NoKey       bool    `json:"no_key"`         // key frames are left out; frames sent after the next one are useless
 	LossPercent float64 `json:"loss_percent"`   // share of RTP packets of pictures left out, 0..100
