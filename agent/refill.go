@@ -87,6 +87,7 @@ func (h *house) fillConfig() (fill.Config, error) {
 			if err != nil {
 				return c, fmt.Errorf("camera %s: archive: %w", cam.Key, err)
 			}
+			a.Camera = stream.Camera
 			keep := time.Duration(src.Archive.Keep)
 			if cam.Keep > 0 {
 				keep = min(keep, time.Duration(cam.Keep))

@@ -37,9 +37,12 @@ func (p *painter) known(list []coverage.Range, durableUs int64) {
 			continue
 		}
 		r := api.Range{StartUs: at, EndUs: k.EndUs, State: "site"}
-		if !k.Recorded {
+		switch {
+		case !k.Recorded:
 			r.State = "gap"
 			r.Reason, r.Text = string(k.Gap.Reason), k.Gap.Detail
+		case k.Origin != "":
+			r.Text = "Filled afterwards from the " + k.Origin + "."
 		}
 		p.ranges = append(p.ranges, r)
 		at = k.EndUs

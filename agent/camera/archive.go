@@ -12,6 +12,7 @@ import (
 	"github.com/bluenviron/gortsplib/v4/pkg/liberrors"
 
 	"holdfast/agent/media"
+	"holdfast/shared/id"
 	"holdfast/shared/wire"
 )
 
@@ -27,6 +28,7 @@ type ArchiveConfig struct {
 	// Source is its address. Where it holds {start} and {end}, the times of the range are put there; else the device is
 	// asked by Range: clock= (RFC 2326 section 3.7), with the extensions of ONVIF (Streaming Specification, replay).
 	Source Source
+	Camera id.Camera      // whose pictures it holds
 	Zone   *time.Location // of the times in the address; nil means UTC
 	Rate   int64          // bytes a second that are fetched at most; 0 means 5 MB
 }
@@ -189,16 +191,21 @@ func (a *Archive) clockAhead() time.Duration {
 	c := a.owner
 	host := a.cfg.Source.device()
 	drift := time.Duration(c.clock.Drift()) * time.Microsecond
+	best := a.aside
 	for _, s := range c.streams {
 		s.mu.Lock()
 		ours := s.active != nil && s.active.tap.source.device() == host
 		ahead, known := s.health.clock.offset()
 		s.mu.Unlock()
-		if ours && known {
+		switch {
+		case !ours || !known:
+		case s.id.Camera == a.cfg.Camera: // behind one address there may be several devices
 			return ahead + drift
+		default:
+			best = ahead
 		}
 	}
-	return a.aside + drift
+	return best + drift
 }
 
 // heardDate learns the device's clock from an answer (RFC 2326 section 12.18). Its seconds are whole.

@@ -34,7 +34,7 @@ func newFilmed(t *testing.T, o options, change func(*ArchiveConfig)) *filmed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := ArchiveConfig{Source: source, Rate: 100 << 20}
+	c := ArchiveConfig{Source: source, Camera: f.id, Rate: 100 << 20}
 	if change != nil {
 		change(&c)
 	}

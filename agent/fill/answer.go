@@ -23,8 +23,6 @@ type try struct {
 	Order []string          `json:"order"`           // in which they were asked first
 }
 
-func (t *try) isFinal(source string) bool { return t.Final[source] }
-
 // verdict is what one source made of a gap.
 type verdict struct {
 	asked       bool
@@ -32,62 +30,69 @@ type verdict struct {
 	err         error
 }
 
-// try returns what is known of a gap.
-func (f *Filler) try(gap int64) *try {
+// isFinal says whether a source has nothing more of some gaps.
+func (f *Filler) isFinal(gaps []int64, source string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	t := f.tries[gap]
-	if t == nil {
-		t = &try{Final: map[string]bool{}, Said: map[string]string{}}
-		f.tries[gap] = t
-	}
-	return t
+	return !slices.ContainsFunc(gaps, func(gap int64) bool { return f.tries[gap] == nil || !f.tries[gap].Final[source] })
 }
 
 // longestWait bounds the time between two offers of a gap.
 const longestWait = 12 * time.Hour
 
-// due says whether a gap is to be offered now.
-func (f *Filler) due(gap int64, offers int) bool {
+// due says whether one of some gaps is to be offered now.
+func (f *Filler) due(gaps []int64, offers int) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	t := f.tries[gap]
-	if t == nil {
-		return true
-	}
-	wait := f.cfg.Retry
-	if t.Busy {
-		wait /= 6
-	} else {
-		wait = min(wait<<min(max(t.Fails-1, 0), 8), max(longestWait, wait))
-	}
-	return len(t.Final) < offers && f.Clock.Now()-t.AtUs >= wait.Microseconds()
+	return slices.ContainsFunc(gaps, func(gap int64) bool {
+		t := f.tries[gap]
+		if t == nil {
+			return true
+		}
+		wait := f.cfg.Retry
+		if t.Busy {
+			wait /= 6
+		} else {
+			wait = min(wait<<min(max(t.Fails-1, 0), 8), max(longestWait, wait))
+		}
+		return len(t.Final) < offers && f.Clock.Now()-t.AtUs >= wait.Microseconds()
+	})
 }
 
-// note remembers what a source made of a gap.
-func (f *Filler) note(t *try, source string, v verdict) {
+// note remembers what a source made of some gaps.
+func (f *Filler) note(gaps []int64, source string, v verdict) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	seconds := func(us int64) float64 { return float64(us) / 1e6 }
-	text := fmt.Sprintf("gave %.0f of %.0f seconds.", seconds(v.got), seconds(v.wanted))
+	for _, gap := range gaps {
+		t := f.tries[gap]
+		if t == nil {
+			t = &try{Final: map[string]bool{}, Said: map[string]string{}}
+			f.tries[gap] = t
+		}
+		if !slices.Contains(t.Order, source) {
+			t.Order = append(t.Order, source)
+		}
+		t.Said[source] = v.inWords()
+		t.AtUs, t.Busy = f.Clock.Now(), errors.Is(v.err, ErrBusy)
+		if !v.asked || v.err == nil || errors.Is(v.err, ErrNothing) {
+			t.Final[source] = true
+		} else if !t.Busy {
+			t.Fails++
+		}
+	}
+}
+
+func (v *verdict) inWords() string {
+	gave := fmt.Sprintf("gave %.0f of %.0f seconds.", float64(v.got)/1e6, float64(v.wanted)/1e6)
 	switch {
 	case !v.asked:
-		text = "does not go back that far."
-	case v.got == 0 && v.err != nil:
-		text = v.err.Error()
-	case v.err != nil:
-		text += " " + v.err.Error()
+		return "does not go back that far."
+	case v.err == nil:
+		return gave
+	case v.got == 0:
+		return v.err.Error()
 	}
-	if !slices.Contains(t.Order, source) {
-		t.Order = append(t.Order, source)
-	}
-	t.Said[source] = text
-	t.AtUs, t.Busy = f.Clock.Now(), errors.Is(v.err, ErrBusy)
-	if !v.asked || v.err == nil || errors.Is(v.err, ErrNothing) {
-		t.Final[source] = true
-	} else if !t.Busy {
-		t.Fails++
-	}
+	return gave + " " + v.err.Error()
 }
 
 // Answer says for a gap, in words, which sources were asked and what they answered; empty when it was not offered yet.

@@ -146,34 +146,70 @@ func (f *Filler) Round(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		gaps := map[int64][]ledger.Range{}
-		var order []int64
 		for _, r := range ranges {
-			if r.Gap == nil {
-				continue
+			if r.Gap != nil {
+				seen[r.Gap.ID] = true
 			}
-			seen[r.Gap.ID] = true
-			if !f.fillable(r, now) || !f.due(r.Gap.ID, len(f.cfg.Offers[stream])) {
-				continue
-			}
-			if len(gaps[r.Gap.ID]) == 0 {
-				order = append(order, r.Gap.ID)
-			}
-			gaps[r.Gap.ID] = append(gaps[r.Gap.ID], r)
 		}
-		for _, gap := range order {
-			if err := f.offer(ctx, stream, gap, gaps[gap]); err != nil {
-				return err
+		for _, h := range f.holes(ranges) {
+			if f.due(h.gaps, len(f.cfg.Offers[stream])) {
+				if err := f.offer(ctx, stream, h); err != nil {
+					return err
+				}
 			}
 		}
 	}
 	return f.forget(ctx, seen)
 }
 
-// fillable says whether footage of a range may exist and is wanted: the gap has ended, is longer than a blink,
-// and nobody chose it.
-func (f *Filler) fillable(r ledger.Range, now int64) bool {
-	if r.Gap.EndUs == 0 || r.EndUs-r.StartUs < 1_000_000 || r.Gap.EndUs > now-f.cfg.Settle.Microseconds() {
+// hole is what one or more gaps that follow one another lack.
+type hole struct {
+	gaps []int64
+	runs []run
+}
+
+// run is a range without a break.
+type run struct {
+	fromUs, toUs int64
+	reason       wire.Reason
+}
+
+// leastUs is the shortest run that is worth a session.
+const leastUs = 1_000_000
+
+// holes joins what can be filled of a coverage: a camera that comes back leaves several gaps with different reasons, which
+// are fetched as one.
+func (f *Filler) holes(ranges []ledger.Range) (out []hole) {
+	var h *hole
+	end := int64(0)
+	for _, r := range ranges {
+		if r.Gap == nil || !f.fillable(r) {
+			continue
+		}
+		joins := h != nil && (r.StartUs == end || slices.Contains(h.gaps, r.Gap.ID))
+		if !joins {
+			out = append(out, hole{})
+			h = &out[len(out)-1]
+		}
+		if !slices.Contains(h.gaps, r.Gap.ID) {
+			h.gaps = append(h.gaps, r.Gap.ID)
+		}
+		if n := len(h.runs); n > 0 && r.StartUs == end {
+			h.runs[n-1].toUs = r.EndUs
+		} else {
+			h.runs = append(h.runs, run{r.StartUs, r.EndUs, r.Gap.Reason})
+		}
+		end = r.EndUs
+	}
+	for i := range out {
+		out[i].runs = slices.DeleteFunc(out[i].runs, func(r run) bool { return r.toUs-r.fromUs < leastUs })
+	}
+	return slices.DeleteFunc(out, func(h hole) bool { return len(h.runs) == 0 })
+}
+
+// fillable says whether footage of a range may exist and is wanted: the gap has ended for a while, and nobody chose it.
+func (f *Filler) fillable(r ledger.Range) bool {
+	if r.Gap.EndUs == 0 || r.Gap.EndUs > f.Clock.Now()-f.cfg.Settle.Microseconds() {
 		return false
 	}
 	switch r.Gap.Reason {
@@ -183,48 +219,55 @@ func (f *Filler) fillable(r ledger.Range, now int64) bool {
 	return true
 }
 
-// offer asks the sources of a stream, in order, for what a gap lacks until nothing is lacking.
-func (f *Filler) offer(ctx context.Context, stream id.Stream, gap int64, lacks []ledger.Range) error {
-	t := f.try(gap)
+// offer asks the sources of a stream, in order, for what a hole lacks until nothing is lacking.
+func (f *Filler) offer(ctx context.Context, stream id.Stream, h hole) error {
 	for _, o := range f.cfg.Offers[stream] {
-		if t.isFinal(o.Name) {
+		if f.isFinal(h.gaps, o.Name) {
 			continue
 		}
-		wanted, got := length(lacks), int64(0)
-		err := error(nil)
-		asked := false
-		for _, r := range lacks {
-			from := max(r.StartUs, f.oldest(o))
-			if r.EndUs-from < 1_000_000 {
-				continue
-			}
-			asked = true
-			var n int64
-			n, err = f.fetch(ctx, stream, o, from, r.EndUs, string(r.Gap.Reason))
-			got += n
-			if err != nil && !errors.Is(err, ErrNothing) {
-				break
-			}
+		v, err := f.ask(ctx, stream, o, h.runs)
+		if err != nil {
+			return err
 		}
-		var broken *ledgerError
-		switch {
-		case errors.As(err, &broken):
-			return broken.err
-		case ctx.Err() != nil:
-			return ctx.Err()
+		f.note(h.gaps, o.Name, v)
+		f.Log.Info("a gap was offered", "stream", stream, "source", o.Name, "wanted", float64(v.wanted)/1e6, "got", float64(v.got)/1e6, "answer", v.err)
+		if v.got == 0 {
+			continue
 		}
-		f.note(t, o.Name, verdict{asked: asked, wanted: wanted, got: got, err: err})
-		f.Log.Info("a gap was offered", "stream", stream, "source", o.Name, "wanted", float64(wanted)/1e6, "got", float64(got)/1e6, "answer", err)
-		if got > 0 {
-			if lacks, err = f.left(ctx, stream, gap, lacks); err != nil {
-				return err
-			}
+		if h.runs, err = f.left(ctx, stream, h); err != nil {
+			return err
 		}
-		if len(lacks) == 0 {
+		if len(h.runs) == 0 {
 			break
 		}
 	}
 	return f.keep(ctx)
+}
+
+// ask asks one source for all runs of a hole. The error is the ledger's, or that of ctx.
+func (f *Filler) ask(ctx context.Context, stream id.Stream, o Offer, runs []run) (v verdict, err error) {
+	for _, r := range runs {
+		v.wanted += r.toUs - r.fromUs
+		r.fromUs = max(r.fromUs, f.oldest(o))
+		if r.toUs-r.fromUs < leastUs {
+			continue
+		}
+		v.asked = true
+		var got int64
+		got, v.err = f.fetch(ctx, stream, o, r)
+		v.got += got
+		if v.err != nil && !errors.Is(v.err, ErrNothing) {
+			break
+		}
+	}
+	var broken *ledgerError
+	switch {
+	case errors.As(v.err, &broken):
+		return v, broken.err
+	case ctx.Err() != nil:
+		return v, ctx.Err()
+	}
+	return v, nil
 }
 
 // oldest is how far back a source goes.
@@ -236,22 +279,13 @@ func (f *Filler) oldest(o Offer) int64 {
 	return f.Clock.Now() - keep.Microseconds()
 }
 
-// left returns what a gap still lacks.
-func (f *Filler) left(ctx context.Context, stream id.Stream, gap int64, lacked []ledger.Range) (out []ledger.Range, err error) {
-	ranges, err := f.Ledger.Coverage(ctx, stream, lacked[0].StartUs, lacked[len(lacked)-1].EndUs)
-	for _, r := range ranges {
-		if r.Gap != nil && r.Gap.ID == gap && r.EndUs-r.StartUs >= 1_000_000 {
-			out = append(out, r)
-		}
+// left returns what a hole still lacks.
+func (f *Filler) left(ctx context.Context, stream id.Stream, h hole) (out []run, err error) {
+	ranges, err := f.Ledger.Coverage(ctx, stream, h.runs[0].fromUs, h.runs[len(h.runs)-1].toUs)
+	for _, more := range f.holes(ranges) {
+		out = append(out, more.runs...)
 	}
 	return out, err
-}
-
-func length(ranges []ledger.Range) (us int64) {
-	for _, r := range ranges {
-		us += r.EndUs - r.StartUs
-	}
-	return us
 }
 
 // ledgerError marks an error that is the agent's, not the source's.
@@ -259,14 +293,14 @@ type ledgerError struct{ err error }
 
 func (e *ledgerError) Error() string { return e.err.Error() }
 
-// fetch takes footage of [fromUs, toUs) in, piece by piece with the source let go in between, and returns how many
+// fetch takes footage of a run in, piece by piece with the source let go in between, and returns how many
 // microseconds of it came. What came before an error is kept.
-func (f *Filler) fetch(ctx context.Context, stream id.Stream, o Offer, fromUs, toUs int64, reason string) (got int64, err error) {
+func (f *Filler) fetch(ctx context.Context, stream id.Stream, o Offer, want run) (got int64, err error) {
 	nothing := fmt.Errorf("it sent nothing that can be decoded: %w", ErrNothing)
-	for at := fromUs; at < toUs; {
-		t := f.newIntake(ctx, stream, o.Name, at, toUs, reason)
+	for at := want.fromUs; at < want.toUs; {
+		t := f.newIntake(ctx, stream, o.Name, run{at, want.toUs, want.reason})
 		t.pauseUs = at + f.cfg.Piece.Microseconds()
-		err := o.Source.Fetch(ctx, at-marginUs, min(t.pauseUs+keyUs, toUs)+marginUs, t.take)
+		err := o.Source.Fetch(ctx, at-marginUs, min(t.pauseUs+keyUs, want.toUs)+marginUs, t.take)
 		reached, ours := t.finish()
 		got += t.got
 		if errors.Is(err, errEnough) {

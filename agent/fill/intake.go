@@ -48,10 +48,10 @@ type intake struct {
 	fault   error // ours: disk or ledger
 }
 
-func (f *Filler) newIntake(ctx context.Context, stream id.Stream, origin string, fromUs, toUs int64, reason string) *intake {
+func (f *Filler) newIntake(ctx context.Context, stream id.Stream, origin string, r run) *intake {
 	return &intake{
-		Filler: f, ctx: ctx, stream: stream, origin: origin, fromUs: fromUs, toUs: toUs, atUs: fromUs,
-		gap: evidence.Gap{FromUs: fromUs, ToUs: toUs, Reason: reason}, seam: f.seamOf(ctx, stream, fromUs, toUs),
+		Filler: f, ctx: ctx, stream: stream, origin: origin, fromUs: r.fromUs, toUs: r.toUs, atUs: r.fromUs,
+		gap: evidence.Gap{FromUs: r.fromUs, ToUs: r.toUs, Reason: string(r.reason)}, seam: f.seamOf(ctx, stream, r.fromUs, r.toUs),
 	}
 }
 

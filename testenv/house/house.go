@@ -52,9 +52,10 @@ type BranchPlan struct {
 type CameraPlan struct {
 	Key   string
 	Name  string
-	Place string // of testenv/scenes: "carpark", "shop" ...
-	Sub   bool   // record the sub-stream too
-	Mute  bool   // the loop's sound is left out
+	Place string        // of testenv/scenes: "carpark", "shop" ...
+	Sub   bool          // record the sub-stream too
+	Mute  bool          // the loop's sound is left out
+	Card  time.Duration // how much the camera keeps by itself, from which gaps are filled; 0: nothing
 
 	Loop *scenes.Loop // instead of Place, for both streams
 	Main string       // instead of Place: the address of a camera elsewhere, which asks for no login and has no sub-stream

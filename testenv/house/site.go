@@ -67,6 +67,7 @@ func (s *Site) connect() error {
 		}
 		cams.Cameras = append(cams.Cameras, fakecam.CameraConfig{
 			Name: c.Key, Number: uint32(i + 1), Main: main, Sub: sub, User: CameraUser, Password: CameraPassword, Mute: c.Mute,
+			Card: c.Card,
 		})
 	}
 	var err error
@@ -101,8 +102,12 @@ func (s *Site) WriteConfig(change func(text string) string) error {
 			continue
 		}
 		cam := s.Cameras.Camera(c.Key)
-		fmt.Fprintf(&b, "  - {key: %s, name: %q, main: %q, sub: %q, user: %s, password: %q, record_sub: %v}\n",
-			c.Key, c.Name, cam.URL("main"), cam.URL("sub"), CameraUser, CameraPassword, c.Sub)
+		archive := ""
+		if c.Card > 0 {
+			archive = fmt.Sprintf(", archive: {url: %q, name: card}", cam.Main().ArchiveURL())
+		}
+		fmt.Fprintf(&b, "  - {key: %s, name: %q, main: %q, sub: %q, user: %s, password: %q, record_sub: %v%s}\n",
+			c.Key, c.Name, cam.URL("main"), cam.URL("sub"), CameraUser, CameraPassword, c.Sub, archive)
 	}
 	text := b.String()
 	if change != nil {
