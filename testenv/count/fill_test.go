@@ -67,15 +67,24 @@ func TestAGapIsFilledFromTheCard(t *testing.T) {
 		t.Fatal(err)
 	}
 	books, sent := read(t, s), logs(s)
-	for key, n := range account(t, s, books, sent, end) {
-		unsent := 0
-		for _, f := range sent[key] {
-			if f.Unsent {
-				unsent++
+	account(t, s, books, sent, end)
+	for _, b := range books {
+		onDisk, unsent := stamps(t, s, b), 0
+		for _, f := range sent[b.key] {
+			if !f.Unsent {
+				continue
+			}
+			if unsent++; onDisk[f.Frame] != 1 {
+				t.Errorf("%s: frame %d, filmed without a cable, is on disk %d times", b.key, f.Frame, onDisk[f.Frame])
 			}
 		}
-		if unsent < 250 || n.inGap > 2 {
-			t.Errorf("%s: %d frames were filmed without a cable; %d of all frames are on no disk", key, unsent, n.inGap)
+		if unsent < 250 {
+			t.Errorf("%s: only %d frames were filmed without a cable", b.key, unsent)
+		}
+		for _, r := range b.ranges {
+			if !r.Recorded && r.StartUs > b.segments[0].StartUs && r.EndUs < end {
+				t.Errorf("%s: a gap of %d ms is left, %s", b.key, (r.EndUs-r.StartUs)/1000, r.Gap.Reason)
+			}
 		}
 	}
 	verifyFilled(t, s, books)
