@@ -38,29 +38,46 @@ func (c *BatchCoder) Encode(b Batch) ([]byte, error) {
 	if err := b.Check(); err != nil {
 		return nil, fmt.Errorf("encode batch: %w", err)
 	}
-	plain, err := json.Marshal(b)
+	packed, err := c.Pack(b)
 	if err != nil {
 		return nil, fmt.Errorf("encode batch: %w", err)
 	}
+	return packed, nil
+}
+
+// Pack returns any message as the body of a request that is packed like a batch.
+func (c *BatchCoder) Pack(message any) ([]byte, error) {
+	plain, err := json.Marshal(message)
+	if err != nil {
+		return nil, fmt.Errorf("encode message: %w", err)
+	}
 	if len(plain) > MaxBatchBytes {
-		return nil, fmt.Errorf("encode batch: %d bytes, the limit is %d: send fewer facts at once", len(plain), MaxBatchBytes)
+		return nil, fmt.Errorf("encode message: %d bytes, the limit is %d: send less at once", len(plain), MaxBatchBytes)
 	}
 	return c.enc.EncodeAll(plain, nil), nil
+}
+
+// Unpack is the reverse of Pack. The error is a Refusal: too_large or malformed.
+func (c *BatchCoder) Unpack(body []byte, message any) error {
+	plain, err := c.dec.DecodeAll(body, nil)
+	if errors.Is(err, zstd.ErrDecoderSizeExceeded) || errors.Is(err, zstd.ErrWindowSizeExceeded) || len(plain) > MaxBatchBytes {
+		return Refuse(RefusedTooLarge, "the message is larger than %d bytes when unpacked", MaxBatchBytes)
+	}
+	if err != nil {
+		return Refuse(RefusedMalformed, "the message cannot be unpacked: %v", err)
+	}
+	if err := Decode(plain, message); err != nil {
+		return Refuse(RefusedMalformed, "the message cannot be read: %v", err)
+	}
+	return nil
 }
 
 // Decode is the reverse of Encode. The error is a Refusal: too_large or malformed. A fact that cannot be applied
 // does not spoil its batch: Fact.Check finds it, so that it can be put aside.
 func (c *BatchCoder) Decode(body []byte) (Batch, error) {
-	plain, err := c.dec.DecodeAll(body, nil)
-	if errors.Is(err, zstd.ErrDecoderSizeExceeded) || errors.Is(err, zstd.ErrWindowSizeExceeded) || len(plain) > MaxBatchBytes {
-		return Batch{}, Refuse(RefusedTooLarge, "the batch is larger than %d bytes when unpacked", MaxBatchBytes)
-	}
-	if err != nil {
-		return Batch{}, Refuse(RefusedMalformed, "the batch cannot be unpacked: %v", err)
-	}
 	var b Batch
-	if err := Decode(plain, &b); err != nil {
-		return Batch{}, Refuse(RefusedMalformed, "the batch cannot be read: %v", err)
+	if err := c.Unpack(body, &b); err != nil {
+		return Batch{}, err
 	}
 	if len(b.Facts) > MaxBatchFacts {
 		return Batch{}, Refuse(RefusedTooLarge, "the batch has %d facts, the limit is %d", len(b.Facts), MaxBatchFacts)

@@ -138,6 +138,23 @@ func samples() map[string]any {
 			Clip: clipID, State: ClipUploading, AtUs: 1, Bytes: 2, Sent: 3, StartUs: 4, EndUs: 5, Codec: "avc1.640028",
 			Gaps: []GapFact{gap}, Reason: "no video", NearestUs: 6, OrderStartUs: 3, OrderEndUs: 9,
 		},
+		"day_ask": DayAsk{
+			Epoch: "e1", Days: []DayDigest{{Day: 20_000, Digest: Digest{Count: 3, Hash: 1 << 63}}}, Open: []int64{20_001},
+			Facts: []DayItem{{Day: 20_000, Stream: id.Stream{Camera: cameraID}, Kind: KindEvent}},
+		},
+		"day_answer": DayAnswer{
+			Days: []DayDigest{{Day: 20_000, Digest: Digest{Count: 2, Hash: 7}, Items: []ItemDigest{
+				{DayItem: DayItem{Day: 20_000, Stream: stream, Kind: KindCoverage}, Digest: Digest{Count: 2, Hash: 8}},
+			}}},
+			Facts: [][]byte{fill(1, 16)}, Restated: 5,
+		},
+		"restatement": Restatement{
+			Epoch: "e1", Seq: 6, Item: DayItem{Day: 20_000, Stream: stream, Kind: KindGap}, FromUs: 20_000 * DayUs, ToUs: 20_001 * DayUs, FirstUs: 3,
+			Ranges: []Covered{{StartUs: 1, EndUs: 2, Origin: "nvr"}}, Gaps: []GapFact{gap},
+			Events: []EventFact{{ID: eventID, Kind: "door_opened", Source: "local", AtUs: 1}},
+			Clips:  []ClipFact{{Clip: clipID, State: ClipLost, AtUs: 1}},
+		},
+		"restated":       Restated{Seq: 6, Parked: 1},
 		"fact_condition": sampleCondition(),
 		"fact_outage":    OutageFact{StartUs: 1, EndUs: 2, Text: "the name is not known"},
 	}
@@ -195,6 +212,10 @@ func TestGoldenMessages(t *testing.T) {
 // TestMessagesOfVersion1: everything that a peer of version 1 says is read, member by member.
 func TestMessagesOfVersion1(t *testing.T) {
 	for name, v := range samples() {
+		switch name {
+		case "day_ask", "day_answer", "restatement", "restated":
+			continue // since version 2
+		}
 		raw, err := os.ReadFile(filepath.Join("testdata", "v1", name+".json"))
 		if err != nil {
 			t.Fatal(err)

@@ -19,7 +19,8 @@ import (
 //     CameraDesire.SharePct, CameraState.Retention, Hello.Holds, Heartbeat.Holds, DiskState.HeldBytes and
 //     CapacityBytes. An agent of version 1 keeps no holds: the cloud must say so. Clips: ClipOrder.Priority, and an
 //     order that changes a range; ClipFact.OrderStartUs and OrderEndUs; parts in pieces: ClipBegin.Pieces,
-//     PartPlan.Pieces and PieceBytes; ClipPlan.More and ValidUs.
+//     PartPlan.Pieces and PieceBytes; ClipPlan.More and ValidUs. Comparing days: DayAsk, DayAnswer, Restatement,
+//     Restated and their two routes.
 const (
 	Version       = 2
 	OldestVersion = 1
@@ -51,6 +52,8 @@ const (
 	PathEnrolFinish = "/agent/v1/enrol/finish"
 	PathSession     = "/agent/v1/session"
 	PathBatch       = "/agent/v1/batch"
+	PathDays        = "/agent/v1/days"
+	PathRestate     = "/agent/v1/restate"
 	PathClips       = "/agent/v1/clips/" // + clip ID + "/begin", "/parts/{n}", "/parts/{n}/pieces/{k}" or "/complete"
 )
 
