@@ -272,6 +272,8 @@ func (h *house) hooks() gateway.Hooks {
 			}
 			return ack, err
 		},
+		Days:    h.days,
+		Restate: h.restate,
 		ClipBegin: func(ctx context.Context, ref agents.Ref, c id.Clip, b wire.ClipBegin) (wire.ClipPlan, error) {
 			return h.clips.Begin(ctx, ref, c, b)
 		},
@@ -289,6 +291,19 @@ func (h *house) hooks() gateway.Hooks {
 		Enrolled: h.enrolled,
 		Alarm:    h.alarm,
 	}
+}
+
+// days and restate go through functions of the hall, for ingest is made after the gateway's hooks.
+func (h *house) days(ctx context.Context, ref agents.Ref, ask wire.DayAsk) (wire.DayAnswer, error) {
+	return h.ingest.Days(ctx, ref, ask)
+}
+
+func (h *house) restate(ctx context.Context, ref agents.Ref, r wire.Restatement) (wire.Restated, error) {
+	restated, err := h.ingest.Restate(ctx, ref, r)
+	if err == nil {
+		h.clips.Nudge()
+	}
+	return restated, err
 }
 
 func (h *house) enrolled(ctx context.Context, e gateway.Enrolment) {

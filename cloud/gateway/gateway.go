@@ -90,7 +90,7 @@ func (c Config) filled() Config {
 // Hooks are the rooms behind the gateway; the hall fills them. A nil hook does nothing, but batches and clips
 // are then refused. Errors that are a *wire.Refusal reach the agent as they are; store.ErrNotFound becomes
 // "not_found"; everything else is logged and becomes "internal". Hooks of one agent's session are called one
-// after the other, except for Batch and those of clips, which run beside them.
+// after the other, except for Batch, Days, Restate and those of clips, which run beside them.
 type Hooks struct {
 	// Welcome adds Marks, Config and Clips to the answer to a hello.
 	Welcome func(ctx context.Context, ref agents.Ref, hello wire.Hello) (wire.Welcome, error)
@@ -101,6 +101,9 @@ type Hooks struct {
 	Heartbeat func(ctx context.Context, ref agents.Ref, beat wire.Heartbeat, rtt time.Duration)
 	// Batch applies facts once and returns after the commit.
 	Batch func(ctx context.Context, ref agents.Ref, batch wire.Batch) (wire.Ack, error)
+	// Days compares days as a site holds them with the cloud's, and Restate takes over the site's word where they differ.
+	Days    func(ctx context.Context, ref agents.Ref, ask wire.DayAsk) (wire.DayAnswer, error)
+	Restate func(ctx context.Context, ref agents.Ref, r wire.Restatement) (wire.Restated, error)
 	// ClipBegin, ClipPart, ClipPiece and ClipComplete take in a clip. The part's body ends with an error instead of io.EOF
 	// if it is not what the agent signed; size is its length in bytes.
 	ClipBegin    func(ctx context.Context, ref agents.Ref, clip id.Clip, begin wire.ClipBegin) (wire.ClipPlan, error)
@@ -216,6 +219,8 @@ func (g *Gateway) Handler() http.Handler {
 	mux.HandleFunc("POST "+wire.PathEnrolFinish, g.enrolFinish)
 	mux.HandleFunc("GET "+wire.PathSession, g.openSession)
 	mux.HandleFunc("POST "+wire.PathBatch, g.postBatch)
+	mux.HandleFunc("POST "+wire.PathDays, posted(g, "compare the days", g.hooks.Days))
+	mux.HandleFunc("POST "+wire.PathRestate, posted(g, "take the days over", g.hooks.Restate))
 	mux.HandleFunc("POST "+wire.PathClips+"{clip}/begin", g.clipBegin)
 	mux.HandleFunc("PUT "+wire.PathClips+"{clip}/parts/{number}", g.clipPart)
 	mux.HandleFunc("PUT "+wire.PathClips+"{clip}/parts/{number}/pieces/{piece}", g.clipPiece)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"holdfast/cloud/store"
+	"holdfast/cloud/store/agents"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
 )
@@ -223,6 +224,35 @@ func (g *Gateway) postBatch(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	g.reply(w, r, ack)
+}
+
+// posted serves a signed message that a hook answers with another.
+func posted[In, Out any](g *Gateway, what string, hook func(context.Context, agents.Ref, In) (Out, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		s, claim := g.verified(w, r)
+		if s == nil {
+			return
+		}
+		raw, ok := g.readAll(w, r, s, claim.Digest, wire.MaxRequestBytes)
+		if !ok {
+			return
+		}
+		var in In
+		err := g.coder.Unpack(raw, &in)
+		if err == nil && hook == nil {
+			err = wire.Refuse(wire.RefusedMissing, "this cloud does not %s", what)
+		}
+		if err != nil {
+			g.fail(w, r, s, what, err)
+			return
+		}
+		out, err := hook(r.Context(), s.ref, in)
+		if err != nil {
+			g.fail(w, r, s, what, err)
+			return
+		}
+		g.reply(w, r, out)
+	}
 }
 
 func (g *Gateway) reply(w http.ResponseWriter, r *http.Request, v any) {

@@ -4,7 +4,8 @@
 // A batch may come twice, at once on two ways, late, or from a ledger with a new epoch; what it says is in the
 // database once. A fact that can't be applied is parked with the reason and the queue behind it goes on. When
 // more batches come than the database takes, urgent and live ones go before backlog, and organisations take
-// turns. It never trusts an agent about anything but its own site.
+// turns. Days that are over are compared by count and hash; where they differ the site's own word is taken over.
+// It never trusts an agent about anything but its own site.
 package ingest
 
 import (
@@ -146,6 +147,8 @@ type Ingest struct {
 	db   *store.DB
 	deps Deps
 	turn *turnstile
+
+	comparing chan struct{} // holds one element for each site that is being compared
 }
 
 // New returns the room; cfg must be valid.
@@ -157,7 +160,9 @@ func New(cfg Config, db *store.DB, deps Deps) *Ingest {
 	if deps.Changed == nil {
 		deps.Changed = func(Change) {}
 	}
-	return &Ingest{cfg: cfg, db: db, deps: deps, turn: newTurnstile(cfg.Writers, cfg.WaitingMax)}
+	return &Ingest{
+		cfg: cfg, db: db, deps: deps, turn: newTurnstile(cfg.Writers, cfg.WaitingMax), comparing: make(chan struct{}, comparisons),
+	}
 }
 
 // Marks returns how far each queue of an epoch is applied; a queue that is not in it was never seen.

@@ -29,6 +29,9 @@ type Queue struct {
 // maxMarks bounds the answer of List; a site that flaps all day makes a few thousand queues.
 const maxMarks = 4096
 
+// Restated is the queue number under which the restatements of a ledger are counted. No ledger has such a queue.
+const Restated int64 = -1
+
 // Lock makes every other transaction that locks the site wait until this one ends. SQLite has one writer, so
 // there it does nothing.
 func Lock(ctx context.Context, q store.Querier, postgres bool, site id.Site) error {
@@ -70,12 +73,23 @@ func Move(ctx context.Context, q store.Querier, k Queue, seq, nowUs int64) error
 // List returns the marks of one epoch, by queue; of more than 4,096 queues the newest.
 func List(ctx context.Context, q store.Querier, scope store.Scope, agent id.Agent, epoch string) ([]wire.Mark, error) {
 	rows, err := q.QueryContext(ctx, `SELECT queue, seq FROM (
-			SELECT queue, seq FROM mark WHERE ($1 = '*' OR org = $1) AND agent = $2 AND epoch = $3
+			SELECT queue, seq FROM mark WHERE ($1 = '*' OR org = $1) AND agent = $2 AND epoch = $3 AND queue >= 0
 			ORDER BY queue DESC LIMIT $4) AS newest
 		ORDER BY queue`, scope.Filter(), agent, epoch, maxMarks)
 	return bulk.Collect(rows, err, "marks", func(rows *sql.Rows) (m wire.Mark, err error) {
 		return m, rows.Scan(&m.Queue, &m.Seq)
 	})
+}
+
+// Others reports whether another ledger of the site has spoken since sinceUs: of another agent, or of another epoch.
+func Others(ctx context.Context, q store.Querier, scope store.Scope, site id.Site, agent id.Agent, epoch string, sinceUs int64) (bool, error) {
+	var found bool
+	err := q.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM mark WHERE ($1 = '*' OR org = $1) AND site = $2
+		AND (agent <> $3 OR epoch <> $4) AND moved_us >= $5)`, scope.Filter(), site, agent, epoch, sinceUs).Scan(&found)
+	if err != nil {
+		return false, fmt.Errorf("look for other ledgers of the site: %w", err)
+	}
+	return found, nil
 }
 
 // Sites returns every site that a fact ever came from, removed ones included.
