@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -71,6 +72,7 @@ func (t *tx) setClip(c Clip, announce bool) error {
 	if n == 0 {
 		return ErrNotFound
 	}
+	t.touch(wire.DayItem{Day: c.Order.StartUs / wire.DayUs, Stream: id.Stream{Camera: c.Order.Camera}, Kind: wire.KindClip})
 	if !announce {
 		return nil
 	}
@@ -105,6 +107,14 @@ func (l *Ledger) Clips(ctx context.Context, states ...wire.ClipState) ([]Clip, e
 // DropClip forgets a clip: it is stored in the cloud, or no longer wanted.
 func (l *Ledger) DropClip(ctx context.Context, clip id.Clip) error {
 	return l.write(ctx, "drop clip "+string(clip), func(t *tx) error {
-		return t.exec(`DELETE FROM clip WHERE id = ?`, clip)
+		k := wire.DayItem{Kind: wire.KindClip}
+		err := t.get([]any{&k.Day, &k.Stream.Camera}, `DELETE FROM clip WHERE id = ? RETURNING json_extract(wish, '$.start_us'),
+			json_extract(wish, '$.camera')`, clip)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		k.Day /= wire.DayUs
+		t.touch(k)
+		return err
 	})
 }

@@ -32,6 +32,7 @@ func (l *Ledger) PutEvent(ctx context.Context, e wire.EventFact) error {
 		if err != nil || n == 0 {
 			return err
 		}
+		t.touch(wire.DayItem{Day: e.AtUs / wire.DayUs, Stream: id.Stream{Camera: e.Camera}, Kind: wire.KindEvent})
 		where := liveQueue
 		if urgentEvent(e.Kind) {
 			where = urgentQueue

@@ -89,6 +89,7 @@ func (t *tx) beginGap(g Gap) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	t.touchGap(g)
 	return g.ID, t.exec(`UPDATE gap SET queue = ?, seq = ? WHERE id = ?`, queue, seq, g.ID)
 }
 
@@ -106,8 +107,13 @@ func (t *tx) endGap(gap, endUs int64) error {
 	if err := t.exec(`UPDATE gap SET end_us = ? WHERE id = ?`, g.EndUs, gap); err != nil {
 		return err
 	}
+	t.touchGap(g)
 	_, _, err = t.fact(where, wire.KindGap, gapFact(g))
 	return err
+}
+
+func (t *tx) touchGap(g Gap) {
+	t.touch(wire.DayItem{Day: g.StartUs / wire.DayUs, Stream: g.Stream, Kind: wire.KindGap})
 }
 
 // gap reads a gap and where its beginning was told.

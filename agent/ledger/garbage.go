@@ -92,6 +92,7 @@ func (t *tx) condemn(s Segment) (*trim, error) {
 	if g.where, err = t.behind(g.queue, g.seq); err != nil {
 		return nil, err
 	}
+	t.touchRange(g.segment.Stream, g.segment.StartUs, g.segment.EndUs)
 	return &g, t.uncover(span{
 		stream: g.stream, run: g.segment.Run, origin: g.segment.Origin, startUs: g.segment.StartUs, endUs: g.segment.EndUs,
 	})

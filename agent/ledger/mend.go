@@ -71,6 +71,7 @@ func (t *tx) merge() ([]string, error) {
 	if err != nil || len(wrong) == 0 {
 		return nil, err
 	}
+	t.after = append(t.after, t.w.days.touchAll)
 	if err := t.exec(`DELETE FROM span`); err != nil {
 		return nil, err
 	}

@@ -131,6 +131,9 @@ func (l *Ledger) Reconcile(ctx context.Context, marks []wire.Mark) error {
 // rewind makes the rows of a queue after mark pending again.
 func (t *tx) rewind(queue, mark int64) error {
 	t.facts = true
+	if err := t.setMeta(AccordMeta, ""); err != nil {
+		return err
+	}
 	if err := t.exec(`UPDATE queue SET acked = ? WHERE id = ?`, mark, queue); err != nil {
 		return err
 	}
@@ -265,6 +268,9 @@ func (l *Ledger) trimHistory(ctx context.Context) error {
 		for n := int64(purgeRows); n == purgeRows; {
 			err := l.write(ctx, "trim history", func(t *tx) (err error) {
 				n, err = t.count(statement, l.history, purgeRows)
+				if n > 0 {
+					t.after = append(t.after, t.w.days.touchAll)
+				}
 				return err
 			})
 			if err != nil {

@@ -172,6 +172,7 @@ func (t *tx) putSegment(s Segment) (stream int64, err error) {
 		s.Recovered, s.Origin, queue, seq); err != nil {
 		return 0, err
 	}
+	t.touchRange(s.Stream, s.StartUs, s.EndUs)
 	if err := t.exec(`DELETE FROM open_segment WHERE id = ?`, s.ID); err != nil {
 		return 0, err
 	}

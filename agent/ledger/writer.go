@@ -23,6 +23,7 @@ type writer struct {
 	lead    chan struct{} // holds one token while somebody leads
 	stmts   map[string]prepared
 	streams map[id.Stream]int64 // numbers of streams as committed or in the present transaction
+	days    *dayCache
 	relieve func() bool         // makes room on a full disk; false when it has none to give
 
 	mu     sync.Mutex
@@ -47,7 +48,7 @@ type tx struct {
 func newWriter(db *sql.DB, conn *sql.Conn, relieve func() bool) *writer {
 	return &writer{
 		conn: conn, db: db, relieve: relieve, lead: make(chan struct{}, 1),
-		stmts: map[string]prepared{}, streams: map[id.Stream]int64{},
+		stmts: map[string]prepared{}, streams: map[id.Stream]int64{}, days: newDayCache(),
 	}
 }
 
