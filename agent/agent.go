@@ -184,7 +184,7 @@ func (h *house) rooms() error {
 // gates makes what leads out: the outbox, the gate to the cloud and the window on the LAN.
 func (h *house) gates() error {
 	log := h.opt.Log
-	h.outbox = outbox.New(outbox.Config{}, h.ledger, sender{h}, log.With("room", "outbox"))
+	h.outbox = outbox.New(outbox.Config{}, h.ledger, sender{h}, sender{h}, log.With("room", "outbox"))
 	var err error
 	h.uplink, err = uplink.New(uplink.Config{Proxy: uplink.Proxy(h.cfg.Cloud.Proxy), CAFile: h.cfg.Cloud.CAFile}, h.me, h.pace, uplink.Deps{
 		Hello: h.hello, Heartbeat: h.heartbeat, Urgent: h.urgent, Opened: h.opened, Closed: h.closed, Outage: h.outage, Command: h.command,

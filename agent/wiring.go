@@ -343,12 +343,22 @@ func (h *house) gapInWords(ctx context.Context, s id.Stream, atUs int64) string 
 	return text
 }
 
-// sender is outbox.Sender over the gate, which is made after the outbox.
+// sender is outbox.Sender and outbox.Comparer over the gate, which is made after the outbox.
 type sender struct{ h *house }
 
 // SendBatch implements outbox.Sender.
 func (s sender) SendBatch(ctx context.Context, b wire.Batch) (wire.Ack, error) {
 	return s.h.uplink.SendBatch(ctx, b)
+}
+
+// Days implements outbox.Comparer.
+func (s sender) Days(ctx context.Context, ask wire.DayAsk) (wire.DayAnswer, error) {
+	return s.h.uplink.Days(ctx, ask)
+}
+
+// Restate implements outbox.Comparer.
+func (s sender) Restate(ctx context.Context, r wire.Restatement) (wire.Restated, error) {
+	return s.h.uplink.Restate(ctx, r)
 }
 
 // clipSender is clip.Sender over the gate.

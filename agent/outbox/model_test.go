@@ -204,7 +204,7 @@ func (w *world) start(t *rapid.T) {
 		t.Fatal(err)
 	}
 	w.ledger = l
-	w.box = New(Config{BatchFacts: 5, Keep: time.Hour, PurgeEvery: 10 * time.Minute}, l, w.far, quiet())
+	w.box = New(Config{BatchFacts: 5, Keep: time.Hour, PurgeEvery: 10 * time.Minute}, l, w.far, nil, quiet())
 	w.far.setOpen(false)
 	ctx, stop := context.WithCancel(context.Background())
 	w.stop, w.done = stop, make(chan error, 1)

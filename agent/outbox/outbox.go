@@ -3,8 +3,9 @@
 //
 // Urgent, live and backlog facts go side by side, one batch of each in flight, so that an alarm never waits
 // behind a backlog and a backlog is never starved; the line's budget weighs them by their lane. It promises
-// order inside a queue and that nothing unacked is dropped, however long the cloud is away. It never writes
-// facts of its own and knows nothing of how a batch travels.
+// order inside a queue and that nothing unacked is dropped, however long the cloud is away. Once a day it compares the
+// days that are over with the cloud, by count and hash, and says again what differs. It never writes facts of its own
+// and knows nothing of how a batch travels.
 package outbox
 
 import (
@@ -36,6 +37,8 @@ type Config struct {
 	RetryCap   time.Duration // ceiling of every wait; 30 s
 	Keep       time.Duration // how long acked facts are kept, for a cloud restored from a backup; 24 h
 	PurgeEvery time.Duration // 1 h
+	// CompareEvery is about how often it is looked whether days are to be compared with the cloud; 10 min.
+	CompareEvery time.Duration
 }
 
 // Validate reports every fault.
@@ -50,6 +53,7 @@ func (c Config) Validate() error {
 	check(c.BatchBytes < 0 || c.BatchBytes > maxBytes, "batch_bytes: %d is not in 0 to %d", c.BatchBytes, maxBytes)
 	for name, d := range map[string]time.Duration{
 		"timeout": c.Timeout, "retry_min": c.RetryMin, "retry_cap": c.RetryCap, "keep": c.Keep, "purge_every": c.PurgeEvery,
+		"compare_every": c.CompareEvery,
 	} {
 		check(d < 0, "%s: %v is negative", name, d)
 	}
@@ -66,6 +70,7 @@ func (c Config) withDefaults() Config {
 	c.Linger, c.Timeout = either(c.Linger, time.Second), either(c.Timeout, 2*time.Minute)
 	c.RetryMin, c.RetryCap = either(c.RetryMin, time.Second), either(c.RetryCap, 30*time.Second)
 	c.Keep, c.PurgeEvery = either(c.Keep, 24*time.Hour), either(c.PurgeEvery, time.Hour)
+	c.CompareEvery = either(c.CompareEvery, 10*time.Minute)
 	return c
 }
 
@@ -85,6 +90,8 @@ type Outbox struct {
 	log    *slog.Logger
 	parked atomic.Int64
 
+	comparer Comparer // nil: days are not compared
+
 	mu      sync.Mutex
 	session *session // nil without one
 	changed chan struct{}
@@ -97,9 +104,9 @@ type session struct {
 	over  chan struct{} // closed at its end
 }
 
-// New returns the room; cfg must be valid.
-func New(cfg Config, l *ledger.Ledger, sender Sender, log *slog.Logger) *Outbox {
-	return &Outbox{cfg: cfg.withDefaults(), ledger: l, sender: sender, log: log, changed: make(chan struct{})}
+// New returns the room; cfg must be valid. Without a comparer days are not compared.
+func New(cfg Config, l *ledger.Ledger, sender Sender, comparer Comparer, log *slog.Logger) *Outbox {
+	return &Outbox{cfg: cfg.withDefaults(), ledger: l, sender: sender, comparer: comparer, log: log, changed: make(chan struct{})}
 }
 
 // Opened says that a session with the cloud has opened, and what the cloud has of the ledger's epoch. It
@@ -180,6 +187,9 @@ func (o *Outbox) serve(ctx context.Context, s *session) {
 		lanes.Go(func() { o.drain(ctx, lane) })
 	}
 	lanes.Go(func() { o.purge(ctx) })
+	if o.comparer != nil {
+		lanes.Go(func() { o.compare(ctx) })
+	}
 }
 
 // begin brings ledger and cloud in line; false when the session ended before that.

@@ -63,7 +63,7 @@ func run(t *testing.T, cfg Config, far *line, fn func(t *testing.T, l *ledger.Le
 		if err != nil {
 			t.Fatal(err)
 		}
-		o := New(cfg, l, far, quiet())
+		o := New(cfg, l, far, nil, quiet())
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- o.Run(ctx) }()

@@ -54,6 +54,29 @@ func (u *Uplink) SendBatch(ctx context.Context, batch wire.Batch) (wire.Ack, err
 	return ack, err
 }
 
+// Days asks the cloud what it holds of past days.
+func (u *Uplink) Days(ctx context.Context, ask wire.DayAsk) (wire.DayAnswer, error) {
+	var answer wire.DayAnswer
+	err := u.postPacked(ctx, wire.PathDays, ask, &answer)
+	return answer, err
+}
+
+// Restate tells the cloud what the site holds of an item of a day, where the two differ.
+func (u *Uplink) Restate(ctx context.Context, r wire.Restatement) (wire.Restated, error) {
+	var answer wire.Restated
+	err := u.postPacked(ctx, wire.PathRestate, r, &answer)
+	return answer, err
+}
+
+// postPacked sends what nobody waits for.
+func (u *Uplink) postPacked(ctx context.Context, path string, message, answer any) error {
+	body, err := u.coder.Pack(message)
+	if err != nil {
+		return err
+	}
+	return u.post(u.pace.Request(ctx, pace.Backlog), path, batchStall, "application/zstd", body, answer)
+}
+
 // ClipBegin announces a cut clip and returns which of its parts are missing in the cloud.
 func (u *Uplink) ClipBegin(ctx context.Context, clip id.Clip, begin wire.ClipBegin) (wire.ClipPlan, error) {
 	var plan wire.ClipPlan
