@@ -167,7 +167,7 @@ func (h *house) rooms() error {
 	h.scrub = scrub.New(scrub.Config{}, scrub.Floors{Ledger: h.ledger, Disk: h.disk, Board: h.board, Log: log.With("room", "scrub")})
 	h.clips, err = clip.New(clip.Config{Dir: filepath.Join(h.cfg.Data, "clips")}, clip.Deps{
 		Ledger: h.ledger, Sender: clipSender{h}, Now: h.clock.Now, Camera: h.knows, Log: log.With("room", "clip"),
-		Keep: h.reach,
+		Keep: h.reach, Board: h.board, Line: h.clipLine, Rate: h.recordedRate, Name: h.nameOf,
 		Open: func(volume string, segment uint64) (clip.File, int64, error) { return h.disk.OpenRead(volume, segment) },
 	})
 	if err != nil {

@@ -125,6 +125,47 @@ func (h *house) rates() map[id.Stream]float64 {
 	return out
 }
 
+// recordedRate is how many bytes per second a recorded stream brings: now, or by its share of the last day.
+func (h *house) recordedRate(s id.Stream) float64 {
+	for _, c := range h.cameras.States() {
+		for _, st := range c.Streams {
+			switch {
+			case c.Camera != s.Camera || st.Kind != s.Kind || !st.Record:
+			case st.Kbps == 0 && st.Kind == id.Main:
+				return float64(h.retain.Report().Cameras[s.Camera].DayBytes) / (24 * time.Hour).Seconds()
+			default:
+				return st.Kbps * 1000 / 8
+			}
+		}
+	}
+	return 0
+}
+
+func (h *house) nameOf(cam id.Camera) string {
+	for _, c := range h.cameras.States() {
+		if c.Camera == cam && c.Name != "" {
+			return c.Name
+		}
+	}
+	return string(cam)
+}
+
+// outageLeast is how long there must be no session before the line counts as carrying nothing.
+const outageLeast = 10 * time.Minute
+
+// clipLine is what the line carries, bytes per second, under the cap in force; false while nobody knows.
+func (h *house) clipLine() (float64, bool) {
+	if s := h.uplink.Status(); !s.Connected {
+		return 0, h.clock.Now()-s.SinceUs > outageLeast.Microseconds()
+	}
+	s := h.pace.State()
+	rate := s.Line.Rate
+	if s.Cap > 0 && (rate == 0 || float64(s.Cap) < rate) {
+		rate = float64(s.Cap)
+	}
+	return rate, rate > 0
+}
+
 func (h *house) hello() wire.Hello {
 	host, err := os.Hostname()
 	if err != nil {

@@ -3,7 +3,8 @@
 // It owns a clip's life at the site: wanted, cutting, queued, uploading, gone. It promises that a clip is cut
 // exactly (by edit list, from whole parts, so that it verifies without the original), that it is safe from
 // retention once it is cut, that an upload goes on by part after any interruption, and that nothing is
-// substituted: a range without video is unavailable, and the nearest video is named. It never re-encodes video;
+// substituted: a range without video is unavailable, and the nearest video is named. It tells beforehand which clips
+// retention will take before they can be sent. It never re-encodes video;
 // G.711 sound becomes Opus, since browsers do not play G.711 in MP4.
 package clip
 
@@ -18,6 +19,7 @@ import (
 	"sync"
 	"time"
 
+	"holdfast/agent/health"
 	"holdfast/agent/ledger"
 	"holdfast/shared/backoff"
 	"holdfast/shared/id"
@@ -82,6 +84,14 @@ type Deps struct {
 	// Keep returns how long video of a camera is kept, 0 when that is not known; nil means that for all.
 	Keep func(id.Camera) time.Duration
 	Log  *slog.Logger
+
+	// Board gets the condition "clips", which fails before a chosen clip is lost; nil: nothing is foreseen. Then these are
+	// needed, too: Line returns what the line carries for clips, bytes per second, and false while nobody knows; Rate what a
+	// stream brings that is recorded, bytes per second, else 0; Name the name of a camera.
+	Board *health.Board
+	Line  func() (float64, bool)
+	Rate  func(id.Stream) float64
+	Name  func(id.Camera) string
 }
 
 // Room cuts and uploads, one clip at a time each.
@@ -214,6 +224,7 @@ func (r *Room) Run(ctx context.Context) error {
 	}
 	var sending sync.WaitGroup
 	sending.Go(func() { r.sendAll(ctx) })
+	sending.Go(func() { r.watch(ctx) })
 	r.cutAll(ctx)
 	sending.Wait()
 	return nil

@@ -24,7 +24,7 @@ type writer struct {
 	stmts   map[string]prepared
 	streams map[id.Stream]int64 // numbers of streams as committed or in the present transaction
 	days    *dayCache
-	relieve func() bool         // makes room on a full disk; false when it has none to give
+	relieve func() bool // makes room on a full disk; false when it has none to give
 
 	mu     sync.Mutex
 	jobs   []*job
