@@ -22,8 +22,10 @@ func states(p painter) string {
 // TestAGapInAClipStaysAGap: that a clip was stored does not make video of what the site never recorded.
 func TestAGapInAClipStaysAGap(t *testing.T) {
 	list := []coverage.Range{
-		{StartUs: 0, EndUs: 20, Gap: &coverage.Gap{Reason: wire.Connecting}}, {StartUs: 20, EndUs: 40, Recorded: true},
-		{StartUs: 40, EndUs: 50, Gap: &coverage.Gap{Reason: wire.Stalled}}, {StartUs: 50, EndUs: 100, Recorded: true},
+		{StartUs: 0, EndUs: 20, Gap: &coverage.Gap{Reason: wire.Connecting}},
+		{StartUs: 20, EndUs: 40, Recorded: true},
+		{StartUs: 40, EndUs: 50, Gap: &coverage.Gap{Reason: wire.Stalled}},
+		{StartUs: 50, EndUs: 100, Recorded: true},
 	}
 	p := painter{from: 0, to: 100}
 	p.known(list, 100)

@@ -425,7 +425,7 @@ func testLinksThatEnd(t *testing.T, r *recording) {
 // testUrgentFirst: a higher priority goes first, then what retention takes first.
 func testUrgentFirst(t *testing.T, r *recording) {
 	d := newDesk(t, r.site)
-	room := d.open()
+	d.open()
 	d.offline(true)
 	begin := r.beginUs["dock"]
 	later, sooner, urgent, low := d.order("dock", begin+2_000_000, begin+3_000_000), d.order("dock", begin, begin+1_000_000),
@@ -449,7 +449,7 @@ func testUrgentFirst(t *testing.T, r *recording) {
 		}
 		return nil
 	})
-	room = d.open()
+	room := d.open()
 	room.Opened()
 	for _, o := range []wire.ClipOrder{low, later, sooner, urgent} {
 		d.stored(o.Clip)

@@ -32,8 +32,12 @@ func TestMerge(t *testing.T) {
 		"lies inside of a cut one": {[]clips.Clip{at(5, 30, wire.ClipStored)}, span{10, 20}, 100, []span{{5, 30}}, []int{0}, nil},
 		"joins two":                {[]clips.Clip{at(0, 10, wire.ClipWanted), at(20, 30, wire.ClipWanted)}, span{9, 21}, 100, []span{{0, 30}}, []int{0}, nil},
 		"goes round a cut one": {
-			[]clips.Clip{at(12, 15, wire.ClipQueued)}, span{10, 20}, 100,
-			[]span{{12, 15}}, []int{0}, []span{{10, 12}, {15, 20}},
+			[]clips.Clip{at(12, 15, wire.ClipQueued)},
+			span{10, 20},
+			100,
+			[]span{{12, 15}},
+			[]int{0},
+			[]span{{10, 12}, {15, 20}},
 		},
 		"leaves a person's alone": {[]clips.Clip{person}, span{15, 30}, 100, []span{{10, 20}}, []int{0}, []span{{20, 30}}},
 		"goes on behind one that is long enough": {

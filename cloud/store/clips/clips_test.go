@@ -147,8 +147,10 @@ func TestRules(t *testing.T) {
 	db.Each(t, func(t *testing.T, d *store.DB) {
 		org := id.New[id.Org]()
 		scope := store.Org(org)
-		r := clips.Rule{ID: id.New[id.Rule](), Org: org, Name: "Doors", EventKind: "door_opened", PreS: 5, PostS: 10, Stream: id.Main, Enabled: true,
-			Hours: clips.Hours{1, 1 << 23, 0, 0, 0, 0, 7}, Priority: wire.PriorityHigh, KeepDays: 30}
+		r := clips.Rule{
+			ID: id.New[id.Rule](), Org: org, Name: "Doors", EventKind: "door_opened", PreS: 5, PostS: 10, Stream: id.Main, Enabled: true,
+			Hours: clips.Hours{1, 1 << 23, 0, 0, 0, 0, 7}, Priority: wire.PriorityHigh, KeepDays: 30,
+		}
 		tx(t, d, func(q store.Querier) error { return clips.InsertRule(t.Context(), q, r) })
 		for kind, want := range map[string]int{"": 1, "door_opened": 1, "motion": 0} {
 			if got, err := clips.Rules(t.Context(), d.Read(), scope, kind); err != nil || len(got) != want {

@@ -187,21 +187,22 @@ func decode(to []Moment, at int64, body []byte, fromUs int64) ([]Moment, error) 
 	return to, nil
 }
 
-func raw(ctx context.Context, q store.Querier, scope store.Scope, site id.Site, kind string, fromUs, toUs int64, out map[id.Camera][]Moment) error {
+func raw(ctx context.Context, q store.Querier, scope store.Scope, site id.Site, kind string, fromUs, toUs int64, out map[id.Camera][]Moment) (err error) {
 	rows, err := q.QueryContext(ctx, `SELECT camera, at_us, end_us FROM event
 		WHERE ($1 = '*' OR org = $1) AND site = $2 AND kind = $3 AND at_us >= $4 AND at_us < $5 ORDER BY at_us, id`,
 		scope.Filter(), site, kind, fromUs, toUs)
 	if err != nil {
 		return fmt.Errorf("list moments of events: %w", err)
 	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		var camera id.Camera
 		var m Moment
 		if err := rows.Scan(&camera, &m.AtUs, &m.EndUs); err != nil {
-			return errors.Join(fmt.Errorf("read moment of event: %w", err), rows.Close())
+			return fmt.Errorf("read moment of event: %w", err)
 		}
 		m.EndUs = max(m.EndUs, m.AtUs)
 		out[camera] = append(out[camera], m)
 	}
-	return errors.Join(rows.Err(), rows.Close())
+	return rows.Err()
 }

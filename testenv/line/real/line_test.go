@@ -309,7 +309,7 @@ func (b *branch) clone(data string) *house.Site {
 	}
 	c := *b.site
 	c.Data, c.Local = data, "http://"+addr
-	c.Config = filepath.Join(b.T.TempDir(), "holdfast.yaml")
+	c.Config = filepath.Join(b.TempDir(), "holdfast.yaml")
 	if err := c.WriteConfig(nil); err != nil {
 		b.Fatal(err)
 	}
