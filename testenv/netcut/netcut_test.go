@@ -190,6 +190,19 @@ func TestDropWelcomesAgain(t *testing.T) {
 	}
 }
 
+func TestAimSparesTheLiving(t *testing.T) {
+	p := through(t)
+	old := dial(t, p)
+	says(t, old, "to the first")
+	p.Aim("127.0.0.1:1") // where nobody listens
+	if _, err := io.ReadAll(dial(t, p)); err != nil && !errors.Is(err, syscall.ECONNRESET) {
+		t.Fatalf("a connection to nobody: %v", err)
+	}
+	says(t, old, "still to the first")
+	p.Aim(echo(t))
+	says(t, dial(t, p), "to the second")
+}
+
 func TestBlackholeKeepsConnections(t *testing.T) {
 	p := through(t)
 	c := dial(t, p)
