@@ -79,7 +79,7 @@ func chooseClips(ctx context.Context, h *house.House, from time.Time, length tim
 // cutAgain cuts the line for a moment whenever a further share of the bytes has passed.
 func cutAgain(ctx context.Context, s *house.Site, before, bytes int64) error {
 	for n := int64(1); n <= uploadCuts; n++ {
-		at := before + bytes*n/(uploadCuts+1)
+		at := before + bytes*n/(uploadCuts+2) // what is recorded is a tenth more or less than what was asked for
 		if err := house.Until(ctx, 20*time.Minute, fmt.Sprintf("%d MB pass the line", (at-before)/1_000_000), func(context.Context) (bool, error) {
 			return s.Line.Stats().Up >= at, s.Agent.Alive()
 		}); err != nil {
