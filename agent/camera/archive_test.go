@@ -83,7 +83,7 @@ func (f *filmed) covers(pictures []picture, from, to time.Duration) {
 	if begin := f.from.Add(from).UnixMicro(); first.sentUs > begin || first.sentUs < begin-11e6 {
 		f.t.Errorf("it begins %d ms behind the range", (first.sentUs-begin)/1000)
 	}
-	if end := f.from.Add(to).UnixMicro(); last.sentUs < end-100_000 || last.sentUs >= end+1_000_000 {
+	if end := f.from.Add(to).UnixMicro(); last.sentUs < end-clockSlack || last.sentUs >= end+1_000_000 {
 		f.t.Errorf("it ends %d ms behind the range", (last.sentUs-end)/1000)
 	}
 	for i, p := range pictures {
