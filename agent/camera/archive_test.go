@@ -216,7 +216,7 @@ func TestWhatArchivesAnswer(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.words) || !strings.HasSuffix(err.Error(), ".") {
 				t.Fatalf("it is said as %q", err)
 			}
-			if errors.Is(err, ErrBusy) != (c.means == ErrBusy) || errors.Is(err, ErrNoFootage) != (c.means == ErrNoFootage) {
+			if errors.Is(err, ErrBusy) != errors.Is(c.means, ErrBusy) || errors.Is(err, ErrNoFootage) != errors.Is(c.means, ErrNoFootage) {
 				t.Errorf("%q means %v, want %v", err, err, c.means)
 			}
 			if len(pictures) > 0 != c.some {

@@ -14,6 +14,11 @@ import (
 // errEnough ends a fetch that has brought all that was wanted.
 var errEnough = errors.New("all of the range has come")
 
+// sentence is an error whose text is for a person as it is.
+type sentence string
+
+func (s sentence) Error() string { return string(s) }
+
 // shot is a frame with its place in time.
 type shot struct {
 	media.Frame
@@ -113,7 +118,7 @@ func (t *intake) place(s shot) error {
 // A device that does not say when its pictures were taken must send those that were recorded before the gap.
 const timelessUs = 30_000_000
 
-var errTimeless = errors.New("it does not say when its pictures were taken, and they do not join what was recorded before the gap. " +
+const errTimeless = sentence("it does not say when its pictures were taken, and they do not join what was recorded before the gap. " +
 	"Check archive in holdfast.yaml.")
 
 // before notes a picture from before the range, which others need to be decoded.

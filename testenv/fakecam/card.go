@@ -5,7 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"holdfast/shared/mp4"
 	"holdfast/testenv/scenes"
 )
 
@@ -80,9 +79,6 @@ func (s *Stream) Film(from, to time.Time, first uint64) (next uint64) {
 	s.card.list = append(list, s.card.list...)
 	return p.frame + 1
 }
-
-// h265 says how the pictures of a frame are coded.
-func (k *kept) h265() bool { return k.loop.Video.Codec == mp4.H265 }
 
 // ArchiveURL is where the camera replays what its card holds of the stream, without the login (ONVIF Streaming
 // Specification, replay). CameraConfig.Card says how much that is.

@@ -89,11 +89,11 @@ func TestASessionWithoutConnectionIsTornDown(t *testing.T) {
 func TestBloat(t *testing.T) {
 	cam := one(t, fakecam.CameraConfig{})
 	v := watch(t, cam.URL("main"), tcp())
-	v.atLeast(t, 10)
+	v.atLeast(t, 30) // as many key frames in them as in those below
 	plain := v.got()
 	turn(t, cam, func(k *fakecam.Knobs) { k.Bloat = 50 })
 	first := cam.Main().Sent()
-	v.until(t, "large frames", func() bool { return v.frames[len(v.frames)-1].Frame > first+20 })
+	v.until(t, "large frames", func() bool { return v.frames[len(v.frames)-1].Frame > first+32 })
 	turn(t, cam, func(k *fakecam.Knobs) { k.Bloat = 0 })
 	size := func(from, to uint64) (n int) {
 		for _, e := range cam.Main().Log(from, to) {
@@ -101,7 +101,7 @@ func TestBloat(t *testing.T) {
 		}
 		return n / int(to-from+1)
 	}
-	small, large := size(plain[0].Frame, plain[9].Frame), size(first+2, first+20)
+	small, large := size(plain[0].Frame, plain[29].Frame), size(first+2, first+31)
 	if large < 20*small {
 		t.Errorf("frames of %d bytes became %d", small, large)
 	}

@@ -185,8 +185,8 @@ func extend(p *rtp.Packet, f *kept, s span, k Knobs, last bool) error {
 		flags |= 0x40
 	}
 	b = append(b, flags, s.seq, 0, 0)
-	p.Header.Extension, p.Header.ExtensionProfile = true, 0xabac
-	if err := p.Header.SetExtension(0, b); err != nil {
+	p.Extension, p.ExtensionProfile = true, 0xabac
+	if err := p.SetExtension(0, b); err != nil {
 		return fmt.Errorf("extend packet: %w", err)
 	}
 	return nil
