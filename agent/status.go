@@ -35,9 +35,7 @@ func (h *house) status() local.Status {
 	if line.Problem != nil {
 		s.Cloud.Text = line.Problem.Error()
 	}
-	if s.Queue, err = h.ledger.QueueState(ctx); err != nil {
-		h.opt.Log.Warn("look up queue", "error", err)
-	}
+	s.Queue = h.queueState(ctx)
 	const week = int64(7 * 24 * time.Hour / time.Microsecond)
 	if s.Events, err = h.ledger.Events(ctx, s.NowUs-week, s.NowUs+week, 20); err != nil {
 		h.opt.Log.Warn("look up events", "error", err)

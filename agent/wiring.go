@@ -16,6 +16,7 @@ import (
 	"holdfast/agent/disk"
 	"holdfast/agent/health"
 	"holdfast/agent/local"
+	"holdfast/agent/pace"
 	"holdfast/agent/record"
 	"holdfast/agent/retain"
 	"holdfast/agent/uplink"
@@ -194,14 +195,33 @@ func (h *house) heartbeat(bool) wire.Heartbeat {
 	h.lookAtClock()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	queue, err := h.ledger.QueueState(ctx)
+	return wire.Heartbeat{
+		WallUs: time.Now().UnixMicro(), MonoUs: h.clock.Mono(), Cameras: h.states(), Conditions: h.board.Conditions(),
+		Disk: h.diskState(ctx), Queue: h.queueState(ctx), Live: h.live.Open(), Holds: h.retain.Report().Holds,
+	}
+}
+
+// queueState is what waits for the line, and how fast it goes.
+func (h *house) queueState(ctx context.Context) wire.QueueState {
+	s, err := h.ledger.QueueState(ctx)
 	if err != nil {
 		h.opt.Log.Warn("look up queue", "error", err)
 	}
-	return wire.Heartbeat{
-		WallUs: time.Now().UnixMicro(), MonoUs: h.clock.Mono(), Cameras: h.states(), Conditions: h.board.Conditions(),
-		Disk: h.diskState(ctx), Queue: queue, Live: h.live.Open(), Holds: h.retain.Report().Holds,
+	line := h.pace.State()
+	s.FactsMinute, s.LineRate, s.Cap, s.CapText = h.outbox.Minute(), int64(line.Line.Rate), line.Cap, line.Why.Text
+	for _, c := range line.Classes {
+		s.UpRate += int64(c.Rate)
+		switch c.Class {
+		case pace.Clips.String():
+			s.ClipRate = int64(c.Rate)
+		case pace.Stills.String():
+			s.Stills = int64(c.Waiting)
+		}
 	}
+	if s.Cap == 0 {
+		s.CapText = "" // there is none: nothing is to be explained
+	}
+	return s
 }
 
 // lookAtClock says whether this machine's clock agrees with the cloud's.

@@ -40,7 +40,10 @@ func showSite(s fleet.Site) api.SiteStatus {
 		out.Disk = &api.DiskInfo{Total: d.TotalBytes, Free: d.FreeBytes, Video: d.VideoBytes, Days: d.DaysLeft, Held: d.HeldBytes, Capacity: d.CapacityBytes}
 	}
 	if q := s.Queue; q != nil {
-		out.Queue = &api.QueueInfo{Facts: q.Facts, OldestUs: q.OldestUs, Clips: q.Clips, ClipBytes: q.ClipBytes}
+		out.Queue = &api.QueueInfo{
+			Facts: q.Facts, OldestUs: q.OldestUs, Clips: q.Clips, ClipBytes: q.ClipBytes, FactsMinute: q.FactsMinute, OldestClipUs: q.OldestClipUs,
+			ClipRate: q.ClipRate, Stills: q.Stills, UpRate: q.UpRate, LineRate: q.LineRate, Cap: q.Cap, CapText: q.CapText,
+		}
 	}
 	if v := s.Verdict; v != nil {
 		out.Verdict = &api.Verdict{SinceUs: v.SinceUs, Cause: v.Cause, Text: v.Text, LastReport: v.LastReport}

@@ -129,9 +129,9 @@ func (l *Ledger) QueueState(ctx context.Context) (s wire.QueueState, err error) 
 	err = l.read.QueryRowContext(ctx, `SELECT coalesce(sum(last - acked), 0),
 		coalesce(min((SELECT added_us FROM outbox WHERE queue = q.id AND seq = q.acked + 1)), 0) FROM queue q`).Scan(&s.Facts, &s.OldestUs)
 	if err == nil {
-		err = l.read.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(max(bytes - sent, 0)), 0) FROM clip
-			WHERE state IN (?, ?, ?, ?)`, wire.ClipWanted, wire.ClipCutting, wire.ClipQueued, wire.ClipUploading).
-			Scan(&s.Clips, &s.ClipBytes)
+		err = l.read.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(max(bytes - sent, 0)), 0),
+			coalesce(min(json_extract(wish, '$.start_us')), 0) FROM clip WHERE state IN (?, ?, ?, ?)`, wire.ClipWanted, wire.ClipCutting, wire.ClipQueued, wire.ClipUploading).
+			Scan(&s.Clips, &s.ClipBytes, &s.OldestClipUs)
 	}
 	return s, explain("read queue state", err)
 }

@@ -100,6 +100,7 @@ func (l *lane) send(ctx context.Context, queue int64) error {
 		return err
 	}
 	l.succeeded(ack)
+	l.tally.add(time.Now(), ack.Seq-first+1)
 	return nil
 }
 

@@ -91,6 +91,7 @@ type Outbox struct {
 	parked atomic.Int64
 
 	comparer Comparer // nil: days are not compared
+	tally    tally
 
 	mu      sync.Mutex
 	session *session // nil without one
@@ -139,6 +140,9 @@ func (o *Outbox) present() (*session, <-chan struct{}) {
 // Parked returns how many facts the cloud has put aside since the agent started, because it could not apply
 // them. They are kept there for a person to look at.
 func (o *Outbox) Parked() int64 { return o.parked.Load() }
+
+// Minute returns how many facts the cloud has acked within the last minute.
+func (o *Outbox) Minute() int64 { return o.tally.minute(time.Now()) }
 
 // Fault returns in words why the newest batch did not reach the cloud, empty when it did.
 func (o *Outbox) Fault() string {

@@ -88,6 +88,15 @@ type QueueInfo struct {
 	OldestUs  int64 `json:"oldest_us,omitempty"`
 	Clips     int64 `json:"clips"`
 	ClipBytes int64 `json:"clip_bytes"`
+
+	FactsMinute  int64  `json:"facts_minute" doc:"Reports that arrived within the last minute."`
+	OldestClipUs int64  `json:"oldest_clip_us,omitempty" doc:"Where the oldest of the clips begins."`
+	ClipRate     int64  `json:"clip_rate" doc:"Bytes per second of clips, now."`
+	Stills       int64  `json:"stills" doc:"Pictures that wait."`
+	UpRate       int64  `json:"up_rate" doc:"Bytes per second of everything, now."`
+	LineRate     int64  `json:"line_rate" doc:"What the site's line carries, in bytes per second; 0: not measured yet."`
+	Cap          int64  `json:"cap" doc:"Most that may go up now, in bytes per second; 0: no cap."`
+	CapText      string `json:"cap_text,omitempty" doc:"Why that is the cap."`
 }
 
 // Verdict says why a site is dark, from what the agent last reported.

@@ -94,7 +94,10 @@ func samples() map[string]any {
 			WallUs: nowUs, MonoUs: 6, Cameras: []CameraState{sampleCamera()}, Durable: []int64{1100, -1},
 			Conditions: []ConditionFact{sampleCondition()},
 			Disk:       DiskState{TotalBytes: 100, FreeBytes: 40, VideoBytes: 50, DaysLeft: 12.5, HeldBytes: 5, CapacityBytes: 90},
-			Queue:      QueueState{Facts: 3, OldestUs: nowUs, Clips: 1, ClipBytes: 99}, RTTUs: 31_000, OffsetUs: -1200,
+			Queue: QueueState{
+				Facts: 3, OldestUs: nowUs, Clips: 1, ClipBytes: 99, FactsMinute: 60, OldestClipUs: nowUs - 5, ClipRate: 7, Stills: 2, UpRate: 8,
+				LineRate: 9, Cap: 6, CapText: "The cap at this hour.",
+			}, RTTUs: 31_000, OffsetUs: -1200,
 			Live: []id.Session{sessionID}, Holds: []HoldState{sampleHoldState()},
 		},
 		"heartbeat_ack": HeartbeatAck{WallUs: nowUs, EchoUs: nowUs - 1},

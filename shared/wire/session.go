@@ -128,6 +128,16 @@ type QueueState struct {
 	OldestUs  int64 `json:"oldest_us,omitempty"`
 	Clips     int64 `json:"clips"`
 	ClipBytes int64 `json:"clip_bytes"`
+
+	// Since version 2. Rates are bytes per second, 0 while nothing goes or nothing is known.
+	FactsMinute  int64  `json:"facts_minute,omitempty"`   // facts that the cloud has acked within the last minute
+	OldestClipUs int64  `json:"oldest_clip_us,omitempty"` // where the oldest of the clips begins
+	ClipRate     int64  `json:"clip_rate,omitempty"`      // of clips, now
+	Stills       int64  `json:"stills,omitempty"`         // pictures that wait
+	UpRate       int64  `json:"up_rate,omitempty"`        // of everything, now
+	LineRate     int64  `json:"line_rate,omitempty"`      // what the line carries, measured
+	Cap          int64  `json:"cap,omitempty"`            // of the budget; 0: none
+	CapText      string `json:"cap_text,omitempty"`       // for a person: why that is the cap
 }
 
 // HeartbeatAck answers a heartbeat; the agent takes the round trip and the clock offset from it.

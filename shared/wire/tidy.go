@@ -60,6 +60,7 @@ func (h *Heartbeat) Tidy() error {
 	if len(h.Durable) > maxStreams*MaxCameras || len(h.Live) > MaxCameras {
 		return fmt.Errorf("the heartbeat names %d streams and %d live sessions", len(h.Durable), len(h.Live))
 	}
+	h.Queue.tidy()
 	for _, s := range h.Live {
 		if _, err := id.Parse[id.Session](string(s)); err != nil {
 			return err
@@ -69,6 +70,15 @@ func (h *Heartbeat) Tidy() error {
 		return err
 	}
 	return tidyState(h.Cameras, h.Conditions)
+}
+
+func (q *QueueState) tidy() {
+	for _, n := range []*int64{
+		&q.Facts, &q.OldestUs, &q.Clips, &q.ClipBytes, &q.FactsMinute, &q.OldestClipUs, &q.ClipRate, &q.Stills, &q.UpRate, &q.LineRate, &q.Cap,
+	} {
+		*n = max(*n, 0)
+	}
+	q.CapText = CleanText(q.CapText, MaxTextRunes)
 }
 
 func tidyState(cameras []CameraState, conditions []ConditionFact) error {

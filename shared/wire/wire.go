@@ -19,7 +19,7 @@ import (
 //     CameraDesire.SharePct, CameraState.Retention, Hello.Holds, Heartbeat.Holds, DiskState.HeldBytes and
 //     CapacityBytes. An agent of version 1 keeps no holds: the cloud must say so. Clips: ClipOrder.Priority, and an
 //     order that changes a range; ClipFact.OrderStartUs and OrderEndUs; parts in pieces: ClipBegin.Pieces,
-//     PartPlan.Pieces and PieceBytes; ClipPlan.More and ValidUs. Comparing days: DayAsk, DayAnswer, Restatement,
+//     PartPlan.Pieces and PieceBytes; ClipPlan.More and ValidUs. QueueState's rates. Comparing days: DayAsk, DayAnswer, Restatement,
 //     Restated and their two routes.
 const (
 	Version       = 2
