@@ -1427,14 +1427,51 @@ export interface components {
             sites?: string[];
         };
         QueueInfo: {
+            /**
+             * Format: int64
+             * @description Most that may go up now, in bytes per second; 0: no cap.
+             */
+            cap: number;
+            /** @description Why that is the cap. */
+            cap_text?: string;
             /** Format: int64 */
             clip_bytes: number;
+            /**
+             * Format: int64
+             * @description Bytes per second of clips, now.
+             */
+            clip_rate: number;
             /** Format: int64 */
             clips: number;
             /** Format: int64 */
             facts: number;
+            /**
+             * Format: int64
+             * @description Reports that arrived within the last minute.
+             */
+            facts_minute: number;
+            /**
+             * Format: int64
+             * @description What the site's line carries, in bytes per second; 0: not measured yet.
+             */
+            line_rate: number;
+            /**
+             * Format: int64
+             * @description Where the oldest of the clips begins.
+             */
+            oldest_clip_us?: number;
             /** Format: int64 */
             oldest_us?: number;
+            /**
+             * Format: int64
+             * @description Pictures that wait.
+             */
+            stills: number;
+            /**
+             * Format: int64
+             * @description Bytes per second of everything, now.
+             */
+            up_rate: number;
         };
         Range: {
             /** @description The clip that holds it in the cloud. */

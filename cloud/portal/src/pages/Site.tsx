@@ -22,6 +22,7 @@ import { MissingPanel, VerdictPanel } from "./site/Verdict";
 import { SettingsTab } from "./site/SettingsTab";
 import { SiteEvents } from "./site/SiteEvents";
 import { StoryTab } from "./site/StoryTab";
+import { WaitingPanel } from "./site/WaitingPanel";
 import { Wall } from "./site/Wall";
 
 const needs: Partial<Record<SiteTab, Action[]>> = {
@@ -65,6 +66,7 @@ export default function SitePage() {
             <aside className="site-page-side">
               {!site.verdict && site.missing.length > 0 && <MissingPanel site={site} />}
               <HealthPanel site={site} />
+              <WaitingPanel site={site} />
             </aside>
           )}
         </div>

@@ -118,6 +118,28 @@ export const health = {
     queueClips: (clips: number) => plural(clips, "clip", "clips"),
     oldest: (us: number) => `oldest ${duration(us)}`,
   },
+  waiting: {
+    title: "Waiting for the line",
+    reports: "Reports",
+    clips: "Clips",
+    stills: "Pictures",
+    line: "Line",
+    allHere: "all are here",
+    oldest: (span: string) => `the oldest for ${span}`,
+    oldestClip: (at: string) => `the oldest from ${at}`,
+    perMinute: (count: number) => `${plural(count, "arrives", "arrive")} a minute`,
+    speed: (rate: string) => `at ${rate}`,
+    done: (span: string) => `done in about ${span}`,
+    whenBack: "they go on when the line is back",
+    whenUnknown: "their turn has not come yet",
+    stillsWait: (count: number) => plural(count, "picture", "pictures"),
+    up: (rate: string) => `${rate} up now`,
+    idle: "quiet",
+    noLine: "no line at the moment",
+    carries: (rate: string) => `carries ${rate}`,
+    carriesUnknown: "not measured yet",
+    cap: (rate: string) => `at most ${rate} may go now`,
+  },
 };
 
 /** The words for a gap's reason; the code itself when a newer agent names one that is not known here. */

@@ -67,8 +67,6 @@ export const pages = {
     diskLeft: (left: string) => `at today's rate ${left}`,
     diskHeld: (held: string) => `${held} of it held`,
     diskUnknown: "filling speed not yet known",
-    queue: "Waiting",
-    queueOldest: (span: string) => `oldest ${span}`,
     outage: "Last outage",
     local: "Status page",
     localHint: "Opens only in the site's own network.",

@@ -8,10 +8,10 @@ import { text } from "../../text";
 import { Badge } from "../../ui/badge";
 import { type Fact, Facts, Panel } from "../../ui/page";
 
-/** How the agent, its line, its disk, its queue and its clock are, as last reported. */
+/** How the agent, its line, its disk and its clock are, as last reported. */
 export function HealthPanel({ site }: { site: Site }) {
   const now = useNow(1000);
-  const { agent, disk, queue, last_outage: outage } = site;
+  const { agent, disk, last_outage: outage } = site;
   if (!agent) return null;
   const left = daysLeft(disk?.days);
   const clockBad = Math.abs(agent.clock_offset_us) > SECOND;
@@ -30,12 +30,6 @@ export function HealthPanel({ site }: { site: Site }) {
         </>
       ),
       note: [text.site.diskVideo(bytes(disk.video)), disk.held ? text.site.diskHeld(bytes(disk.held)) : "", left ? text.site.diskLeft(left) : text.site.diskUnknown].filter(Boolean).join(", "),
-    },
-    queue !== undefined && {
-      label: text.site.queue,
-      value: queue.facts === 0 && queue.clips === 0 ? text.line.queueEmpty
-        : [queue.facts > 0 ? text.line.queueFacts(queue.facts) : "", queue.clips > 0 ? `${text.line.queueClips(queue.clips)} (${bytes(queue.clip_bytes)})` : ""].filter(Boolean).join(", "),
-      note: queue.facts > 0 && queue.oldest_us ? text.site.queueOldest(duration(now - queue.oldest_us)) : undefined,
     },
     agent.connected && {
       label: text.site.clockOffset, tone: clockBad ? "warn" : undefined,
