@@ -384,6 +384,15 @@ func TestMissingInWords(t *testing.T) {
 		if told != "3" { // two cameras and the site
 			t.Errorf("%s changes told", told)
 		}
+		loss := "Till 2 loses 14:00 to 15:10 in 6 h, before it can be sent, unless the line carries 1.2 Mbit/s more."
+		a.beat(wire.Heartbeat{Conditions: []wire.ConditionFact{{Name: "clips", State: wire.Failing, Text: loss, SinceUs: since}}})
+		if !strings.Contains(a.texts(), "warning: "+loss) {
+			t.Errorf("a loss that is foreseen is not told:\n%s", a.texts())
+		}
+		a.beat(wire.Heartbeat{Conditions: []wire.ConditionFact{{Name: "clips", State: wire.OK, SinceUs: since}}})
+		if strings.Contains(a.texts(), loss) {
+			t.Errorf("a loss that no longer threatens is told:\n%s", a.texts())
+		}
 		var all []wire.CameraState
 		for i := range 12 {
 			all = append(all, state(i, wire.Unreachable, ""))
