@@ -103,7 +103,7 @@ func (b *bench) quiet(ctx context.Context) (err error) {
 		return err
 	}
 	before, carried, begun := b.taken(ctx, s), s.Line.Stats().Up, time.Now()
-	if err := pause(ctx, max(b.seconds, 2*time.Minute).Round(time.Minute)); err != nil {
+	if err := pause(ctx, max(b.seconds, time.Minute).Round(time.Minute)); err != nil {
 		return err
 	}
 	after, wall := b.taken(ctx, s), time.Since(begun).Seconds()

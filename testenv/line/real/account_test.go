@@ -124,23 +124,9 @@ func (b *branch) told(ctx context.Context) (out []string, err error) {
 // itself to the last byte, and holds the two accounts of every moment against each other.
 func (b *branch) settled(limit time.Duration) {
 	b.Helper()
-	var got []string
-	if err := house.Until(b.Context(), limit, "the cloud has every event of the site", func(ctx context.Context) (ok bool, err error) {
-		got, err = b.told(ctx)
-		return len(got) >= len(b.rung), err
-	}); err != nil {
-		b.Errorf("%v: it has %d of %d", err, len(got), len(b.rung))
-	}
-	if !slices.Equal(got, b.rung) {
-		b.Errorf("the cloud has the events\n%s\nand the site acked\n%s", strings.Join(got, ", "), strings.Join(b.rung, ", "))
-	}
+	b.inOrder(limit)
 	end := time.Now().UnixMicro()
-	if err := b.site.Agent.Stop(25 * time.Second); err != nil {
-		b.Fatal(err)
-	}
-	if out, err := b.site.Run(b.Context(), "check", "--level", "full"); err != nil {
-		b.Errorf("check: %v\n%s", err, out)
-	}
+	b.sound()
 	books, from := b.books(end)
 	if err := b.site.StartAgent(b.Context()); err != nil { // it sends what it wrote while it ended
 		b.Fatal(err)
@@ -159,6 +145,32 @@ func (b *branch) settled(limit time.Duration) {
 		if err != nil {
 			b.Errorf("%v: %s", err, diff)
 		}
+	}
+}
+
+// inOrder waits until the cloud has every event of the site, once and in order.
+func (b *branch) inOrder(limit time.Duration) {
+	b.Helper()
+	var got []string
+	if err := house.Until(b.Context(), limit, "the cloud has every event of the site", func(ctx context.Context) (ok bool, err error) {
+		got, err = b.told(ctx)
+		return len(got) >= len(b.rung), err
+	}); err != nil {
+		b.Errorf("%v: it has %d of %d", err, len(got), len(b.rung))
+	}
+	if !slices.Equal(got, b.rung) {
+		b.Errorf("the cloud has the events\n%s\nand the site acked\n%s", strings.Join(got, ", "), strings.Join(b.rung, ", "))
+	}
+}
+
+// sound stops the agent and has it check itself to the last byte.
+func (b *branch) sound() {
+	b.Helper()
+	if err := b.site.Agent.Stop(25 * time.Second); err != nil {
+		b.Fatal(err)
+	}
+	if out, err := b.site.Run(b.Context(), "check", "--level", "full"); err != nil {
+		b.Errorf("check: %v\n%s", err, out)
 	}
 }
 
