@@ -27,7 +27,8 @@ func TestRatesAndNearest(t *testing.T) {
 				}
 			}
 			return coverage.Write(t.Context(), q, org, []coverage.Word{
-				{Stream: a, StartUs: now, EndUs: now + 100}, {Stream: a, StartUs: now + 500, EndUs: now + 600, Gone: "expired"},
+				{Stream: a, StartUs: now, EndUs: now + 100},
+				{Stream: a, StartUs: now + 500, EndUs: now + 600, Gone: "expired"},
 				{Stream: a, StartUs: now + 5000, EndUs: now + 6000},
 			})
 		})
