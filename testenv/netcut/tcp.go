@@ -134,6 +134,10 @@ func (p *Proxy) Stats() Stats {
 	return s
 }
 
+// readBuffer is what the system takes in of a connection before the line has carried it. Left to itself it would grow to
+// megabytes, half a minute of a narrow line: no modem has so much.
+const readBuffer = 32 << 10
+
 // accept runs with p.mu held.
 func (p *Proxy) accept(ln net.Listener) {
 	p.wg.Go(func() {
@@ -141,6 +145,9 @@ func (p *Proxy) accept(ln net.Listener) {
 			c, err := ln.Accept()
 			if err != nil {
 				return
+			}
+			if tcp, ok := c.(*net.TCPConn); ok {
+				_ = tcp.SetReadBuffer(readBuffer)
 			}
 			p.take(ln, c)
 		}
