@@ -23,6 +23,7 @@ import (
 // TestClipOverAll follows a clip through the whole system with PostgreSQL for rows and S3 for bytes: ordered while
 // the line is down, cut and sent when it is back, straight to the bucket, and played exactly as long as asked.
 func TestClipOverAll(t *testing.T) {
+	t.Parallel()
 	bucket := s3.Start(t)
 	h := house.New(t, house.Setup{
 		Database: db.Postgres(t), Clips: bucket.URL("clips"),

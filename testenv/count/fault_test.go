@@ -27,6 +27,7 @@ var (
 // writes that fail, a slow disk, kills, a process that stands still. At the end every frame that was sent is on disk or
 // in a declared gap, and the check down to the last byte finds nothing.
 func TestTroubleOnTheRealProgram(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("strace"); err != nil {
 		t.Skip("strace is missing: testenv/scripts/setup.sh installs it")
 	}

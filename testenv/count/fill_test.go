@@ -17,6 +17,7 @@ import (
 // frame that it filmed is on disk once, the filled time says where it is from, at the site and in the cloud, and check
 // and verify hold.
 func TestAGapIsFilledFromTheCard(t *testing.T) {
+	t.Parallel()
 	branch := house.BranchPlan{Name: "Card", Cameras: []house.CameraPlan{
 		{Key: "car-park", Name: "Car park", Place: "carpark", Card: time.Hour},
 		{Key: "shop", Name: "Shop", Place: "shop", Card: time.Hour},

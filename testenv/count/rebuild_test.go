@@ -19,6 +19,7 @@ import (
 // TestTheLedgerIsLost: two cameras record, one goes away for a while, the agent is killed, its ledger is destroyed. It
 // comes back from the files with the same account, recording goes on, and the cloud, which heard everything before, agrees.
 func TestTheLedgerIsLost(t *testing.T) {
+	t.Parallel()
 	h := house.New(t, house.Setup{Cameras: 2})
 	s := h.Sites[0]
 	if err := s.Recording(t.Context(), 2, 30*time.Second); err != nil {

@@ -16,6 +16,7 @@ import (
 // TestBitsThatTurn flips one bit in each kind of file that a site has, one after another. Each time somebody is told in
 // words which one it is, nothing else is affected, and with the old bytes back all is well.
 func TestBitsThatTurn(t *testing.T) {
+	t.Parallel()
 	h := house.New(t, house.Setup{Cameras: 2})
 	s := h.Sites[0]
 	d := &disturbed{t: t, site: s}
