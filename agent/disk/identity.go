@@ -128,9 +128,10 @@ func (v *volume) begin(root Root, mine record) (made Root, who identity, err err
 	}
 	if mine.ID == "" {
 		mine = record{ID: newVolumeID(), Pending: true}
-		if err := v.disk.remember(v.cfg.Path, func(r *record) { *r = mine }); err != nil {
-			return made, who, err
-		}
+	}
+	// Also what is there to be read: whoever wrote it may have been killed before it was durable.
+	if err := v.disk.remember(v.cfg.Path, func(r *record) { *r = mine }); err != nil {
+		return made, who, err
 	}
 	who = identity{ID: mine.ID, CreatedUs: time.Now().UnixMicro()}
 	if err := v.writeIdentity(who); err != nil {
