@@ -155,10 +155,6 @@ func (r *Room) watch(ctx context.Context) {
 
 // foresee sets the condition.
 func (r *Room) foresee(ctx context.Context) error {
-	rate, known := r.Line()
-	if !known {
-		return nil // nobody has measured the line yet: what was said stands
-	}
 	queue, err := r.uncut(ctx)
 	if err != nil {
 		return err
@@ -169,7 +165,12 @@ func (r *Room) foresee(ctx context.Context) error {
 	}
 	now := r.Now()
 	c := health.Condition{Name: "clips", State: wire.OK}
-	if losses := Forecast(now, rate, room, queue); len(losses) > 0 {
+	rate, known := r.Line()
+	losses := Forecast(now, rate, room, queue)
+	if !known && len(losses) > 0 {
+		return nil // nobody has measured the line yet: what was said stands, unless no line at all would do
+	}
+	if len(losses) > 0 {
 		c.State, c.Text = wire.Failing, Say(losses, now, time.Local, r.Name)
 	}
 	r.Board.Set(c)
