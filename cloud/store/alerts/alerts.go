@@ -39,9 +39,14 @@ type Phase string
 
 // Phases of an incident.
 const (
-	Dark Phase = "dark"
-	Back Phase = "back"
+	Dark   Phase = "dark"   // a site is not heard of
+	Back   Phase = "back"   // it is heard of again
+	Losing Phase = "losing" // a site will lose chosen clips
+	Over   Phase = "over"   // it loses none any more: they are kept, or lost
 )
+
+// Ends reports whether the phase is the end of its incident.
+func (p Phase) Ends() bool { return p == Back || p == Over }
 
 // State is what became of a delivery.
 type State string
@@ -50,7 +55,7 @@ type State string
 const (
 	Pending    State = "pending"
 	Accepted   State = "accepted"   // the mail server or the webhook took it
-	Superseded State = "superseded" // the site came back before the message could be sent; another tells both
+	Superseded State = "superseded" // the incident ended before the message could be sent; another tells both
 	Failed     State = "failed"     // given up
 )
 

@@ -173,3 +173,31 @@ func TestRules(t *testing.T) {
 		}
 	})
 }
+
+func TestLostClips(t *testing.T) {
+	db.Each(t, func(t *testing.T, d *store.DB) {
+		org, site := place(t, d)
+		early, late, kept, gone := wanted(org, site, hour), wanted(org, site, 2*hour), wanted(org, site, 3*hour), wanted(org, site, 4*hour)
+		insert(t, d, early, late, kept, gone)
+		report := func(c clips.Clip, state wire.ClipState, atUs int64) {
+			tx(t, d, func(q store.Querier) error {
+				return clips.Report(t.Context(), q, store.Org(org), site, wire.ClipFact{Clip: c.ID, State: state}, atUs)
+			})
+		}
+		report(early, wire.ClipLost, 100)
+		report(late, wire.ClipLost, 200)
+		report(late, wire.ClipLost, 900) // said again, as after a comparison of days
+		report(kept, wire.ClipQueued, 200)
+		report(gone, wire.ClipLost, 300)
+		tx(t, d, func(q store.Querier) error { return clips.Delete(t.Context(), q, store.Org(org), gone.ID, 400) })
+		for since, want := range map[int64]int{0: 2, 101: 1, 201: 0} {
+			got, err := clips.Lost(t.Context(), d.Read(), store.Org(org), site, since)
+			if err != nil || len(got) != want {
+				t.Errorf("%d clips lost since %d, %v; want %d", len(got), since, err, want)
+			}
+		}
+		if got, err := clips.Lost(t.Context(), d.Read(), store.Org(id.New[id.Org]()), site, 0); err != nil || len(got) != 0 {
+			t.Errorf("another tenant sees %d lost clips, %v", len(got), err)
+		}
+	})
+}

@@ -22,6 +22,16 @@ func Open(ctx context.Context, q store.Querier, scope store.Scope, site id.Site)
 	return collect(rows)
 }
 
+// Lost returns the clips of a site that became lost at sinceUs or later.
+func Lost(ctx context.Context, q store.Querier, scope store.Scope, site id.Site, sinceUs int64) ([]Clip, error) {
+	rows, err := q.QueryContext(ctx, `SELECT `+columns+` FROM clip WHERE ($1 = '*' OR org = $1) AND site = $2 AND deleted_us = 0
+		AND state = 'lost' AND changed_us >= $3 ORDER BY start_us, id LIMIT 500`, scope.Filter(), site, sinceUs)
+	if err != nil {
+		return nil, fmt.Errorf("list lost clips: %w", err)
+	}
+	return collect(rows)
+}
+
 // Report applies what an agent says of a clip of its own site. A final state stays; of a stored clip, whose bytes
 // may be faster than the words about them, only the description is taken. An unknown or deleted clip is no error,
 // since it may have been deleted meanwhile.

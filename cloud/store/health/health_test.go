@@ -237,6 +237,17 @@ func testIncidents(t *testing.T, r *rig) {
 	if err != nil || len(last) != 2 {
 		t.Errorf("last %+v, %v", last, err)
 	}
+	losing := all[0]
+	losing.ID, losing.Kind, losing.EndUs, losing.SettledUs = id.New[id.Incident](), health.Losing, 0, 0
+	r.tx(func(q store.Querier) error { return health.PutIncident(t.Context(), q, losing) })
+	if got, _ := list(health.IncidentFilter{Kind: health.Losing}); len(got) != 1 || got[0].ID != losing.ID {
+		t.Errorf("incidents of one kind %+v", got)
+	}
+	losing.EndUs, losing.SettledUs, losing.Outcome = 5000, 5001, "kept"
+	r.tx(func(q store.Querier) error { return health.PutIncident(t.Context(), q, losing) })
+	if last, err = health.LastIncidents(t.Context(), r.d.Read(), r.scope()); err != nil || len(last) != 3 {
+		t.Errorf("last of each kind %+v, %v", last, err)
+	}
 	stolen := all[0]
 	stolen.Org, stolen.Text = id.New[id.Org](), "changed by another tenant"
 	r.tx(func(q store.Querier) error { return health.PutIncident(t.Context(), q, stolen) })

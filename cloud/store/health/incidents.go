@@ -15,8 +15,11 @@ import (
 	"holdfast/shared/id"
 )
 
-// Dark is the kind of an incident in which a site is not heard of.
-const Dark = "dark"
+// Kinds of incidents.
+const (
+	Dark   = "dark"   // the site is not heard of
+	Losing = "losing" // the site says that retention will take chosen clips before the line can carry them
+)
 
 // Incident is one problem as people see it.
 type Incident struct {
@@ -24,13 +27,13 @@ type Incident struct {
 	Org       id.Org
 	Site      id.Site
 	Kind      string
-	StartUs   int64    // when the site was last heard of
+	StartUs   int64    // of Dark: when the site was last heard of; of Losing: since when the site foretells a loss
 	SaidUs    int64    // when Holdfast said so
-	EndUs     int64    // when it was heard of again; 0 while it is silent
+	EndUs     int64    // when it was heard of again, or foretold none any more; 0 while it lasts
 	SettledUs int64    // when the incident was closed; 0 before
-	Silences  int      // how many times it was silent, from 1
+	Silences  int      // how many times it began before it was closed, from 1
 	Cause     string   // a word of the writer
-	Outcome   string   // up, restarted, rebooted; empty while unknown
+	Outcome   string   // of Dark: up, restarted, rebooted; of Losing: kept, lost; empty while unknown
 	Text      string   // for a person
 	Report    []string // sentences: what the site said last
 }
@@ -93,6 +96,7 @@ func OpenIncidents(ctx context.Context, q store.Querier, scope store.Scope) ([]I
 type IncidentFilter struct {
 	Sites  []id.Site // the sites that the reader is limited to: nil means every site of the scope, empty none
 	Site   id.Site
+	Kind   string
 	FromUs int64 // ended at or after, or lasts
 	ToUs   int64 // started before
 	Before string
@@ -130,9 +134,9 @@ func Incidents(ctx context.Context, q store.Querier, scope store.Scope, f Incide
 	}
 	rows, err := q.QueryContext(ctx, `SELECT `+incidentColumns+` FROM incident WHERE `+where+`
 		AND start_us < $2 AND (start_us, id) < ($3, $4) AND (end_us = 0 OR end_us >= $5)
-		AND ($6 = '' OR site = $6) AND ($7 = '*' OR $7 LIKE '%' || site || '%')
+		AND ($6 = '' OR site = $6) AND ($7 = '*' OR $7 LIKE '%' || site || '%') AND ($9 = '' OR kind = $9)
 		ORDER BY start_us DESC, id DESC LIMIT $8`,
-		scope.Filter(), to, before, last, f.FromUs, f.Site, orgs.SiteFilter(f.Sites), limit+1)
+		scope.Filter(), to, before, last, f.FromUs, f.Site, orgs.SiteFilter(f.Sites), limit+1, f.Kind)
 	out, err := bulk.Collect(rows, err, "incidents", func(rows *sql.Rows) (Incident, error) { return scanIncident(rows) })
 	if err != nil || len(out) <= limit {
 		return out, "", err
@@ -141,10 +145,10 @@ func Incidents(ctx context.Context, q store.Querier, scope store.Scope, f Incide
 	return out, strconv.FormatInt(out[limit-1].StartUs, 10) + "." + string(out[limit-1].ID), nil
 }
 
-// LastIncidents returns of each site the settled incident that began last.
+// LastIncidents returns of each site and kind the settled incident that began last.
 func LastIncidents(ctx context.Context, q store.Querier, scope store.Scope) ([]Incident, error) {
 	rows, err := q.QueryContext(ctx, `SELECT `+incidentColumns+` FROM incident
 		WHERE ($1 = '*' OR org = $1) AND settled_us > 0 AND start_us = (
-			SELECT max(l.start_us) FROM incident l WHERE l.site = incident.site AND l.settled_us > 0)`, scope.Filter())
+			SELECT max(l.start_us) FROM incident l WHERE l.site = incident.site AND l.kind = incident.kind AND l.settled_us > 0)`, scope.Filter())
 	return bulk.Collect(rows, err, "last incidents", func(rows *sql.Rows) (Incident, error) { return scanIncident(rows) })
 }
