@@ -91,7 +91,7 @@ func (r fleetRoom) Incidents(ctx context.Context, scope store.Scope, sites []id.
 	out := make([]api.Incident, len(list))
 	for i, n := range list {
 		out[i] = api.Incident{
-			ID: string(n.ID), Site: string(n.Site), Kind: n.Kind, StartUs: n.StartUs, EndUs: n.EndUs, Cause: n.Cause, Text: n.Text,
+			ID: string(n.ID), Site: string(n.Site), Kind: n.Kind, StartUs: n.StartUs, EndUs: n.EndUs, Cause: n.Cause, Outcome: n.Outcome, Text: n.Text,
 		}
 	}
 	return out, next, err

@@ -1,8 +1,8 @@
-// Package alert tells people when a site goes dark and when it comes back: by e-mail and by signed webhooks, one
-// message for each incident, phase and receiver.
+// Package alert tells people when a site goes dark and when it comes back, when it will lose chosen clips and what
+// became of them: by e-mail and by signed webhooks, one message for each incident, phase and receiver.
 //
 // What is to be told is a row in the incident's own transaction, so it outlives a restart, and it is tried again
-// until it was accepted; once accepted it is not sent again. Sites that go dark together come in one e-mail, and
+// until it was accepted; once accepted it is not sent again. Incidents that begin together come in one e-mail, and
 // no receiver gets more than a cap an hour: what is above it waits and is told together. Webhooks never reach
 // into private networks unless the configuration says so.
 package alert

@@ -282,6 +282,32 @@ func (r *rig) back(i health.Incident) {
 	r.a.Wake()
 }
 
+// losing stores an incident of clips that will be lost, at the site of another incident.
+func (r *rig) losing(at id.Site) health.Incident {
+	r.t.Helper()
+	i := health.Incident{
+		ID: id.New[id.Incident](), Org: r.org, Site: at, Kind: health.Losing, StartUs: 1, SaidUs: time.Now().UnixMicro(), Silences: 1,
+		Cause:  "slow_line",
+		Text:   "Door loses 14:00 to 15:10 in 6 h, before it can be sent, unless the line carries 1.2 Mbit/s more. To keep them, give the line more room.",
+		Report: []string{"Waiting to be sent: 3 clips (4.1 GB)."},
+	}
+	r.tx(func(q store.Querier) error {
+		return errors.Join(health.PutIncident(r.t.Context(), q, i), r.a.Enqueue(r.t.Context(), q, i, alerts.Losing))
+	})
+	r.a.Wake()
+	return i
+}
+
+// over closes such an incident.
+func (r *rig) over(i health.Incident, outcome, text string) {
+	r.t.Helper()
+	i.EndUs, i.SettledUs, i.Outcome, i.Text, i.Report = 2, 3, outcome, text, nil
+	r.tx(func(q store.Querier) error {
+		return errors.Join(health.PutIncident(r.t.Context(), q, i), r.a.Enqueue(r.t.Context(), q, i, alerts.Over))
+	})
+	r.a.Wake()
+}
+
 // states waits until every delivery to an address is in one of the given states, and returns them, newest first.
 func (r *rig) states(address string, n int, states ...alerts.State) []alerts.Delivery {
 	r.t.Helper()
@@ -351,6 +377,56 @@ func TestMail(t *testing.T) {
 	})
 }
 
+// TestLosing: a loss that is foretold is told once before it comes, by mail and webhook, and once when it is over.
+func TestLosing(t *testing.T) {
+	db.Each(t, func(t *testing.T, d *store.DB) {
+		s, h := newSink(t, true), newHook(t)
+		r := newRig(t, d, mailConfig(s, alert.TLS))
+		r.put(alert.Settings{Emails: []string{anna}, Webhooks: []alert.Webhook{{URL: h.URL}}})
+		stop := r.run()
+		site := r.dark("North").Site
+		r.states(anna, 1, alerts.Accepted)
+		i := r.losing(site)
+		r.states(anna, 2, alerts.Accepted)
+		r.states(h.URL, 2, alerts.Accepted)
+		stop() // it outlives a restart, and is not told again
+		r.a = alert.New(r.cfg, d, slog.New(slog.DiscardHandler))
+		r.tx(func(q store.Querier) error { return r.a.Enqueue(t.Context(), q, i, alerts.Losing) })
+		defer r.run()()
+		r.over(i, "lost", "Camera Door lost 14:00 to 15:10.")
+		r.over(r.losing(site), "kept", "No chosen clip was lost.")
+		for _, to := range []string{anna, h.URL} {
+			r.states(to, 5, alerts.Accepted, alerts.Superseded)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		all := ""
+		for n := range s.mails {
+			all += s.mails[n].Header.Get("Subject") + "\n" + s.bodies[n] + "\n"
+		}
+		for _, part := range []string{
+			"North will lose chosen clips.\n\nDoor loses 14:00 to 15:10 in 6 h, before it can be sent, unless the line carries 1.2 Mbit/s more. To keep them",
+			"- Waiting to be sent: 3 clips (4.1 GB).", "https://portal.example/sites/" + string(site),
+			"North has lost chosen clips.\n\nCamera Door lost 14:00 to 15:10.", "North loses no chosen clips any more.\n\nNo chosen clip was lost.",
+		} {
+			if !strings.Contains(all, part) {
+				t.Errorf("the mails lack %q:\n%s", part, all)
+			}
+		}
+		if n := strings.Count(all, "has lost chosen clips.\n"); n != 1 || s.mails[1].Header.Get("Subject") != "North will lose chosen clips" {
+			t.Errorf("told %d times, subject %q", n, s.mails[1].Header.Get("Subject"))
+		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		calls := strings.Join(h.bodies, "\n")
+		for _, typ := range []string{"site.losing", "site.lost", "site.kept"} {
+			if !strings.Contains(calls, `"type":"`+typ+`"`) || strings.Contains(calls, `"agent"`) {
+				t.Errorf("no call of type %s, or one that names an agent's doing:\n%s", typ, calls)
+			}
+		}
+	})
+}
+
 func TestWaysToTheMailServer(t *testing.T) {
 	d := db.SQLite(t)
 	implicit, plain, strict := newSink(t, true), newSink(t, false), newSink(t, false)
@@ -399,6 +475,25 @@ func TestTogether(t *testing.T) {
 	defer s.mu.Unlock()
 	if len(s.mails) != 1 || s.mails[0].Header.Get("Subject") != "5 sites are dark" || strings.Count(s.bodies[0], "is dark since") != 5 {
 		t.Fatalf("%d mails, %q", len(s.mails), s.bodies)
+	}
+}
+
+// TestSubjects: one mail about sites that are dark and sites that lose clips names both.
+func TestSubjects(t *testing.T) {
+	s := newSink(t, true)
+	cfg := mailConfig(s, alert.TLS)
+	cfg.Gather = 300 * time.Millisecond
+	r := newRig(t, db.SQLite(t), cfg)
+	r.put(alert.Settings{Emails: []string{anna}})
+	one := r.dark("North")
+	r.dark("South")
+	r.losing(one.Site)
+	defer r.run()()
+	r.states(anna, 3, alerts.Accepted)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.mails) != 1 || s.mails[0].Header.Get("Subject") != "2 sites are dark, 1 will lose clips" {
+		t.Fatalf("%d mails, %q", len(s.mails), s.mails[0].Header.Get("Subject"))
 	}
 }
 

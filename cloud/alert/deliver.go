@@ -20,14 +20,14 @@ import (
 const (
 	workers    = 8    // receivers that are served at once
 	perRound   = 1000 // deliveries that one round looks at
-	perLetter  = 50   // sites in one e-mail
+	perLetter  = 50   // incidents in one e-mail
 	perCall    = 20   // webhooks to one receiver in a row
 	callFactor = 30   // a webhook, which a program reads, gets this many times more than PerHour
 	maxRetry   = 30 * time.Minute
 	idle       = time.Minute // between rounds without news, for rows that another process made
 	troubled   = 5 * time.Second
 	second     = time.Second
-	watched    = 15 * time.Second // between looks at a site that has just come back
+	watched    = 15 * time.Second // between looks at an incident that has just ended
 	maxError   = 1000             // characters of an error that are kept
 )
 
@@ -218,8 +218,9 @@ func (w *allowance) admit() (wait time.Duration, ok bool) {
 	return wait, false
 }
 
-// read gathers what the deliveries are about. Done are those that are not to be told now: of a site that is back,
-// for another message tells both; of one that has just come back and is being watched; and of one that is gone.
+// read gathers what the deliveries are about. Done are those that are not to be told now: the beginning of an incident
+// that is over, for another message tells both; of one that has just ended and is being watched; and of a site that is
+// gone.
 func (a *Alert) read(ctx context.Context, due []alerts.Delivery) (list []news, done []alerts.Delivery) {
 	final := func(d alerts.Delivery, state alerts.State, why string) {
 		d.State, d.ChangedUs, d.Error = state, time.Now().UnixMicro(), why
@@ -235,7 +236,7 @@ func (a *Alert) read(ctx context.Context, due []alerts.Delivery) (list []news, d
 				a.log.Error("an incident can't be read", "incident", d.Incident, "err", err)
 			}
 			done = append(done, a.later([]alerts.Delivery{d}, troubled, "")...)
-		case n.back():
+		case n.delivery.Phase.Ends():
 			list = append(list, n)
 		case n.incident.SettledUs != 0:
 			final(d, alerts.Superseded, "")
@@ -268,7 +269,7 @@ func (a *Alert) news(ctx context.Context, d alerts.Delivery) (n news, err error)
 	return n, nil
 }
 
-// serveMail sends one e-mail about everything, or about the first sites of very many.
+// serveMail sends one e-mail about everything, or about the first incidents of very many.
 func (a *Alert) serveMail(ctx context.Context, limit *allowance, t alerts.Target, list []news) []alerts.Delivery {
 	if len(list) == 0 {
 		return nil

@@ -30,7 +30,20 @@ type news struct {
 	zone     *time.Location
 }
 
-func (n news) back() bool { return n.delivery.Phase == alerts.Back }
+// kind names the news for a program.
+func (n news) kind() string {
+	switch {
+	case n.delivery.Phase == alerts.Over && n.incident.Outcome == lost:
+		return "site.lost"
+	case n.delivery.Phase == alerts.Over:
+		return "site.kept"
+	default:
+		return "site." + string(n.delivery.Phase)
+	}
+}
+
+// lost is the outcome of an incident in which chosen clips were lost.
+const lost = "lost"
 
 func (n news) at(us int64) string {
 	return time.UnixMicro(us).In(n.zone).Format("Mon 2 Jan 15:04 MST")
@@ -38,10 +51,18 @@ func (n news) at(us int64) string {
 
 // headline says the news in one line.
 func (n news) headline() string {
-	if n.back() {
+	switch n.kind() {
+	case "site.losing":
+		return n.site.Name + " will lose chosen clips"
+	case "site.lost":
+		return n.site.Name + " has lost chosen clips"
+	case "site.kept":
+		return n.site.Name + " loses no chosen clips any more"
+	case "site.back":
 		return fmt.Sprintf("%s is back after %s", n.site.Name, length(n.incident.EndUs-n.incident.StartUs))
+	default:
+		return fmt.Sprintf("%s is dark since %s", n.site.Name, n.at(n.incident.StartUs))
 	}
-	return fmt.Sprintf("%s is dark since %s", n.site.Name, n.at(n.incident.StartUs))
 }
 
 // length returns a time in words: minutes, hours and minutes, or days and hours.
@@ -65,24 +86,10 @@ func length(us int64) string {
 func letter(list []news, portal string) message {
 	var b strings.Builder
 	var keys []string
-	dark := 0
 	for _, n := range list {
 		keys = append(keys, string(n.incident.ID)+"."+string(n.delivery.Phase))
-		if !n.back() {
-			dark++
-		}
 	}
-	m := message{id: digest(list[0].delivery.Target, keys)}
-	switch {
-	case len(list) == 1:
-		m.subject = list[0].headline()
-	case dark == len(list):
-		m.subject = fmt.Sprintf("%d sites are dark", dark)
-	case dark == 0:
-		m.subject = fmt.Sprintf("%d sites are back", len(list))
-	default:
-		m.subject = fmt.Sprintf("%d sites are dark, %d are back", dark, len(list)-dark)
-	}
+	m := message{id: digest(list[0].delivery.Target, keys), subject: subject(list)}
 	for i, n := range list {
 		if i > 0 {
 			b.WriteString("\n----------------------------------------\n\n")
@@ -94,9 +101,42 @@ func letter(list []news, portal string) message {
 	return m
 }
 
+// subject says all the news in one line.
+func subject(list []news) string {
+	if len(list) == 1 {
+		return list[0].headline()
+	}
+	count := map[string]int{}
+	for _, n := range list {
+		count[n.kind()]++
+	}
+	var parts []string
+	for _, k := range []struct{ kind, one, many string }{
+		{"site.dark", "is dark", "are dark"},
+		{"site.back", "is back", "are back"},
+		{"site.losing", "will lose clips", "will lose clips"},
+		{"site.lost", "has lost clips", "have lost clips"},
+		{"site.kept", "loses no clips any more", "lose no clips any more"},
+	} {
+		n := count[k.kind]
+		if n == 0 {
+			continue
+		}
+		what, who := k.many, " sites "
+		if n == 1 {
+			what, who = k.one, " site "
+		}
+		if len(parts) > 0 {
+			who = " "
+		}
+		parts = append(parts, fmt.Sprint(n)+who+what)
+	}
+	return strings.Join(parts, ", ")
+}
+
 func (n news) write(b *strings.Builder, portal string) {
 	b.WriteString(n.headline() + ".\n\n" + n.incident.Text + "\n")
-	if !n.back() && len(n.incident.Report) > 0 {
+	if !n.delivery.Phase.Ends() && len(n.incident.Report) > 0 {
 		b.WriteString("\nWhat the site said last:\n")
 		for _, line := range n.incident.Report {
 			b.WriteString("- " + line + "\n")
@@ -125,7 +165,7 @@ func digest(target string, keys []string) string {
 
 // payload is the body of a webhook.
 type payload struct {
-	Type      string `json:"type"` // site.dark, site.back or test
+	Type      string `json:"type"` // site.dark, site.back, site.losing, site.kept, site.lost, or test
 	Timestamp string `json:"timestamp"`
 	Data      any    `json:"data"`
 }
@@ -137,7 +177,7 @@ type payloadData struct {
 	StartUs      int64       `json:"start_us"`
 	EndUs        int64       `json:"end_us,omitempty"`
 	Cause        string      `json:"cause"`
-	Agent        string      `json:"agent,omitempty"` // up, restarted or rebooted meanwhile
+	Agent        string      `json:"agent,omitempty"` // of a silence: up, restarted or rebooted meanwhile
 	Text         string      `json:"text"`
 	LastReport   []string    `json:"last_report"`
 	URL          string      `json:"url,omitempty"`
@@ -150,14 +190,19 @@ type payloadName struct {
 
 // call writes the body of a webhook about one piece of news.
 func call(n news, portal string) (message, error) {
-	p := payload{Type: "site.dark", Timestamp: time.UnixMicro(n.incident.SaidUs).UTC().Format(time.RFC3339), Data: payloadData{
-		Incident: string(n.incident.ID), Organisation: payloadName{string(n.incident.Org), n.org},
-		Site: payloadName{string(n.site.ID), n.site.Name}, StartUs: n.incident.StartUs, EndUs: n.incident.EndUs, Cause: n.incident.Cause,
-		Agent: n.incident.Outcome, Text: n.incident.Text, LastReport: append([]string{}, n.incident.Report...), URL: n.link(portal),
-	}}
-	if n.back() {
-		p.Type, p.Timestamp = "site.back", time.UnixMicro(n.incident.SettledUs).UTC().Format(time.RFC3339)
+	i := n.incident
+	data := payloadData{
+		Incident: string(i.ID), Organisation: payloadName{string(i.Org), n.org}, Site: payloadName{string(n.site.ID), n.site.Name},
+		StartUs: i.StartUs, EndUs: i.EndUs, Cause: i.Cause, Text: i.Text, LastReport: append([]string{}, i.Report...), URL: n.link(portal),
 	}
+	if i.Kind == health.Dark {
+		data.Agent = i.Outcome
+	}
+	at := i.SaidUs
+	if n.delivery.Phase.Ends() {
+		at = i.SettledUs
+	}
+	p := payload{Type: n.kind(), Timestamp: time.UnixMicro(at).UTC().Format(time.RFC3339), Data: data}
 	body, err := json.Marshal(p)
 	if err != nil {
 		return message{}, fmt.Errorf("encode webhook: %w", err)
@@ -171,7 +216,7 @@ func (a *Alert) testMessage(t alerts.Target) message {
 	m := message{
 		id:      digest(t.ID, []string{"test", now.String()}),
 		subject: "Test message of Holdfast",
-		text:    "This is a test. When a site goes dark or comes back, a message like this one comes here.\n",
+		text:    "This is a test. When a site goes dark or comes back, or will lose chosen clips, a message like this one comes here.\n",
 	}
 	m.body = []byte(`{"type":"test","timestamp":"` + now.UTC().Format(time.RFC3339) + `","data":{}}`)
 	return m

@@ -11,7 +11,7 @@ import (
 )
 
 func (d *door) alerts() {
-	add(d, get("/alerts", "getAlerts", access.EditAlerts, "Who is told when a site goes dark or comes back"),
+	add(d, get("/alerts", "getAlerts", access.EditAlerts, "Who is told of incidents: a site goes dark or comes back, or will lose chosen clips"),
 		func(ctx context.Context, who access.Actor, _ *empty) (*bodyOf[Alerts], error) {
 			settings, err := d.rooms.Alerts.Alerts(ctx, who.Scope())
 			return body(shown(settings)), err

@@ -26,10 +26,11 @@ type Events struct {
 type Incident struct {
 	ID      string `json:"id"`
 	Site    string `json:"site"`
-	Kind    string `json:"kind" enum:"dark"`
+	Kind    string `json:"kind" enum:"dark,losing" doc:"dark: the site is not heard of. losing: it says that chosen clips will be lost."`
 	StartUs int64  `json:"start_us"`
 	EndUs   int64  `json:"end_us,omitempty" doc:"Absent while it lasts."`
 	Cause   string `json:"cause"`
+	Outcome string `json:"outcome,omitempty" doc:"Of dark, what the agent did meanwhile: up, restarted, rebooted. Of losing, what became of the clips: kept, lost."`
 	Text    string `json:"text"`
 }
 
@@ -39,7 +40,7 @@ type Incidents struct {
 	Next      string     `json:"next,omitempty" doc:"Give it as 'before' to get older ones; absent at the end."`
 }
 
-// Alerts says who is told when a site goes dark or comes back.
+// Alerts says who is told of incidents.
 type Alerts struct {
 	Emails   []string  `json:"emails" nullable:"false" maxItems:"50"`
 	Webhooks []Webhook `json:"webhooks" nullable:"false" maxItems:"20"`

@@ -73,8 +73,10 @@ type Change struct {
 
 // Phases of an incident that are told.
 const (
-	PhaseDark = "dark"
-	PhaseBack = "back"
+	PhaseDark   = "dark"
+	PhaseBack   = "back"
+	PhaseLosing = "losing"
+	PhaseOver   = "over"
 )
 
 // Deps are what other rooms give. Nil fields are left out.
@@ -82,8 +84,8 @@ type Deps struct {
 	Log *slog.Logger
 	// Changed must not block.
 	Changed func(Change)
-	// Incident is called inside the transaction that stores an incident which begins (PhaseDark) or is closed
-	// (PhaseBack). It may be called again for the same phase, after a failure.
+	// Incident is called inside the transaction that stores an incident which begins (PhaseDark, PhaseLosing) or is
+	// closed (PhaseBack, PhaseOver). It may be called again for the same phase, after a failure.
 	Incident func(ctx context.Context, q store.Querier, incident health.Incident, phase string) error
 	// Told is called after such a transaction.
 	Told func()

@@ -129,8 +129,8 @@ func (s *site) durable(fn func(n int, st *wire.StreamState)) {
 	}
 }
 
-// loadIncidents gives each entry its open incident and the end of its last ones. An open incident of a site that
-// has no agent any more is closed without a word.
+// loadIncidents gives each entry its open incidents and the end of its last ones. Open incidents of a site that has no
+// agent any more are closed without a word.
 func (f *Fleet) loadIncidents(ctx context.Context, scope store.Scope) error {
 	past, err := health.LastIncidents(ctx, f.db.Read(), scope)
 	if err != nil {
@@ -139,8 +139,12 @@ func (f *Fleet) loadIncidents(ctx context.Context, scope store.Scope) error {
 	for _, i := range past {
 		if s := f.find(scope, i.Site); s != nil {
 			s.mu.Lock()
-			s.last = &Outage{StartUs: i.StartUs, EndUs: i.EndUs, Text: i.Text, Agent: i.Outcome}
-			s.ends = []int64{i.EndUs}
+			if i.Kind == health.Losing {
+				s.losing.ended(i.EndUs)
+			} else {
+				s.last = &Outage{StartUs: i.StartUs, EndUs: i.EndUs, Text: i.Text, Agent: i.Outcome}
+				s.outage.ended(i.EndUs)
+			}
 			s.mu.Unlock()
 		}
 	}
@@ -157,10 +161,15 @@ func (f *Fleet) loadIncidents(ctx context.Context, scope store.Scope) error {
 			f.mu.Unlock()
 		}
 		s.mu.Lock()
-		s.incident = &i
+		if i.Kind == health.Losing {
+			s.losing.incident = &i
+		} else {
+			s.outage.incident = &i
+		}
 		switch {
 		case s.agent == "":
 			s.retire(time.Now())
+		case i.Kind == health.Losing: // what the site says next goes on with it
 		case !s.heard.IsZero():
 			s.returned(time.Now(), "")
 		default:
@@ -202,7 +211,7 @@ func (f *Fleet) refresh(ctx context.Context) {
 			continue
 		}
 		s.mu.Lock()
-		done := s.agent == "" && !s.unsaved && !s.dropped
+		done := s.agent == "" && !s.unsaved() && !s.dropped
 		if s.agent != "" {
 			s.retire(time.Now())
 		}

@@ -38,7 +38,7 @@ func (s *site) missing(now time.Time) []Missing {
 		out = append(out, Missing{Severity: Warning, Reason: wire.ClockStep, Text: fmt.Sprintf(
 			"The site's clock is %s %s the cloud's: check the time service (NTP) of its machine.", period(by), direction)})
 	}
-	if i := s.incident; i != nil && i.EndUs != 0 {
+	if i := s.outage.incident; i != nil && i.EndUs != 0 {
 		text := fmt.Sprintf("The site was dark from %s to %s and is being watched for a while.",
 			moment(i.StartUs, now, s.location()), moment(i.EndUs, now, s.location()))
 		if i.Silences > 1 {

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"holdfast/cloud/store/agents"
-	"holdfast/cloud/store/health"
 	"holdfast/cloud/store/orgs"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
@@ -46,11 +45,10 @@ type site struct {
 	retryAt time.Time // no push before
 
 	dark     bool
-	incident *health.Incident // the one that is not settled
-	phases   []string         // of the incident, still to be stored and told
-	unsaved  bool             // the incident's row is older than incident
-	ends     []int64          // of incidents that were settled lately
+	outage   problem // the site is not heard of
 	last     *Outage
+	losing   problem // chosen clips will be lost
+	foretold int     // heartbeats in a row that foretell a loss
 
 	status      string // as last computed; starting is not kept
 	sinceUs     int64
@@ -159,6 +157,7 @@ func (s *site) beat(h wire.Heartbeat, rtt time.Duration, now time.Time) {
 	}
 	s.returned(now, Up)
 	s.hear(now)
+	s.foretell(now)
 }
 
 func (s *site) hear(now time.Time) {
@@ -235,15 +234,15 @@ func (s *site) setDurable(h wire.Heartbeat) {
 
 // returned notes that a dark site is heard of again.
 func (s *site) returned(now time.Time, outcome string) {
-	if s.incident == nil || s.incident.EndUs != 0 {
+	if s.outage.incident == nil || s.outage.incident.EndUs != 0 {
 		return
 	}
 	s.dark = false
-	s.incident.EndUs = now.UnixMicro()
-	s.incident.Outcome = worse(s.incident.Outcome, outcome)
-	s.unsaved = true
-	_, text := s.closing(*s.incident, told{}, now)
-	s.last = &Outage{StartUs: s.incident.StartUs, EndUs: s.incident.EndUs, Text: text, Agent: s.incident.Outcome}
+	s.outage.incident.EndUs = now.UnixMicro()
+	s.outage.incident.Outcome = worse(s.outage.incident.Outcome, outcome)
+	s.outage.unsaved = true
+	_, text := s.closing(*s.outage.incident, told{}, now)
+	s.last = &Outage{StartUs: s.outage.incident.StartUs, EndUs: s.outage.incident.EndUs, Text: text, Agent: s.outage.incident.Outcome}
 }
 
 // worse returns the greater interruption.
@@ -267,13 +266,9 @@ func (s *site) silence(now time.Time) time.Duration {
 func (s *site) retire(now time.Time) {
 	s.agent, s.connected, s.dark, s.cameras, s.holds = "", false, false, nil, nil
 	s.conditions, s.stateDirty, s.reportDirty = map[conditionKey]wire.ConditionFact{}, false, false
-	s.phases, s.dropped = nil, true
-	if s.incident != nil {
-		if s.incident.EndUs == 0 {
-			s.incident.EndUs = now.UnixMicro()
-		}
-		s.incident.SettledUs, s.incident.Text = now.UnixMicro(), "The agent was removed from the site."
-		s.unsaved = true
+	s.dropped = true
+	for _, p := range s.problems() {
+		p.withdraw(now, "The agent was removed from the site.")
 	}
 }
 

@@ -70,9 +70,11 @@ type teller struct {
 	names map[id.Camera]string
 }
 
-// outages tells of incidents, and of shorter times without a line as the agent saw them.
+// outages tells of silences, and of shorter times without a line as the agent saw them.
 func (f *Fleet) outages(ctx context.Context, scope store.Scope, which id.Site, fromUs, toUs int64, _ *teller) ([]Entry, error) {
-	incidents, _, err := health.Incidents(ctx, f.db.Read(), scope, health.IncidentFilter{Site: which, FromUs: fromUs, ToUs: toUs, Limit: 500})
+	incidents, _, err := health.Incidents(ctx, f.db.Read(), scope, health.IncidentFilter{
+		Site: which, Kind: health.Dark, FromUs: fromUs, ToUs: toUs, Limit: 500,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -12,9 +12,6 @@ const (
 	frozenAfter = 20 * time.Second // without a turn of the loop: the cloud itself stood still
 	causeTime   = 2 * time.Minute  // in which a cause may still change, as other sites fall silent
 	hushKeep    = 10 * time.Minute
-	settleTime  = time.Hour // incidents within it make the next one settle later
-	maxSettle   = 4         // doublings
-	perCommit   = 100       // incidents in one transaction
 	toldSlackUs = 120_000_000
 )
 
@@ -77,6 +74,7 @@ func (f *Fleet) turn(ctx context.Context, now time.Time) {
 	for _, s := range f.all() {
 		f.recause(s, now)
 		f.settle(ctx, s, now)
+		f.settleLosing(ctx, s, now)
 	}
 	f.announce(ctx)
 	f.flush(ctx, now, false)
@@ -125,17 +123,17 @@ func (f *Fleet) darken(s *site, now time.Time) {
 		}
 		s.dark, s.stateDirty = true, true
 		switch {
-		case s.incident == nil:
-			s.incident = newIncident(s, now)
-			s.phases = append(s.phases, PhaseDark)
-		case s.incident.EndUs != 0:
-			s.incident.EndUs = 0
-			s.incident.Silences++
+		case s.outage.incident == nil:
+			s.outage.incident = newIncident(s, now)
+			s.outage.phases = append(s.outage.phases, PhaseDark)
+		case s.outage.incident.EndUs != 0:
+			s.outage.incident.EndUs = 0
+			s.outage.incident.Silences++
 		}
-		s.unsaved = true
-		s.incident.Cause, s.incident.Text = f.verdict(s, now)
-		s.incident.Report = s.lastReport(now)
-		f.deps.Log.Info("site is dark", "site", s.id, "cause", s.incident.Cause, "silent_for", s.silence(now).Round(time.Second))
+		s.outage.unsaved = true
+		s.outage.incident.Cause, s.outage.incident.Text = f.verdict(s, now)
+		s.outage.incident.Report = s.lastReport(now)
+		f.deps.Log.Info("site is dark", "site", s.id, "cause", s.outage.incident.Cause, "silent_for", s.silence(now).Round(time.Second))
 	})
 }
 
@@ -143,32 +141,20 @@ func (f *Fleet) darken(s *site, now time.Time) {
 func (f *Fleet) recause(s *site, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.dark || s.incident == nil || now.UnixMicro()-s.incident.SaidUs > causeTime.Microseconds() {
+	if !s.dark || s.outage.incident == nil || now.UnixMicro()-s.outage.incident.SaidUs > causeTime.Microseconds() {
 		return
 	}
 	cause, text := f.verdict(s, now)
-	if cause != s.incident.Cause {
-		s.incident.Cause, s.incident.Text, s.unsaved = cause, text, true
+	if cause != s.outage.incident.Cause {
+		s.outage.incident.Cause, s.outage.incident.Text, s.outage.unsaved = cause, text, true
 	}
-}
-
-// settleFor is how long the site must be back before its incident is closed: longer each time that it fell silent
-// again shortly after, so that a flapping line is one incident.
-func (s *site) settleFor(base time.Duration, now time.Time) time.Duration {
-	lately := 0
-	for _, end := range s.ends {
-		if now.UnixMicro()-end < settleTime.Microseconds() {
-			lately++
-		}
-	}
-	return base << min(lately, maxSettle)
 }
 
 // settle closes an incident when the site has been back for long enough, with what the site has told since.
 func (f *Fleet) settle(ctx context.Context, s *site, now time.Time) {
 	s.mu.Lock()
-	i := s.incident
-	if i == nil || i.EndUs == 0 || i.SettledUs != 0 || now.UnixMicro()-i.EndUs < s.settleFor(f.cfg.Settle, now).Microseconds() {
+	i := s.outage.incident
+	if i == nil || i.EndUs == 0 || i.SettledUs != 0 || now.UnixMicro()-i.EndUs < s.outage.settleFor(f.cfg.Settle, now).Microseconds() {
 		s.mu.Unlock()
 		return
 	}
@@ -180,14 +166,14 @@ func (f *Fleet) settle(ctx context.Context, s *site, now time.Time) {
 		return
 	}
 	f.update(s, func(s *site, _ time.Time) {
-		if s.incident == nil || s.incident.ID != incident.ID || s.incident.EndUs != incident.EndUs {
+		if s.outage.incident == nil || s.outage.incident.ID != incident.ID || s.outage.incident.EndUs != incident.EndUs {
 			return // it fell silent again meanwhile
 		}
-		s.incident.Cause, s.incident.Text = s.closing(incident, t, now)
-		s.incident.SettledUs, s.unsaved = now.UnixMicro(), true
-		s.phases = append(s.phases, PhaseBack)
-		s.ends = append(s.ends[max(len(s.ends)-maxSettle, 0):], incident.EndUs)
-		s.last = &Outage{StartUs: incident.StartUs, EndUs: incident.EndUs, Text: s.incident.Text, Agent: incident.Outcome}
+		s.outage.incident.Cause, s.outage.incident.Text = s.closing(incident, t, now)
+		s.outage.incident.SettledUs, s.outage.unsaved = now.UnixMicro(), true
+		s.outage.phases = append(s.outage.phases, PhaseBack)
+		s.outage.ended(incident.EndUs)
+		s.last = &Outage{StartUs: incident.StartUs, EndUs: incident.EndUs, Text: s.outage.incident.Text, Agent: incident.Outcome}
 	})
 }
 
@@ -199,70 +185,4 @@ func (f *Fleet) told(ctx context.Context, i health.Incident) (t told, err error)
 	}
 	t.outages, err = health.Outages(ctx, f.db.Read(), scope, i.Site, i.StartUs-toldSlackUs, i.EndUs+toldSlackUs)
 	return t, err
-}
-
-// post is an incident on its way to the database.
-type post struct {
-	s        *site
-	incident health.Incident
-	phases   []string
-}
-
-// announce stores incidents that changed, together with what makes them told.
-func (f *Fleet) announce(ctx context.Context) {
-	var posts []post
-	for _, s := range f.all() {
-		s.mu.Lock()
-		if s.unsaved && s.incident != nil {
-			posts = append(posts, post{s, *s.incident, s.phases})
-			s.unsaved, s.phases = false, nil
-		}
-		s.mu.Unlock()
-	}
-	for len(posts) > 0 {
-		part := posts[:min(perCommit, len(posts))]
-		posts = posts[len(part):]
-		err := f.db.Tx(ctx, func(q store.Querier) error { return f.store(ctx, q, part) })
-		if err != nil {
-			f.deps.Log.Error("incidents could not be stored; the next try follows: is the database reachable?", "count", len(part), "err", err)
-		}
-		for _, p := range part {
-			f.posted(p, err)
-		}
-		if err == nil {
-			f.deps.Told()
-		}
-	}
-}
-
-func (f *Fleet) store(ctx context.Context, q store.Querier, part []post) error {
-	for _, p := range part {
-		if err := health.PutIncident(ctx, q, p.incident); err != nil {
-			return err
-		}
-		for _, phase := range p.phases {
-			if err := f.deps.Incident(ctx, q, p.incident, phase); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// posted notes what became of storing an incident.
-func (f *Fleet) posted(p post, err error) {
-	p.s.mu.Lock()
-	same := p.s.incident != nil && p.s.incident.ID == p.incident.ID
-	switch {
-	case err != nil && same:
-		p.s.unsaved, p.s.phases = true, append(p.phases, p.s.phases...)
-	case err == nil && same && p.s.incident.SettledUs != 0 && !p.s.unsaved:
-		p.s.incident = nil
-	}
-	p.s.mu.Unlock()
-	if err != nil {
-		return
-	}
-	f.deps.Changed(Change{Org: p.s.org, Site: p.s.id, Kind: "incident", ID: string(p.incident.ID)})
-	f.update(p.s, func(*site, time.Time) {})
 }

@@ -131,6 +131,8 @@ func trouble(name string) string {
 		return "The disk has a problem: check the disk of the machine at the site."
 	case "ledger":
 		return "The agent can't write its records: check the disk of the machine at the site."
+	case "clips":
+		return "Chosen clips will be lost: the line is too slow to send them before their video is deleted at the site."
 	case "clock":
 		return "The clock of the machine at the site is wrong: check its time service (NTP)."
 	case "nvr", "recorder":

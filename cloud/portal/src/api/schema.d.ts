@@ -8,7 +8,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Who is told when a site goes dark or comes back */
+        /** Who is told of incidents: a site goes dark or comes back, or will lose chosen clips */
         get: operations["getAlerts"];
         /** Replace who is told */
         put: operations["putAlerts"];
@@ -1303,8 +1303,13 @@ export interface components {
              */
             end_us?: number;
             id: string;
-            /** @enum {string} */
-            kind: "dark";
+            /**
+             * @description dark: the site is not heard of. losing: it says that chosen clips will be lost.
+             * @enum {string}
+             */
+            kind: "dark" | "losing";
+            /** @description Of dark, what the agent did meanwhile: up, restarted, rebooted. Of losing, what became of the clips: kept, lost. */
+            outcome?: string;
             site: string;
             /** Format: int64 */
             start_us: number;

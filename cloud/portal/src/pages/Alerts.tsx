@@ -14,7 +14,7 @@ import { Failure, Notice, Skeleton } from "../ui/notice";
 import { Page, Panel } from "../ui/page";
 import { say } from "../ui/toast";
 
-/** Who is told when a site goes dark. */
+/** Who is told of incidents. */
 export default function AlertsPage() {
   const { data: alerts, error, isPending, refetch } = useQuery(alertsQuery());
   return (

@@ -156,10 +156,10 @@ export const admin = {
   },
   alerts: {
     title: "Alerts",
-    lead: "Who is told when a site goes dark and when it is back.",
+    lead: "Who is told when a site goes dark or is back, and before chosen clips are lost.",
     failed: "The alerts could not be loaded",
     emails: "E-mail",
-    emailsHint: "One message when a site goes dark, one when it is back.",
+    emailsHint: "One message when a site goes dark or will lose chosen clips, one when that is over.",
     emailAdd: "Add an address",
     emailPlaceholder: "duty@example.com",
     emailsNone: "Nobody gets e-mail yet.",

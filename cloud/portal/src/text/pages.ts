@@ -82,6 +82,8 @@ export const pages = {
     incidents: "Incidents",
     incidentLasts: "Still lasts",
     incidentOver: "Over",
+    incidentLost: "Clips lost",
+    incidentKinds: { dark: "Site dark", losing: "Losing clips" },
     rename: "Edit name, region, time zone",
     settingsGeneral: "What people know it by",
     settingsAgent: "Agent",

@@ -44,18 +44,23 @@ export function StoryTab({ site }: { site: Site }) {
   );
 }
 
-/** One problem as people saw it, from the moment the site went dark until it was back. */
+/** One problem as people saw it, from its beginning until it was over. */
 function IncidentRow({ incident, zone }: { incident: Incident; zone: string }) {
   const now = useNow(10_000);
   return (
     <div className="row">
       <div className="row-main">
         <p className="row-title">{sentence(incident.text)}</p>
-        <p className="soft small num">{moment(incident.start_us, zone)}, {duration((incident.end_us ?? now) - incident.start_us)}</p>
+        <p className="soft small num">{text.site.incidentKinds[incident.kind]}, {moment(incident.start_us, zone)}, {duration((incident.end_us ?? now) - incident.start_us)}</p>
       </div>
-      <Badge tone={incident.end_us ? "ok" : "bad"}>{incident.end_us ? text.site.incidentOver : text.site.incidentLasts}</Badge>
+      <IncidentBadge incident={incident} />
     </div>
   );
+}
+
+function IncidentBadge({ incident }: { incident: Incident }) {
+  if (!incident.end_us) return <Badge tone="bad">{text.site.incidentLasts}</Badge>;
+  return incident.outcome === "lost" ? <Badge tone="warn">{text.site.incidentLost}</Badge> : <Badge tone="ok">{text.site.incidentOver}</Badge>;
 }
 
 function Item({ entry, zone }: { entry: StoryEntry; zone: string }) {
