@@ -133,6 +133,9 @@ type ClipFact struct {
 	// since, and orders the rest as another clip. Since version 2; 0 from an agent of version 1.
 	OrderStartUs int64 `json:"order_start_us,omitempty"`
 	OrderEndUs   int64 `json:"order_end_us,omitempty"`
+	// Stream is the one that is cut in place of the one that was ordered, because a person wished it so for a line that
+	// is too slow (CameraDesire.StepDown); empty: the one that was ordered. Since version 2.
+	Stream id.StreamKind `json:"stream,omitempty"`
 }
 
 // ConditionFact reports that a named condition changed.

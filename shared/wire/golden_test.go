@@ -66,7 +66,7 @@ func samples() map[string]any {
 	stream := id.Stream{Camera: cameraID, Kind: id.Main}
 	gap := GapFact{ID: 9, Stream: stream, Run: 2, StartUs: 1, EndUs: 2, Reason: SlowDisk, Detail: "the disk took 3 s"}
 	order := ClipOrder{Clip: clipID, Camera: cameraID, Stream: id.Main, StartUs: 10, EndUs: 20, Audio: true, Priority: PriorityHigh}
-	desired := DesiredConfig{Version: 4, Cameras: []CameraDesire{{Camera: cameraID, Name: "Door", Disable: true, KeepUs: 86_400_000_000, SharePct: 20}}, Holds: []HoldDesire{sampleHold()}}
+	desired := DesiredConfig{Version: 4, Cameras: []CameraDesire{{Camera: cameraID, Name: "Door", Disable: true, KeepUs: 86_400_000_000, SharePct: 20, StepDown: true}}, Holds: []HoldDesire{sampleHold()}}
 	return map[string]any{
 		"enrol_start": EnrolStart{
 			Version: 1, Lookup: "K7Q2", Nonce: fill(1, 32), Key: fill(2, 32), SealKey: fill(3, 32), EvKey: fill(4, 32),
@@ -97,6 +97,7 @@ func samples() map[string]any {
 			Queue: QueueState{
 				Facts: 3, OldestUs: nowUs, Clips: 1, ClipBytes: 99, FactsMinute: 60, OldestClipUs: nowUs - 5, ClipRate: 7, Stills: 2, UpRate: 8,
 				LineRate: 9, Cap: 6, CapText: "The cap at this hour.",
+				Losses: []ClipLoss{{Camera: cameraID, StartUs: 1, EndUs: 2, DueUs: 3, More: 4, Bytes: 5, SubBytes: 6}},
 			}, RTTUs: 31_000, OffsetUs: -1200,
 			Live: []id.Session{sessionID}, Holds: []HoldState{sampleHoldState()},
 		},
@@ -139,7 +140,7 @@ func samples() map[string]any {
 		},
 		"fact_clip": ClipFact{
 			Clip: clipID, State: ClipUploading, AtUs: 1, Bytes: 2, Sent: 3, StartUs: 4, EndUs: 5, Codec: "avc1.640028",
-			Gaps: []GapFact{gap}, Reason: "no video", NearestUs: 6, OrderStartUs: 3, OrderEndUs: 9,
+			Gaps: []GapFact{gap}, Reason: "no video", NearestUs: 6, OrderStartUs: 3, OrderEndUs: 9, Stream: id.Sub,
 		},
 		"day_ask": DayAsk{
 			Epoch: "e1", Days: []DayDigest{{Day: 20_000, Digest: Digest{Count: 3, Hash: 1 << 63}}}, Open: []int64{20_001},

@@ -138,6 +138,20 @@ type QueueState struct {
 	LineRate     int64  `json:"line_rate,omitempty"`      // what the line carries, measured
 	Cap          int64  `json:"cap,omitempty"`            // of the budget; 0: none
 	CapText      string `json:"cap_text,omitempty"`       // for a person: why that is the cap
+
+	Losses []ClipLoss `json:"losses,omitempty"` // soonest first; at most MaxLosses
+}
+
+// ClipLoss is a range of chosen clips whose video retention takes before the line can carry them.
+type ClipLoss struct {
+	Camera  id.Camera `json:"camera"`
+	StartUs int64     `json:"start_us"`
+	EndUs   int64     `json:"end_us"`
+	DueUs   int64     `json:"due_us"` // when retention takes it
+	More    int64     `json:"more"`   // bytes per second that the line would have to carry besides
+	Bytes   int64     `json:"bytes"`  // about
+	// SubBytes is about what the camera's sub stream takes instead; 0: it is not recorded, or would not help.
+	SubBytes int64 `json:"sub_bytes,omitempty"`
 }
 
 // HeartbeatAck answers a heartbeat; the agent takes the round trip and the clock offset from it.
@@ -361,6 +375,9 @@ type CameraDesire struct {
 	KeepUs  int64     `json:"keep_us,omitempty"` // retention by age
 	// SharePct is retention by size: at most so many hundredths of what the volumes may take. Since version 2.
 	SharePct int `json:"share_pct,omitempty"`
+	// StepDown says that a clip of the main stream which the line can't carry in time is cut from the sub stream
+	// instead, where that is recorded. Since version 2.
+	StepDown bool `json:"step_down,omitempty"`
 }
 
 // ConfigReply says what became of a desired configuration.

@@ -60,7 +60,9 @@ func (h *Heartbeat) Tidy() error {
 	if len(h.Durable) > maxStreams*MaxCameras || len(h.Live) > MaxCameras {
 		return fmt.Errorf("the heartbeat names %d streams and %d live sessions", len(h.Durable), len(h.Live))
 	}
-	h.Queue.tidy()
+	if err := h.Queue.tidy(); err != nil {
+		return err
+	}
 	for _, s := range h.Live {
 		if _, err := id.Parse[id.Session](string(s)); err != nil {
 			return err
@@ -72,13 +74,26 @@ func (h *Heartbeat) Tidy() error {
 	return tidyState(h.Cameras, h.Conditions)
 }
 
-func (q *QueueState) tidy() {
+func (q *QueueState) tidy() error {
 	for _, n := range []*int64{
 		&q.Facts, &q.OldestUs, &q.Clips, &q.ClipBytes, &q.FactsMinute, &q.OldestClipUs, &q.ClipRate, &q.Stills, &q.UpRate, &q.LineRate, &q.Cap,
 	} {
 		*n = max(*n, 0)
 	}
 	q.CapText = CleanText(q.CapText, MaxTextRunes)
+	if len(q.Losses) > MaxLosses {
+		return fmt.Errorf("the heartbeat foretells the loss of %d ranges", len(q.Losses))
+	}
+	for i := range q.Losses {
+		l := &q.Losses[i]
+		if _, err := id.Parse[id.Camera](string(l.Camera)); err != nil {
+			return err
+		}
+		for _, n := range []*int64{&l.StartUs, &l.EndUs, &l.DueUs, &l.More, &l.Bytes, &l.SubBytes} {
+			*n = max(*n, 0)
+		}
+	}
+	return nil
 }
 
 func tidyState(cameras []CameraState, conditions []ConditionFact) error {

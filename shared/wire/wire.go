@@ -19,8 +19,9 @@ import (
 //     CameraDesire.SharePct, CameraState.Retention, Hello.Holds, Heartbeat.Holds, DiskState.HeldBytes and
 //     CapacityBytes. An agent of version 1 keeps no holds: the cloud must say so. Clips: ClipOrder.Priority, and an
 //     order that changes a range; ClipFact.OrderStartUs and OrderEndUs; parts in pieces: ClipBegin.Pieces,
-//     PartPlan.Pieces and PieceBytes; ClipPlan.More and ValidUs. QueueState's rates. Comparing days: DayAsk, DayAnswer, Restatement,
-//     Restated and their two routes.
+//     PartPlan.Pieces and PieceBytes; ClipPlan.More and ValidUs. QueueState's rates and losses. Stepping down to the sub
+//     stream: CameraDesire.StepDown, ClipFact.Stream. Comparing days: DayAsk, DayAnswer, Restatement, Restated and their
+//     two routes.
 const (
 	Version       = 2
 	OldestVersion = 1
@@ -42,6 +43,7 @@ const (
 	MaxOutstanding   = 16      // commands of one session that wait for their reply
 	MaxCameras       = 1024    // cameras of one agent
 	MaxClipPartBytes = 8 << 20
+	MaxLosses        = 20 // ranges that one heartbeat foretells to be lost
 	// MaxClipPieceBytes bounds a piece of a part: what passes a line that breaks all the time.
 	MaxClipPieceBytes = 256 << 10
 )
