@@ -207,6 +207,7 @@ func (h *house) queueState(ctx context.Context) wire.QueueState {
 	if err != nil {
 		h.opt.Log.Warn("look up queue", "error", err)
 	}
+	s.Losses = h.clips.Losses()
 	line := h.pace.State()
 	s.FactsMinute, s.LineRate, s.Cap, s.CapText = h.outbox.Minute(), int64(line.Line.Rate), line.Cap, line.Why.Text
 	for _, c := range line.Classes {
@@ -379,6 +380,7 @@ func (h *house) desire(ctx context.Context, d wire.DesiredConfig) wire.ConfigRep
 func (h *house) apply(ctx context.Context, d wire.DesiredConfig) (faults []string) {
 	h.cameras.Apply(d.Cameras)
 	h.retain.Apply(d.Cameras)
+	h.clips.Apply(d.Cameras)
 	faults, err := h.retain.ApplyHolds(ctx, d.Holds)
 	if err != nil {
 		h.opt.Log.Error("keep the holds of the cloud", "error", err)

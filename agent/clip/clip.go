@@ -3,9 +3,10 @@
 // It owns a clip's life at the site: wanted, cutting, queued, uploading, gone. It promises that a clip is cut
 // exactly (by edit list, from whole parts, so that it verifies without the original), that it is safe from
 // retention once it is cut, that an upload goes on by part after any interruption, and that nothing is
-// substituted: a range without video is unavailable, and the nearest video is named. It tells beforehand which clips
-// retention will take before they can be sent. It never re-encodes video;
-// G.711 sound becomes Opus, since browsers do not play G.711 in MP4.
+// substituted silently: a range without video is unavailable, and the nearest video is named; only where a person
+// wished it, a clip that the line can't carry in time is cut from the sub stream, and says so. It tells beforehand
+// which clips retention will take before they can be sent. It never re-encodes video; G.711 sound becomes Opus, since
+// browsers do not play G.711 in MP4.
 package clip
 
 import (
@@ -105,8 +106,13 @@ type Room struct {
 	failed map[id.Clip]int    // uploads that failed, and how often; the sending goroutine's alone
 	narrow narrow             // the sending goroutine's alone
 
-	mu   sync.Mutex
-	sums map[id.Clip]wire.ClipBegin // of cut clips whose parts have been summed
+	toForesee chan struct{}
+
+	mu     sync.Mutex
+	sums   map[id.Clip]wire.ClipBegin // of cut clips whose parts have been summed
+	down   map[id.Camera]bool         // cameras whose clips may be cut from the sub stream
+	small  map[id.Clip]bool           // clips that are to be; nil: nobody has worked it out yet
+	losses []Loss                     // that are foretold
 }
 
 // New makes the folder for cut clips and returns the room.
@@ -124,7 +130,7 @@ func New(cfg Config, deps Deps) (*Room, error) {
 		return nil, fmt.Errorf("make folder for clips: %w", err)
 	}
 	return &Room{
-		Deps: deps, cfg: cfg, part: partBytes, toCut: make(chan struct{}, 1), toSend: make(chan struct{}, 1),
+		Deps: deps, cfg: cfg, part: partBytes, toCut: make(chan struct{}, 1), toSend: make(chan struct{}, 1), toForesee: make(chan struct{}, 1),
 		again: map[id.Clip]*retry{}, failed: map[id.Clip]int{}, sums: map[id.Clip]wire.ClipBegin{},
 	}, nil
 }

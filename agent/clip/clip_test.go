@@ -33,6 +33,7 @@ func TestSite(t *testing.T) {
 		fakecam.CameraConfig{Name: "other", Number: 7, Main: "carpark/main"},
 		fakecam.CameraConfig{Name: "torn", Number: 8, Main: "shop/main"},
 		fakecam.CameraConfig{Name: "old", Number: 9, Main: "shop/main"},
+		fakecam.CameraConfig{Name: "both", Number: 11, Main: "shop/main", Sub: "shop/sub"},
 	)
 	r := &recording{site: s, beginUs: map[string]int64{}}
 	s.recorded(t, "cut", 1500*time.Millisecond)
@@ -65,6 +66,7 @@ func TestSite(t *testing.T) {
 		"export, damaged": testExportDamaged, "export, nothing": testExportNothing, "export, files": testExportFiles,
 		"orders": testOrders, "one bad clip": testOneBadClip, "short line": testShortLine, "links that end": testLinksThatEnd,
 		"urgent first": testUrgentFirst, "order that grows": testOrderThatGrows,
+		"step down": testStepDown,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -24,6 +24,7 @@ const (
 type retry struct {
 	wait *backoff.Timer
 	at   time.Time
+	from id.StreamKind // what failed: another stream is tried at once
 }
 
 // cutAll cuts what is wanted, each when its end is durable.
@@ -53,6 +54,11 @@ func (r *Room) cutDue(ctx context.Context) (time.Duration, error) {
 	slices.SortStableFunc(wanted, func(a, b ledger.Clip) int { return int(min(max(a.Order.StartUs-b.Order.StartUs, -1), 1)) })
 	wait := reviewed
 	for _, c := range wanted {
+		if err := r.choose(ctx, &c); errors.Is(err, ledger.ErrNotFound) {
+			continue // dropped meanwhile
+		} else if err != nil {
+			return 0, err
+		}
 		ready, err := r.ready(ctx, c)
 		switch {
 		case err != nil:
@@ -85,20 +91,20 @@ func (r *Room) ready(ctx context.Context, c ledger.Clip) (time.Duration, error) 
 	if wait := time.Duration(c.Order.EndUs-now)*time.Microsecond + r.cfg.Late; wait > 0 {
 		return wait, nil
 	}
-	if again := r.again[c.Order.Clip]; again != nil {
+	if again := r.again[c.Order.Clip]; again != nil && again.from == c.Source().Kind {
 		if wait := time.Until(again.at); wait > 0 {
 			return wait, nil
 		}
 	}
 	age := time.Duration(now-c.Order.EndUs) * time.Microsecond
 	if age < slowest {
-		stored, err := r.stored(ctx, c.Order)
+		stored, err := r.stored(ctx, c)
 		if err != nil || !stored {
 			return lookAgain, err
 		}
 	}
 	if age < r.cfg.Seal {
-		segments, err := r.Ledger.Segments(ctx, streamOf(c.Order), c.Order.StartUs, c.Order.EndUs)
+		segments, err := r.Ledger.Segments(ctx, c.Source(), c.Order.StartUs, c.Order.EndUs)
 		if err != nil || slices.ContainsFunc(segments, func(s ledger.Segment) bool { return s.Parts == 0 }) {
 			return lookAgain, err
 		}
@@ -106,19 +112,17 @@ func (r *Room) ready(ctx context.Context, c ledger.Clip) (time.Duration, error) 
 	return 0, nil
 }
 
-func streamOf(o wire.ClipOrder) id.Stream { return id.Stream{Camera: o.Camera, Kind: o.Stream} }
-
 // stored says whether the end of a range is on the disk, or in a declared gap, or surely never comes.
-func (r *Room) stored(ctx context.Context, o wire.ClipOrder) (bool, error) {
+func (r *Room) stored(ctx context.Context, c ledger.Clip) (bool, error) {
 	stats, err := r.Ledger.StreamStats(ctx)
 	if err != nil {
 		return false, err
 	}
-	durable := stats[streamOf(o)].DurableUs
-	if durable >= o.EndUs || durable < o.EndUs-slowest.Microseconds() {
+	durable, end := stats[c.Source()].DurableUs, c.Order.EndUs
+	if durable >= end || durable < end-slowest.Microseconds() {
 		return true, nil
 	}
-	ranges, err := r.Ledger.Coverage(ctx, streamOf(o), o.EndUs-1, o.EndUs)
+	ranges, err := r.Ledger.Coverage(ctx, c.Source(), end-1, end)
 	return len(ranges) > 0, err
 }
 
@@ -134,6 +138,7 @@ func (r *Room) later(ctx context.Context, c ledger.Clip, cause error) time.Durat
 		r.again[c.Order.Clip] = again
 	}
 	wait := again.wait.Next(0)
+	again.from = c.Source().Kind
 	again.at = time.Now().Add(wait)
 	r.Log.Warn("cut clip; it is tried again", "clip", c.Order.Clip, "error", cause, "in", wait.Round(time.Millisecond))
 	if text := inWords(cause); text != c.Fact.Reason {
@@ -165,13 +170,16 @@ func (r *Room) cut(ctx context.Context, c ledger.Clip) error {
 			return err
 		}
 	}
-	segments, err := r.Ledger.Segments(ctx, streamOf(c.Order), c.Order.StartUs, c.Order.EndUs)
+	segments, err := r.Ledger.Segments(ctx, c.Source(), c.Order.StartUs, c.Order.EndUs)
 	if err != nil {
 		return err
 	}
 	made, err := r.assemble(ctx, c.Order, segments)
 	defer made.close()
 	switch {
+	case errors.Is(err, mp4.ErrNoVideo) && c.Fact.Stream != "":
+		c.Fact.Stream, c.Fact.Reason = "", "" // it went meanwhile
+		return r.cut(ctx, c)
 	case errors.Is(err, mp4.ErrNoVideo):
 		return r.unavailable(ctx, c)
 	case err != nil:
@@ -184,8 +192,11 @@ func (r *Room) cut(ctx context.Context, c ledger.Clip) error {
 	c.State, c.File, c.Bytes, c.SHA256 = wire.ClipQueued, fileOf(c.Order.Clip), sums.Bytes, sums.SHA256
 	c.Fact.Bytes, c.Fact.Sent, c.Fact.Codec = c.Bytes, 0, made.codec
 	c.Fact.StartUs, c.Fact.EndUs = made.clip.FromUs, made.clip.ToUs
+	if c.Fact.Stream != "" {
+		made.remark(noteSmall)
+	}
 	c.Fact.Reason = made.note()
-	if c.Fact.Gaps, err = gaps(ctx, r.Ledger, streamOf(c.Order), c.Order.StartUs, c.Order.EndUs); err != nil {
+	if c.Fact.Gaps, err = gaps(ctx, r.Ledger, c.Source(), c.Order.StartUs, c.Order.EndUs); err != nil {
 		return err
 	}
 	if err := r.settle(ctx, c, true); err != nil {
@@ -233,10 +244,10 @@ func (r *Room) unavailable(ctx context.Context, c ledger.Clip) error {
 	case !r.Camera(c.Order.Camera):
 		c.Fact.Reason = "The site's agent knows no such camera."
 	}
-	if c.Fact.NearestUs, err = nearest(ctx, r.Ledger, streamOf(c.Order), c.Order.StartUs, c.Order.EndUs); err != nil {
+	if c.Fact.NearestUs, err = nearest(ctx, r.Ledger, c.Source(), c.Order.StartUs, c.Order.EndUs); err != nil {
 		return err
 	}
-	if c.Fact.Gaps, err = gaps(ctx, r.Ledger, streamOf(c.Order), c.Order.StartUs, c.Order.EndUs); err != nil {
+	if c.Fact.Gaps, err = gaps(ctx, r.Ledger, c.Source(), c.Order.StartUs, c.Order.EndUs); err != nil {
 		return err
 	}
 	c.File, c.Bytes, c.SHA256, c.Fact.Bytes, c.Fact.Sent = "", 0, nil, 0, 0

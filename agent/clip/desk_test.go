@@ -27,6 +27,7 @@ type desk struct {
 	cloud  *cloud
 	room   *Room
 	stop   func()
+	more   func(*Deps) // what the test adds
 }
 
 func newDesk(t *testing.T, s *site) *desk {
@@ -67,11 +68,15 @@ func (d *desk) open() *Room {
 	d.t.Helper()
 	d.cfg.Dir = d.dir
 	var err error
-	d.room, err = New(d.cfg, Deps{
+	deps := Deps{
 		Ledger: d.ledger, Sender: d.cloud, Now: d.site.clock.Now, Log: slog.New(slog.DiscardHandler),
 		Open:   func(volume string, segment uint64) (File, int64, error) { return d.site.disk.OpenRead(volume, segment) },
 		Camera: func(cam id.Camera) bool { return slices.Contains(slices.Collect(maps.Values(d.site.ids)), cam) },
-	})
+	}
+	if d.more != nil {
+		d.more(&deps)
+	}
+	d.room, err = New(d.cfg, deps)
 	if err != nil {
 		d.t.Fatal(err)
 	}

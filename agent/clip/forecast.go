@@ -25,11 +25,14 @@ const (
 
 // Uncut is a clip whose source must still be there: it waits for room beside those that wait for the line.
 type Uncut struct {
+	Clip     id.Clip
 	Camera   id.Camera
 	StartUs  int64
 	EndUs    int64
 	Bytes    int64 // about
-	SubBytes int64 // about, of its sub stream; 0: that is not recorded, or the clip is of it already
+	SubBytes int64 // about, of its sub stream; 0: that is not recorded in this range, or the clip is of it by order
+	StepDown bool  // the sub stream is cut when the line is too slow for the main one
+	SubOnly  bool  // it was to be cut from the sub stream, and the main one is not there any more
 	DueUs    int64 // when retention takes the source; 0: that is not known
 	Priority wire.Priority
 }
@@ -45,10 +48,11 @@ type Loss struct {
 	SubBytes int64 // what the sub streams would take instead; 0: there are none, or they would not help
 }
 
-// Forecast returns which of the clips will be lost, soonest first. room is what can be cut before anything is sent, in
+// Forecast returns which of the clips will be lost, soonest first, and which are to be cut from the sub stream: those that
+// may be and would be lost otherwise. room is what can be cut before anything is sent, in
 // bytes; what is sent, at rate bytes per second, makes room again. Clips come in the order in which they are sent: by
 // priority, then by when retention takes them.
-func Forecast(nowUs int64, rate float64, room int64, queue []Uncut) []Loss {
+func Forecast(nowUs int64, rate float64, room int64, queue []Uncut) (losses []Loss, small map[id.Clip]bool) {
 	queue = slices.Clone(queue)
 	slices.SortStableFunc(queue, func(a, b Uncut) int {
 		due := func(u Uncut) int64 {
@@ -59,29 +63,43 @@ func Forecast(nowUs int64, rate float64, room int64, queue []Uncut) []Loss {
 		}
 		return cmp.Or(-cmp.Compare(a.Priority.Known(), b.Priority.Known()), cmp.Compare(due(a), due(b)), cmp.Compare(a.StartUs, b.StartUs))
 	})
-	var out []Loss
+	small = map[id.Clip]bool{}
 	ahead := -room
 	for _, u := range queue {
-		ahead += u.Bytes
-		left := max(float64(u.DueUs-nowUs)/1e6, 1)
-		need := float64(ahead) / left
-		if u.DueUs == 0 || ahead <= 0 || need <= rate {
-			continue
-		}
-		l := Loss{Camera: u.Camera, StartUs: u.StartUs, EndUs: u.EndUs, DueUs: u.DueUs, More: need - rate, Bytes: u.Bytes, SubBytes: u.SubBytes}
-		if n := len(out); n > 0 && out[n-1].Camera == l.Camera && l.StartUs-out[n-1].EndUs <= mergeUs && l.StartUs >= out[n-1].StartUs {
-			last := &out[n-1]
-			last.EndUs, last.More, last.Bytes = max(last.EndUs, l.EndUs), max(last.More, l.More), last.Bytes+l.Bytes
-			if last.SubBytes > 0 && l.SubBytes > 0 {
-				last.SubBytes += l.SubBytes
-			} else {
-				last.SubBytes = 0
+		// need is what the line must carry for the clip to be kept, bytes per second.
+		need := func() float64 {
+			if u.DueUs == 0 {
+				return 0
 			}
-			continue
+			return float64(ahead+u.Bytes) / max(float64(u.DueUs-nowUs)/1e6, 1)
 		}
-		out = append(out, l)
+		if u.SubOnly || u.StepDown && u.SubBytes > 0 && u.SubBytes < u.Bytes && need() > max(rate, 0) {
+			small[u.Clip] = true
+			u.Bytes, u.SubBytes = u.SubBytes, 0
+		}
+		if n := need(); n > max(rate, 0) {
+			losses = join(losses, u, n-rate)
+		}
+		ahead += u.Bytes
 	}
-	slices.SortStableFunc(out, func(a, b Loss) int { return cmp.Compare(a.DueUs, b.DueUs) })
+	slices.SortStableFunc(losses, func(a, b Loss) int { return cmp.Compare(a.DueUs, b.DueUs) })
+	return losses, small
+}
+
+// join adds the loss of a clip, to the one before if it goes on with it.
+func join(out []Loss, u Uncut, more float64) []Loss {
+	l := Loss{Camera: u.Camera, StartUs: u.StartUs, EndUs: u.EndUs, DueUs: u.DueUs, More: more, Bytes: u.Bytes, SubBytes: u.SubBytes}
+	n := len(out)
+	if n == 0 || out[n-1].Camera != l.Camera || l.StartUs-out[n-1].EndUs > mergeUs || l.StartUs < out[n-1].StartUs {
+		return append(out, l)
+	}
+	last := &out[n-1]
+	last.EndUs, last.More, last.Bytes = max(last.EndUs, l.EndUs), max(last.More, l.More), last.Bytes+l.Bytes
+	if last.SubBytes > 0 && l.SubBytes > 0 {
+		last.SubBytes += l.SubBytes
+	} else {
+		last.SubBytes = 0
+	}
 	return out
 }
 
@@ -96,28 +114,28 @@ func Say(losses []Loss, nowUs int64, zone *time.Location, name func(id.Camera) s
 		if i > 0 {
 			b.WriteByte(' ')
 		}
-		fmt.Fprintf(&b, "%s loses %s in %s, before it can be sent, unless the line carries %s more.",
-			name(l.Camera), between(l.StartUs, l.EndUs, nowUs, zone), about(l.DueUs-nowUs), pace.Words(int64(math.Ceil(l.More))))
+		fmt.Fprintf(&b, "%s loses %s in %s (%s), before it can be sent, unless the line carries %s more.",
+			name(l.Camera), between(l.StartUs, l.EndUs, nowUs, zone), about(l.DueUs-nowUs), at(l.DueUs, nowUs, zone), pace.Words(int64(math.Ceil(l.More))))
 		if l.SubBytes > 0 && l.SubBytes < l.Bytes {
-			fmt.Fprintf(&b, " Its small stream is recorded too and takes %d MB instead of %d MB: choose it in the rules for clips.",
-				max(l.SubBytes/1e6, 1), l.Bytes/1e6)
+			fmt.Fprintf(&b, " Its small stream is recorded too and takes %d MB instead of %d MB: let its clips step down to it in the "+
+				"camera's settings.", max(l.SubBytes/1e6, 1), l.Bytes/1e6)
 		}
 	}
 	return b.String()
 }
 
+// at says a moment, with the day where it is not that of another moment.
+func at(us, dayUs int64, zone *time.Location) string {
+	t, day := time.UnixMicro(us).In(zone), time.UnixMicro(dayUs).In(zone)
+	if t.YearDay() != day.YearDay() || t.Year() != day.Year() {
+		return t.Format("2 Jan 15:04")
+	}
+	return t.Format("15:04")
+}
+
 // between says a range of time, with the day where it is not today.
 func between(fromUs, toUs, nowUs int64, zone *time.Location) string {
-	from, to, now := time.UnixMicro(fromUs).In(zone), time.UnixMicro(toUs).In(zone), time.UnixMicro(nowUs).In(zone)
-	layout := "15:04"
-	if from.YearDay() != now.YearDay() || from.Year() != now.Year() {
-		layout = "2 Jan 15:04"
-	}
-	end := "15:04"
-	if to.YearDay() != from.YearDay() {
-		end = "2 Jan 15:04"
-	}
-	return from.Format(layout) + " to " + to.Format(end)
+	return at(fromUs, nowUs, zone) + " to " + at(toUs, fromUs, zone)
 }
 
 // about says how long something is away.
@@ -147,13 +165,14 @@ func (r *Room) watch(ctx context.Context) {
 		}
 		select {
 		case <-tick.C:
+		case <-r.toForesee:
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// foresee sets the condition.
+// foresee works out what will be lost and what is cut from the sub stream, and sets the condition.
 func (r *Room) foresee(ctx context.Context) error {
 	queue, err := r.uncut(ctx)
 	if err != nil {
@@ -164,12 +183,13 @@ func (r *Room) foresee(ctx context.Context) error {
 		room = max(int64(at.Free)-r.cfg.Free, 0)
 	}
 	now := r.Now()
-	c := health.Condition{Name: "clips", State: wire.OK}
 	rate, known := r.Line()
-	losses := Forecast(now, rate, room, queue)
-	if !known && len(losses) > 0 {
+	losses, small := Forecast(now, rate, room, queue)
+	if !known && len(losses)+len(small) > 0 {
 		return nil // nobody has measured the line yet: what was said stands, unless no line at all would do
 	}
+	r.settled(losses, small)
+	c := health.Condition{Name: "clips", State: wire.OK}
 	if len(losses) > 0 {
 		c.State, c.Text = wire.Failing, Say(losses, now, time.Local, r.Name)
 	}
@@ -186,12 +206,14 @@ func (r *Room) uncut(ctx context.Context) ([]Uncut, error) {
 	out := make([]Uncut, 0, len(clips))
 	for _, c := range clips {
 		o := c.Order
-		size := func(kind id.StreamKind) int64 {
-			return int64(r.Rate(id.Stream{Camera: o.Camera, Kind: kind}) * float64(o.EndUs-o.StartUs) / 1e6)
+		u := Uncut{
+			Clip: o.Clip, Camera: o.Camera, StartUs: o.StartUs, EndUs: o.EndUs, Priority: o.Priority,
+			Bytes: r.size(id.Stream{Camera: o.Camera, Kind: o.Stream}, o.StartUs, o.EndUs),
 		}
-		u := Uncut{Camera: o.Camera, StartUs: o.StartUs, EndUs: o.EndUs, Bytes: size(o.Stream), Priority: o.Priority}
 		if o.Stream == id.Main {
-			u.SubBytes = size(id.Sub)
+			if err := r.weigh(ctx, c, &u); err != nil {
+				return nil, err
+			}
 		}
 		if r.Keep != nil {
 			if keep := r.Keep(o.Camera); keep > 0 {
@@ -201,4 +223,9 @@ func (r *Room) uncut(ctx context.Context) ([]Uncut, error) {
 		out = append(out, u)
 	}
 	return out, nil
+}
+
+// size is about what a range of a stream takes, by its rate.
+func (r *Room) size(s id.Stream, fromUs, toUs int64) int64 {
+	return int64(r.Rate(s) * float64(toUs-fromUs) / 1e6)
 }

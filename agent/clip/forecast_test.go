@@ -49,7 +49,7 @@ func TestForecast(t *testing.T) {
 		{"one of higher priority comes before", 0.2 * mbit, 0, []Uncut{door, urgent}, "door", (1800+450)*8/(6*3600.) - 0.2},
 		{"one that nothing deletes", 0.2 * mbit, 0, []Uncut{endless, door}, "", 0},
 	} {
-		got := Forecast(now, c.rate, c.room, c.queue)
+		got, _ := Forecast(now, c.rate, c.room, c.queue)
 		var names []string
 		for _, l := range got {
 			names = append(names, string(l.Camera))
@@ -64,6 +64,53 @@ func TestForecast(t *testing.T) {
 	}
 }
 
+// TestStepDown: only what would be lost is cut from the sub stream, and what that spares is there for those behind.
+func TestStepDown(t *testing.T) {
+	now := 1000 * hours
+	clip := func(name string, bytes, sub, dueIn int64, down bool) Uncut {
+		return Uncut{Clip: id.Clip(name), Camera: id.Camera(name), StartUs: now - 10*hours, EndUs: now - 9*hours, Bytes: bytes, SubBytes: sub, DueUs: now + dueIn, StepDown: down}
+	}
+	only := clip("only", 450e6, 45e6, 6*hours, false)
+	only.SubOnly = true
+	const mbit = 125_000.0
+	for _, c := range []struct {
+		name        string
+		rate        float64
+		queue       []Uncut
+		small, lost string
+	}{
+		{"a line that is fast enough", mbit, []Uncut{clip("a", 450e6, 45e6, 6*hours, true)}, "", ""},
+		{"nobody wished it", 0.1 * mbit, []Uncut{clip("a", 450e6, 45e6, 6*hours, false)}, "", "a"},
+		{"it is kept by it", 0.1 * mbit, []Uncut{clip("a", 450e6, 45e6, 6*hours, true)}, "a", ""},
+		{"it is lost all the same", 0.01 * mbit, []Uncut{clip("a", 450e6, 45e6, 6*hours, true)}, "a", "a"},
+		{"the sub stream is not recorded", 0.1 * mbit, []Uncut{clip("a", 450e6, 0, 6*hours, true)}, "", "a"},
+		{"the sub stream is no smaller", 0.1 * mbit, []Uncut{clip("a", 450e6, 450e6, 6*hours, true)}, "", "a"},
+		{"the next one is spared", 0.2 * mbit, []Uncut{clip("a", 4500e6, 45e6, 6*hours, true), clip("b", 450e6, 45e6, 7*hours, true)}, "a", ""},
+		{"the next one is not", 0.1 * mbit, []Uncut{clip("a", 225e6, 45e6, 6*hours, true), clip("b", 450e6, 45e6, 7*hours, true)}, "b", ""},
+		{"its main stream has gone", mbit, []Uncut{only}, "only", ""},
+	} {
+		losses, small := Forecast(now, c.rate, 0, c.queue)
+		var lost, down []string
+		for _, l := range losses {
+			lost = append(lost, string(l.Camera))
+			if small[id.Clip(l.Camera)] && l.SubBytes != 0 {
+				t.Errorf("%s: a step down is offered that is taken already: %+v", c.name, l)
+			}
+		}
+		for _, u := range c.queue {
+			if small[u.Clip] {
+				down = append(down, string(u.Clip))
+			}
+		}
+		if got := strings.Join(down, " "); got != c.small {
+			t.Errorf("%s: %q step down, want %q", c.name, got, c.small)
+		}
+		if got := strings.Join(lost, " "); got != c.lost {
+			t.Errorf("%s: %q are lost, want %q", c.name, got, c.lost)
+		}
+	}
+}
+
 // TestTheLineThatIsMissing: with what the forecast asks for, nothing is lost any more.
 func TestTheLineThatIsMissing(t *testing.T) {
 	now := 1000 * hours
@@ -71,7 +118,7 @@ func TestTheLineThatIsMissing(t *testing.T) {
 	for n := range int64(20) {
 		queue = append(queue, Uncut{Camera: id.Camera("cam" + string(rune('a'+n%3))), StartUs: n * hours, EndUs: n*hours + 30*minute, Bytes: 300e6, DueUs: now + (n/2+1)*hours})
 	}
-	losses := Forecast(now, 1000, 500e6, queue)
+	losses, _ := Forecast(now, 1000, 500e6, queue)
 	if len(losses) == 0 {
 		t.Fatal("nothing is lost")
 	}
@@ -79,10 +126,10 @@ func TestTheLineThatIsMissing(t *testing.T) {
 	for _, l := range losses {
 		rate = max(rate, 1000+l.More)
 	}
-	if left := Forecast(now, rate*1.000001, 500e6, queue); len(left) > 0 {
+	if left, _ := Forecast(now, rate*1.000001, 500e6, queue); len(left) > 0 {
 		t.Errorf("with a line of %.0f bytes per second these are lost: %+v", rate, left)
 	}
-	if left := Forecast(now, rate*0.99, 500e6, queue); len(left) == 0 {
+	if left, _ := Forecast(now, rate*0.99, 500e6, queue); len(left) == 0 {
 		t.Error("a little less would do as well")
 	}
 }
@@ -95,17 +142,19 @@ func TestSay(t *testing.T) {
 		{Camera: "d", StartUs: at(14, 0), EndUs: at(14, 35), Bytes: 2_000e6, SubBytes: 200e6, DueUs: now + 6*hours},
 		{Camera: "d", StartUs: at(14, 35), EndUs: at(15, 10), Bytes: 1_240e6, SubBytes: 100e6, DueUs: now + 6*hours},
 	}
-	want := "Door loses 14:00 to 15:10 in 6 h, before it can be sent, unless the line carries 1.2 Mbit/s more." +
-		" Its small stream is recorded too and takes 300 MB instead of 3240 MB: choose it in the rules for clips."
-	if got := Say(Forecast(now, 0, 0, queue), now, time.UTC, name); got != want {
+	want := "Door loses 14:00 to 15:10 in 6 h (3 Mar 02:00), before it can be sent, unless the line carries 1.2 Mbit/s more." +
+		" Its small stream is recorded too and takes 300 MB instead of 3240 MB: let its clips step down to it in the camera's settings."
+	losses, _ := Forecast(now, 0, 0, queue)
+	if got := Say(losses, now, time.UTC, name); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	queue = queue[:0]
 	for n := range int64(5) {
 		queue = append(queue, Uncut{Camera: "d", StartUs: at(n*2-30, 0), EndUs: at(n*2-30, 5), Bytes: 1e9, DueUs: now + (n+30)*hours})
 	}
-	got := Say(Forecast(now, 0, 0, queue), now, time.UTC, name)
-	if !strings.HasPrefix(got, "Door loses 28 Feb 18:00 to 18:05 in 30 h,") || !strings.HasSuffix(got, " 2 more will be lost after that.") {
+	losses, _ = Forecast(now, 0, 0, queue)
+	got := Say(losses, now, time.UTC, name)
+	if !strings.HasPrefix(got, "Door loses 28 Feb 18:00 to 18:05 in 30 h (4 Mar 02:00),") || !strings.HasSuffix(got, " 2 more will be lost after that.") {
 		t.Error(got)
 	}
 }
@@ -156,7 +205,7 @@ func TestTheConditionOfClips(t *testing.T) {
 	known = true
 	look(wire.Failing)
 	// 1,800 MB in the four hours until retention comes.
-	if text := changes[0].Text; !strings.Contains(text, "in 4 h") || !strings.Contains(text, "1 Mbit/s more") || !strings.Contains(text, "180 MB instead of 1800 MB") {
+	if text := changes[0].Text; !strings.Contains(text, "in 4 h") || !strings.Contains(text, "1 Mbit/s more") || strings.Contains(text, "small stream") {
 		t.Error(text)
 	}
 	rate = 130_000

@@ -66,10 +66,15 @@ func newSite(t *testing.T, cams ...fakecam.CameraConfig) *site {
 		Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Stall: 1500 * time.Millisecond,
 		Retry: backoff.Policy{Min: 50 * time.Millisecond, Cap: 200 * time.Millisecond},
 	}
-	for _, c := range s.cams.Cameras() {
+	for i, c := range s.cams.Cameras() {
 		cam := camera.Camera{ID: id.New[id.Camera](), Name: c.Name()}
 		cam.Main, err = camera.NewSource(c.URL("main"), "", "", "tcp")
 		must(err)
+		if cams[i].Sub != "" {
+			cam.Sub, err = camera.NewSource(c.URL("sub"), "", "", "tcp")
+			must(err)
+			cam.RecordSub = true
+		}
 		s.ids[c.Name()] = cam.ID
 		cfg.Cameras = append(cfg.Cameras, cam)
 	}

@@ -25,6 +25,15 @@ type Clip struct {
 	Fact   wire.ClipFact // what is reported of it; Clip and State are filled in
 }
 
+// Source returns the stream that the clip is cut from: the one that was ordered, or the one in its place.
+func (c Clip) Source() id.Stream {
+	kind := c.Order.Stream
+	if c.Fact.Stream != "" {
+		kind = c.Fact.Stream
+	}
+	return id.Stream{Camera: c.Order.Camera, Kind: kind}
+}
+
 // PutClip notes an order; fresh is false when the clip is known already. Of a known one that is not being cut yet the new
 // range counts, and of every one the new priority.
 func (l *Ledger) PutClip(ctx context.Context, o wire.ClipOrder) (fresh bool, err error) {

@@ -233,7 +233,7 @@ func (s *Sweeper) needs(ctx context.Context) (needs, error) {
 // of returns the clips that need a segment.
 func (n needs) of(g ledger.Segment) (out []ledger.Clip) {
 	for _, c := range n {
-		if o := c.Order; o.Camera == g.Stream.Camera && o.Stream == g.Stream.Kind && o.StartUs < g.EndUs && g.StartUs < o.EndUs {
+		if o := c.Order; c.Source() == g.Stream && o.StartUs < g.EndUs && g.StartUs < o.EndUs {
 			out = append(out, c)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"holdfast/agent/disk"
+	"holdfast/agent/ledger"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
 	"holdfast/testenv/smalldisk"
@@ -197,5 +198,22 @@ func TestManyHoldsAreNotReadAgain(t *testing.T) {
 	front := sw.front(s.floor.Disk.Volumes()[0].ID, class{})
 	if front.Seq < 400 {
 		t.Errorf("the next search begins at %+v, want it behind what is held (%v)", front, fmt.Sprint(long))
+	}
+}
+
+// TestNeedsOfAClip: a clip that steps down to the sub stream needs that one, and not the main one any more.
+func TestNeedsOfAClip(t *testing.T) {
+	cam := id.New[id.Camera]()
+	c := ledger.Clip{Order: wire.ClipOrder{Camera: cam, Stream: id.Main, StartUs: 100, EndUs: 200}}
+	small := c
+	small.Fact.Stream = id.Sub
+	main := ledger.Segment{Stream: id.Stream{Camera: cam, Kind: id.Main}, StartUs: 50, EndUs: 150}
+	sub := main
+	sub.Stream.Kind = id.Sub
+	if n := (needs{c}); !n.any(main) || n.any(sub) {
+		t.Error("a clip of the main stream")
+	}
+	if n := (needs{small}); n.any(main) || !n.any(sub) {
+		t.Error("a clip that steps down")
 	}
 }
