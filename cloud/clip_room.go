@@ -71,6 +71,9 @@ func showClip(c clips.Clip, names clips.Names, shown []clips.Shown) api.Clip {
 		Reason: c.Reason, Rule: string(c.Rule), CreatedUs: c.CreatedUs, StoredUs: c.StoredUs, Gaps: []api.ClipGap{},
 		Events: []api.ClipEvent{}, Priority: api.PriorityWord(c.Priority), KeepDays: c.KeepDays, ExpiresUs: c.ExpiresUs,
 	}
+	if c.SteppedDown() {
+		out.Stream, out.Wanted = string(c.CutStream), string(c.Stream)
+	}
 	switch {
 	case c.State == wire.ClipStored:
 		out.Progress = 1

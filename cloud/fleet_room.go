@@ -43,6 +43,13 @@ func showSite(s fleet.Site) api.SiteStatus {
 		out.Queue = &api.QueueInfo{
 			Facts: q.Facts, OldestUs: q.OldestUs, Clips: q.Clips, ClipBytes: q.ClipBytes, FactsMinute: q.FactsMinute, OldestClipUs: q.OldestClipUs,
 			ClipRate: q.ClipRate, Stills: q.Stills, UpRate: q.UpRate, LineRate: q.LineRate, Cap: q.Cap, CapText: q.CapText,
+			Losses: []api.ClipLoss{},
+		}
+		for _, l := range s.Losses {
+			out.Queue.Losses = append(out.Queue.Losses, api.ClipLoss{
+				Camera: string(l.Camera), CameraName: l.Name, StartUs: l.StartUs, EndUs: l.EndUs, DueUs: l.DueUs, More: l.More, Bytes: l.Bytes,
+				SubBytes: l.SubBytes, StepDown: l.StepDown,
+			})
 		}
 	}
 	if v := s.Verdict; v != nil {

@@ -54,10 +54,13 @@ func (p *painter) known(list []coverage.Range, durableUs int64) {
 func (p *painter) clip(c clips.Clip) {
 	gaps := slices.Clone(c.Gaps)
 	slices.SortFunc(gaps, func(a, b wire.GapFact) int { return cmp.Compare(a.StartUs, b.StartUs) })
-	at := c.CutStartUs
+	at, text := c.CutStartUs, ""
+	if c.SteppedDown() {
+		text = "Of the small stream: the line was too slow for the main one."
+	}
 	for _, g := range append(gaps, wire.GapFact{StartUs: c.CutEndUs, EndUs: c.CutEndUs}) {
 		if g.StartUs > at {
-			p.paint(api.Range{StartUs: at, EndUs: min(g.StartUs, c.CutEndUs), State: "cloud", Clip: string(c.ID)})
+			p.paint(api.Range{StartUs: at, EndUs: min(g.StartUs, c.CutEndUs), State: "cloud", Clip: string(c.ID), Text: text})
 		}
 		at = max(at, g.EndUs)
 	}

@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -8,6 +9,7 @@ import (
 	"holdfast/cloud/api"
 	"holdfast/cloud/store/clips"
 	"holdfast/cloud/store/coverage"
+	"holdfast/shared/id"
 	"holdfast/shared/wire"
 )
 
@@ -32,6 +34,13 @@ func TestAGapInAClipStaysAGap(t *testing.T) {
 	p.clip(clips.Clip{ID: "c", CutStartUs: 10, CutEndUs: 70, Gaps: []wire.GapFact{{StartUs: 40, EndUs: 50}, {StartUs: 5, EndUs: 20}}})
 	if got := states(p); got != "gcgcs" || p.ranges[0].EndUs != 20 || p.ranges[1].EndUs != 40 || p.ranges[3].StartUs != 50 || p.ranges[3].EndUs != 70 {
 		t.Fatalf("states %s, %+v", got, p.ranges)
+	}
+	if p.ranges[1].Text != "" {
+		t.Errorf("text %q", p.ranges[1].Text)
+	}
+	p.clip(clips.Clip{ID: "d", Stream: id.Main, CutStream: id.Sub, CutStartUs: 80, CutEndUs: 90})
+	if r := p.ranges[len(p.ranges)-2]; r.Clip != "d" || !strings.Contains(r.Text, "small stream") {
+		t.Errorf("a clip of the small stream: %+v", r)
 	}
 }
 

@@ -100,9 +100,13 @@ func (d *door) changeCamera(ctx context.Context, who access.Actor, in *struct {
 	if in.Body.SharePct != nil {
 		c.SharePct = *in.Body.SharePct
 	}
+	if in.Body.StepDown != nil {
+		c.StepDown = *in.Body.StepDown
+	}
 	entry := access.Entry{
 		Deed: access.DeedCameraChanged, Target: string(c.ID), Site: c.Site,
-		Detail: fmt.Sprintf("%s: disabled %t, keep %d days and %d %% of the disk (0: as the site says)", c.Name(), c.Disabled, c.KeepDays, c.SharePct),
+		Detail: fmt.Sprintf("%s: disabled %t, keep %d days and %d %% of the disk (0: as the site says), clips step down %t",
+			c.Name(), c.Disabled, c.KeepDays, c.SharePct, c.StepDown),
 	}
 	err = d.access.Change(ctx, who, entry, func(q store.Querier) error { return orgs.UpdateCamera(ctx, q, who.Scope(), c) })
 	if err != nil {
@@ -117,7 +121,7 @@ func camera(c orgs.Camera, status CameraStatus) Camera {
 	out := Camera{
 		ID: string(c.ID), Site: string(c.Site), Name: c.Name(), Channel: c.Channel, Status: status.Status, Reason: string(status.Reason),
 		Text: status.Text, SinceUs: status.SinceUs, Recording: status.Recording, Streams: []Stream{}, Disabled: c.Disabled,
-		KeepDays: c.KeepDays, SharePct: c.SharePct, Reported: c.Reported, FirstUs: status.FirstUs, DurableUs: status.DurableUs,
+		KeepDays: c.KeepDays, SharePct: c.SharePct, StepDown: c.StepDown, Reported: c.Reported, FirstUs: status.FirstUs, DurableUs: status.DurableUs,
 	}
 	if out.Status == "" {
 		out.Status = "unknown"

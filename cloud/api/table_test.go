@@ -113,7 +113,7 @@ func table() []rowOfTable {
 
 		{method: "GET", path: "/sites/{site}/cameras", want: seers()},
 		{method: "GET", path: "/cameras/{camera}", want: seers()},
-		{method: "PATCH", path: "/cameras/{camera}", body: `{"name":"Till","disabled":true,"keep_days":7}`, want: runners(200)},
+		{method: "PATCH", path: "/cameras/{camera}", body: `{"name":"Till","disabled":true,"keep_days":7,"step_down":true}`, want: runners(200)},
 		{method: "DELETE", path: "/cameras/{camera}", want: runners(204)},
 		{method: "GET", path: "/cameras/{camera}/retention", query: "?keep_days=7&share_pct=20", want: runners(200)},
 

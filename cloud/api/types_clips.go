@@ -8,7 +8,8 @@ type Clip struct {
 	SiteDeleted bool        `json:"site_deleted,omitempty" doc:"The site was deleted: the clip goes at expires_us."`
 	Camera      string      `json:"camera"`
 	CameraName  string      `json:"camera_name"`
-	Stream      string      `json:"stream" enum:"main,sub"`
+	Stream      string      `json:"stream" enum:"main,sub" doc:"What it shows."`
+	Wanted      string      `json:"wanted_stream,omitempty" enum:"main,sub" doc:"The stream that was wanted, where the line was too slow for it and somebody chose that clips of the camera step down then. Absent: it shows what was wanted."`
 	Title       string      `json:"title"`
 	StartUs     int64       `json:"start_us"`
 	EndUs       int64       `json:"end_us"`

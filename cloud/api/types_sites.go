@@ -97,6 +97,21 @@ type QueueInfo struct {
 	LineRate     int64  `json:"line_rate" doc:"What the site's line carries, in bytes per second; 0: not measured yet."`
 	Cap          int64  `json:"cap" doc:"Most that may go up now, in bytes per second; 0: no cap."`
 	CapText      string `json:"cap_text,omitempty" doc:"Why that is the cap."`
+
+	Losses []ClipLoss `json:"losses" nullable:"false" doc:"Chosen clips whose video is deleted at the site before the line can carry them, soonest first."`
+}
+
+// ClipLoss is a range of chosen clips that will be lost.
+type ClipLoss struct {
+	Camera     string `json:"camera"`
+	CameraName string `json:"camera_name"`
+	StartUs    int64  `json:"start_us"`
+	EndUs      int64  `json:"end_us"`
+	DueUs      int64  `json:"due_us" doc:"When its video is deleted at the site."`
+	More       int64  `json:"more" doc:"Bytes per second that the line would have to carry besides."`
+	Bytes      int64  `json:"bytes" doc:"About what it takes."`
+	SubBytes   int64  `json:"sub_bytes,omitempty" doc:"About what the small stream takes instead; absent: it is not recorded there, or does not help."`
+	StepDown   bool   `json:"step_down" doc:"The camera's clips step down already: the site turns to it in a moment, or it is not enough."`
 }
 
 // Verdict says why a site is dark, from what the agent last reported.
@@ -182,6 +197,7 @@ type Camera struct {
 	Disabled  bool     `json:"disabled" doc:"A person wishes that it is not recorded."`
 	KeepDays  int      `json:"keep_days" doc:"0: as the site's configuration says."`
 	SharePct  int      `json:"share_pct" doc:"At most so many hundredths of the site's disks; 0: as the site's configuration says."`
+	StepDown  bool     `json:"step_down" doc:"A clip of its main stream that the line can't carry in time is cut from the small stream instead, where that is recorded."`
 	Reported  bool     `json:"reported" doc:"The site's configuration still has it."`
 	FirstUs   int64    `json:"first_us,omitempty" doc:"Oldest video at the site."`
 	DurableUs int64    `json:"durable_us,omitempty" doc:"Video up to here is on the site's disk."`
@@ -216,4 +232,5 @@ type CameraPatch struct {
 	Disabled *bool   `json:"disabled,omitempty" doc:"True: stop recording; the time is declared as a gap."`
 	KeepDays *int    `json:"keep_days,omitempty" minimum:"0" maximum:"3650" doc:"0: as the site's configuration says."`
 	SharePct *int    `json:"share_pct,omitempty" minimum:"0" maximum:"100" doc:"0: as the site's configuration says."`
+	StepDown *bool   `json:"step_down,omitempty" doc:"True: a clip that the line can't carry in time is cut from the small stream instead."`
 }

@@ -12,6 +12,7 @@ import (
 	"holdfast/cloud/store/agents"
 	"holdfast/cloud/store/clips"
 	"holdfast/cloud/store/health"
+	"holdfast/cloud/store/orgs"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
 )
@@ -177,6 +178,43 @@ func TestLosingOfARemovedAgent(t *testing.T) {
 		r.want("losing North")
 		if i := r.one(health.Losing); i.SettledUs == 0 || i.Text != "The agent was removed from the site." {
 			t.Errorf("incident %+v", i)
+		}
+	})
+}
+
+// TestLosses: what a heartbeat foretells is shown with the camera's name and what people chose for it.
+func TestLosses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		a := r.site(org, "North", 2)
+		r.start()
+		defer func() { r.stop() }()
+		a.connect()
+		loss := wire.ClipLoss{Camera: a.cams[0], StartUs: 1, EndUs: 2, DueUs: 3, More: 4, Bytes: 50, SubBytes: 5}
+		a.beat(wire.Heartbeat{Queue: wire.QueueState{Clips: 1, Losses: []wire.ClipLoss{loss}}})
+		if got := a.view().Losses; len(got) != 1 || got[0] != (fleet.Loss{ClipLoss: loss, Name: "Till 1"}) {
+			t.Fatalf("losses %+v", got)
+		}
+		err := r.d.Tx(t.Context(), func(q store.Querier) error {
+			c, err := orgs.GetCamera(t.Context(), q, a.ref.Scope(), a.cams[0])
+			c.Given, c.StepDown = "Counter", true
+			return errors.Join(err, orgs.UpdateCamera(t.Context(), q, a.ref.Scope(), c))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.f.Reconfigure(org, a.ref.Site)
+		wait(5 * time.Second)
+		if got := a.view().Losses; len(got) != 1 || got[0].Name != "Counter" || !got[0].StepDown {
+			t.Fatalf("losses %+v", got)
+		}
+		wait(20 * time.Second)
+		if want := <-r.pushed; len(want.Cameras) != 1 || !want.Cameras[0].StepDown {
+			t.Errorf("the site was told %+v", want)
+		}
+		a.beat(wire.Heartbeat{})
+		if got := a.view().Losses; len(got) != 0 {
+			t.Errorf("losses %+v", got)
 		}
 	})
 }

@@ -44,8 +44,16 @@ type Site struct {
 	Agent      *Agent
 	Disk       *wire.DiskState  // nil: never reported
 	Queue      *wire.QueueState // nil: never reported
+	Losses     []Loss           // of chosen clips, foretold by the newest heartbeat
 	Verdict    *Verdict         // of a dark site
 	LastOutage *Outage
+}
+
+// Loss is a range of chosen clips that will be lost.
+type Loss struct {
+	wire.ClipLoss
+	Name     string // of the camera
+	StepDown bool   // people have chosen that its clips step down to the sub stream
 }
 
 // Missing is one thing that is wrong at a site, in a sentence that says what to do.
@@ -159,6 +167,9 @@ func (f *Fleet) view(s *site, now time.Time, judging bool) Site {
 	}
 	queue := s.queue
 	v.Queue = &queue
+	for _, l := range queue.Losses {
+		v.Losses = append(v.Losses, Loss{ClipLoss: l, Name: s.nameOf(l.Camera), StepDown: s.names[l.Camera].StepDown})
+	}
 	for _, c := range s.cameras {
 		view := s.camera(c, now)
 		v.Cameras.Total++

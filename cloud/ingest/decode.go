@@ -230,6 +230,8 @@ func checkClip(f *wire.ClipFact) error {
 		}
 	}
 	switch {
+	case f.Stream != "" && f.Stream != id.Main && f.Stream != id.Sub:
+		return fmt.Errorf("a camera has no stream %.80q", string(f.Stream))
 	case !sane(f.AtUs) || f.EndUs < f.StartUs || f.OrderEndUs < f.OrderStartUs:
 		return fmt.Errorf("its time %d, %d to %d is no time", f.AtUs, f.StartUs, f.EndUs)
 	case f.Bytes < 0 || f.Sent < 0 || f.Sent > f.Bytes:

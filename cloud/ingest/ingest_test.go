@@ -394,6 +394,7 @@ func testPoison(t *testing.T, d *store.DB) {
 		fact(t, 0, wire.KindRun, wire.RunFact{Run: 1, BootID: strings.Repeat("b", 500), WallUs: 5}),
 		fact(t, 0, wire.KindOutage, wire.OutageFact{StartUs: 9, EndUs: 8}),
 		fact(t, 0, wire.KindClip, wire.ClipFact{Clip: id.New[id.Clip](), State: wire.ClipStored, AtUs: 5}),
+		fact(t, 0, wire.KindClip, wire.ClipFact{Clip: id.New[id.Clip](), State: wire.ClipQueued, AtUs: 5, Stream: "third"}),
 		fact(t, 0, wire.KindClip, wire.ClipFact{Clip: id.New[id.Clip](), State: wire.ClipQueued, AtUs: 5}), // nobody takes clips here
 	}
 	facts := append([]wire.Fact{fact(t, 0, wire.KindEvent, good)}, bad...)

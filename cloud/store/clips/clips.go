@@ -34,6 +34,7 @@ type Clip struct {
 	NearestUs  int64
 	CutStartUs int64 // what was cut
 	CutEndUs   int64
+	CutStream  id.StreamKind // the stream that is cut in place of Stream; empty: none
 	Bytes      int64
 	Sent       int64
 	Codec      string
@@ -70,6 +71,9 @@ func (c *Clip) Final() bool {
 	return c.State == wire.ClipStored || c.State == wire.ClipUnavailable || c.State == wire.ClipLost
 }
 
+// SteppedDown reports whether the clip is of another stream than the one that was wanted.
+func (c *Clip) SteppedDown() bool { return c.CutStream != "" && c.CutStream != c.Stream }
+
 // Order is what the agent is told.
 func (c *Clip) Order() wire.ClipOrder {
 	return wire.ClipOrder{
@@ -79,7 +83,7 @@ func (c *Clip) Order() wire.ClipOrder {
 
 const columns = `id, org, site, camera, stream, title, start_us, end_us, audio, state, reason, nearest_us,
 	cut_start_us, cut_end_us, bytes, sent, codec, gaps, rule, event, person, created_us, priority, keep_days, expires_us, ordered_us,
-	began_us, stored_us, upload, part_bytes, sha256, parts`
+	began_us, stored_us, upload, part_bytes, sha256, parts, cut_stream`
 
 func scan(row interface{ Scan(...any) error }) (Clip, error) {
 	var c Clip
@@ -88,7 +92,8 @@ func scan(row interface{ Scan(...any) error }) (Clip, error) {
 	var audio int64
 	err := row.Scan(&c.ID, &c.Org, &c.Site, &c.Camera, &c.Stream, &c.Title, &c.StartUs, &c.EndUs, &audio, &c.State, &c.Reason,
 		&c.NearestUs, &c.CutStartUs, &c.CutEndUs, &c.Bytes, &c.Sent, &c.Codec, &gaps, &c.Rule, &c.Event, &c.Person, &c.CreatedUs,
-		&c.Priority, &c.KeepDays, &c.ExpiresUs, &c.OrderedUs, &c.BeganUs, &c.StoredUs, &c.Upload.Handle, &c.Upload.PartBytes, &c.Upload.SHA256, &parts)
+		&c.Priority, &c.KeepDays, &c.ExpiresUs, &c.OrderedUs, &c.BeganUs, &c.StoredUs, &c.Upload.Handle, &c.Upload.PartBytes, &c.Upload.SHA256, &parts,
+		&c.CutStream)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Clip{}, store.ErrNotFound
 	}

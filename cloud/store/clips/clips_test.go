@@ -174,6 +174,39 @@ func TestRules(t *testing.T) {
 	})
 }
 
+// TestSteppedDown: a clip that was cut from another stream says so from then on, also when it is stored.
+func TestSteppedDown(t *testing.T) {
+	db.Each(t, func(t *testing.T, d *store.DB) {
+		org, site := place(t, d)
+		c, back := wanted(org, site, hour), wanted(org, site, 2*hour)
+		insert(t, d, c, back)
+		report := func(c clips.Clip, f wire.ClipFact) {
+			f.Clip = c.ID
+			tx(t, d, func(q store.Querier) error { return clips.Report(t.Context(), q, store.Org(org), site, f, 100) })
+		}
+		for _, of := range []clips.Clip{c, back} {
+			report(of, wire.ClipFact{State: wire.ClipWanted, Stream: id.Sub, Reason: "too slow"})
+			if got := get(t, d, of); got.CutStream != id.Sub || !got.SteppedDown() || got.Stream != id.Main || got.Order().Stream != id.Main {
+				t.Errorf("stepped down: %+v", got)
+			}
+		}
+		report(back, wire.ClipFact{State: wire.ClipQueued, Bytes: 9, Reason: "a note"}) // the line was better after all
+		for _, of := range []clips.Clip{c, back} {
+			stored(t, d, of, 9, 200, 300)
+		}
+		if got := get(t, d, c); got.State != wire.ClipStored || !got.SteppedDown() || got.Reason != "too slow" {
+			t.Errorf("stored: %+v", got)
+		}
+		report(c, wire.ClipFact{State: wire.ClipUploading, Stream: id.Sub, Bytes: 9, Sent: 9, Reason: "too slow"}) // a late word
+		if got := get(t, d, c); got.State != wire.ClipStored || !got.SteppedDown() {
+			t.Errorf("stored: %+v", got)
+		}
+		if got := get(t, d, back); got.SteppedDown() || got.Reason != "" {
+			t.Errorf("stored: %+v", got)
+		}
+	})
+}
+
 func TestLostClips(t *testing.T) {
 	db.Each(t, func(t *testing.T, d *store.DB) {
 		org, site := place(t, d)

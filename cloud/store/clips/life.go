@@ -48,10 +48,11 @@ func Report(ctx context.Context, q store.Querier, scope store.Scope, site id.Sit
 			bytes = CASE WHEN CAST($9 AS BIGINT) > 0 THEN $9 ELSE bytes END,
 			sent = CASE WHEN sent < $10 THEN $10 ELSE sent END,
 			cut_start_us = CASE WHEN CAST($11 AS BIGINT) > 0 THEN $11 ELSE cut_start_us END,
-			cut_end_us = CASE WHEN CAST($12 AS BIGINT) > 0 THEN $12 ELSE cut_end_us END
+			cut_end_us = CASE WHEN CAST($12 AS BIGINT) > 0 THEN $12 ELSE cut_end_us END, cut_stream = $14
 		WHERE ($1 = '*' OR org = $1) AND site = $2 AND id = $3 AND deleted_us = 0 AND state NOT IN ('unavailable', 'lost')
 			AND (state <> 'stored' OR $4 IN ('queued', 'uploading'))`,
-		scope.Filter(), site, f.Clip, f.State, f.Reason, f.NearestUs, f.Codec, nowUs, f.Bytes, f.Sent, f.StartUs, f.EndUs, string(gaps))
+		scope.Filter(), site, f.Clip, f.State, f.Reason, f.NearestUs, f.Codec, nowUs, f.Bytes, f.Sent, f.StartUs, f.EndUs, string(gaps),
+		f.Stream)
 	if err != nil {
 		return fmt.Errorf("report clip: %w", err)
 	}
@@ -80,9 +81,10 @@ func SetSent(ctx context.Context, q store.Querier, scope store.Scope, clip id.Cl
 	return nil
 }
 
-// SetStored records that the bytes are complete and verified.
+// SetStored records that the bytes are complete and verified. Why they are of another stream is still said.
 func SetStored(ctx context.Context, q store.Querier, scope store.Scope, clip id.Clip, nowUs int64) error {
-	return one(q.ExecContext(ctx, `UPDATE clip SET state = 'stored', reason = '', upload = '', sent = bytes, changed_us = $3, stored_us = $3
+	return one(q.ExecContext(ctx, `UPDATE clip SET state = 'stored', reason = CASE WHEN cut_stream = '' THEN '' ELSE reason END,
+			upload = '', sent = bytes, changed_us = $3, stored_us = $3
 		WHERE ($1 = '*' OR org = $1) AND id = $2 AND deleted_us = 0`, scope.Filter(), clip, nowUs))
 }
 

@@ -22,6 +22,7 @@ type Camera struct {
 	Disabled    bool   // wish: do not record
 	KeepDays    int    // wish: retention by age; 0: as the site says
 	SharePct    int    // wish: at most so many hundredths of the site's disks; 0: as the site says
+	StepDown    bool   // wish: a clip that the line can't carry in time is cut from the sub stream instead
 	FirstSeenUs int64
 	Reported    bool // the site's newest hello named it
 }
@@ -37,11 +38,11 @@ func (c Camera) Name() string {
 // MaxCameras is how many cameras one site can have; more are refused.
 const MaxCameras = 1000
 
-const cameraColumns = `id, org, site, name, site_name, channel, disabled, keep_days, share_pct, first_seen_us, reported`
+const cameraColumns = `id, org, site, name, site_name, channel, disabled, keep_days, share_pct, step_down, first_seen_us, reported`
 
 func scanCamera(row scanner) (c Camera, err error) {
-	err = row.Scan(&c.ID, &c.Org, &c.Site, &c.Given, &c.SiteName, &c.Channel, &c.Disabled, &c.KeepDays, &c.SharePct, &c.FirstSeenUs,
-		&c.Reported)
+	err = row.Scan(&c.ID, &c.Org, &c.Site, &c.Given, &c.SiteName, &c.Channel, &c.Disabled, &c.KeepDays, &c.SharePct, &c.StepDown,
+		&c.FirstSeenUs, &c.Reported)
 	return c, err
 }
 
@@ -71,11 +72,13 @@ func Cameras(ctx context.Context, q store.Querier, scope store.Scope, site id.Si
 	return list, rows.Err()
 }
 
-// UpdateCamera stores the wishes for a camera (Given, Disabled, KeepDays, SharePct) and raises the version of its site's
-// desired configuration.
+// UpdateCamera stores the wishes for a camera (Given, Disabled, KeepDays, SharePct, StepDown) and raises the version of
+// its site's desired configuration.
 func UpdateCamera(ctx context.Context, q store.Querier, scope store.Scope, c Camera) error {
-	err := one(q.ExecContext(ctx, `UPDATE camera SET name = $3, disabled = $4, keep_days = $5, share_pct = $6
-		WHERE ($1 = '*' OR org = $1) AND id = $2 AND deleted_us = 0`, scope.Filter(), c.ID, c.Given, c.Disabled, c.KeepDays, c.SharePct))
+	err := one(q.ExecContext(ctx, `UPDATE camera SET name = $3, disabled = $4, keep_days = $5, share_pct = $6,
+			step_down = $7
+		WHERE ($1 = '*' OR org = $1) AND id = $2 AND deleted_us = 0`,
+		scope.Filter(), c.ID, c.Given, c.Disabled, c.KeepDays, c.SharePct, c.StepDown))
 	if err != nil {
 		return err
 	}
@@ -130,12 +133,12 @@ func Desired(ctx context.Context, q store.Querier, scope store.Scope, site id.Si
 	}
 	want := wire.DesiredConfig{Version: s.Config, Cameras: []wire.CameraDesire{}, Holds: desire(holds)}
 	for _, c := range list {
-		if c.Given == "" && !c.Disabled && c.KeepDays == 0 && c.SharePct == 0 {
+		if c.Given == "" && !c.Disabled && c.KeepDays == 0 && c.SharePct == 0 && !c.StepDown {
 			continue
 		}
 		keep := time.Duration(c.KeepDays) * 24 * time.Hour
 		want.Cameras = append(want.Cameras, wire.CameraDesire{
-			Camera: c.ID, Name: c.Given, Disable: c.Disabled, KeepUs: keep.Microseconds(), SharePct: c.SharePct,
+			Camera: c.ID, Name: c.Given, Disable: c.Disabled, KeepUs: keep.Microseconds(), SharePct: c.SharePct, StepDown: c.StepDown,
 		})
 	}
 	return want, nil

@@ -181,7 +181,7 @@ func cameras(t *testing.T, d *store.DB) {
 	if err != nil || c.Name() != "Camera "+string(cam[4:8]) || c.FirstSeenUs != 77 || !c.Reported || c.Site != site {
 		t.Fatalf("GetCamera = %+v, %v", c, err)
 	}
-	c.Given, c.Disabled, c.KeepDays, c.SharePct = "Counter", true, 14, 20
+	c.Given, c.Disabled, c.KeepDays, c.SharePct, c.StepDown = "Counter", true, 14, 20, true
 	do(t, d, func(q store.Querier) error { return orgs.UpdateCamera(t.Context(), q, scope, c) })
 	list, err := orgs.Cameras(t.Context(), d.Read(), scope, site)
 	if err != nil || len(list) != 1 || list[0] != c || list[0].Name() != "Counter" {
@@ -270,6 +270,12 @@ func desired(t *testing.T, d *store.DB) {
 	want, err = orgs.Desired(t.Context(), d.Read(), scope, site)
 	if err != nil || want.Version != 1 || len(want.Cameras) != 1 ||
 		want.Cameras[0] != (wire.CameraDesire{Camera: b, KeepUs: (30 * 24 * time.Hour).Microseconds(), SharePct: 20}) {
+		t.Fatalf("Desired = %+v, %v", want, err)
+	}
+	c.KeepDays, c.SharePct, c.StepDown = 0, 0, true
+	do(t, d, func(q store.Querier) error { return orgs.UpdateCamera(t.Context(), q, scope, c) })
+	want, err = orgs.Desired(t.Context(), d.Read(), scope, site)
+	if err != nil || want.Version != 2 || len(want.Cameras) != 1 || want.Cameras[0] != (wire.CameraDesire{Camera: b, StepDown: true}) {
 		t.Fatalf("Desired = %+v, %v", want, err)
 	}
 }
