@@ -882,6 +882,8 @@ export interface components {
             site: string;
             /** @enum {string} */
             status: "ok" | "failing" | "disabled" | "unknown";
+            /** @description A clip of its main stream that the line can't carry in time is cut from the small stream instead, where that is recorded. */
+            step_down: boolean;
             streams: components["schemas"]["Stream"][];
             /** @description For a person: what is wrong and what to do. */
             text?: string;
@@ -909,6 +911,8 @@ export interface components {
              * @description 0: as the site's configuration says.
              */
             share_pct?: number;
+            /** @description True: a clip that the line can't carry in time is cut from the small stream instead. */
+            step_down?: boolean;
         };
         Cameras: {
             cameras: components["schemas"]["Camera"][];
@@ -986,11 +990,19 @@ export interface components {
             state: "wanted" | "cutting" | "queued" | "uploading" | "stored" | "unavailable" | "lost";
             /** Format: int64 */
             stored_us?: number;
-            /** @enum {string} */
+            /**
+             * @description What it shows.
+             * @enum {string}
+             */
             stream: "main" | "sub";
             title: string;
             /** @description Why it is not here yet. */
             waits?: components["schemas"]["ClipWaits"];
+            /**
+             * @description The stream that was wanted, where the line was too slow for it and somebody chose that clips of the camera step down then. Absent: it shows what was wanted.
+             * @enum {string}
+             */
+            wanted_stream?: "main" | "sub";
         };
         ClipEvent: {
             /** Format: int64 */
@@ -1012,6 +1024,36 @@ export interface components {
             /** Format: int64 */
             start_us: number;
             text?: string;
+        };
+        ClipLoss: {
+            /**
+             * Format: int64
+             * @description About what it takes.
+             */
+            bytes: number;
+            camera: string;
+            camera_name: string;
+            /**
+             * Format: int64
+             * @description When its video is deleted at the site.
+             */
+            due_us: number;
+            /** Format: int64 */
+            end_us: number;
+            /**
+             * Format: int64
+             * @description Bytes per second that the line would have to carry besides.
+             */
+            more: number;
+            /** Format: int64 */
+            start_us: number;
+            /** @description The camera's clips step down already: the site turns to it in a moment, or it is not enough. */
+            step_down: boolean;
+            /**
+             * Format: int64
+             * @description About what the small stream takes instead; absent: it is not recorded there, or does not help.
+             */
+            sub_bytes?: number;
         };
         ClipPatch: {
             /** Format: int64 */
@@ -1460,6 +1502,8 @@ export interface components {
              * @description What the site's line carries, in bytes per second; 0: not measured yet.
              */
             line_rate: number;
+            /** @description Chosen clips whose video is deleted at the site before the line can carry them, soonest first. */
+            losses: components["schemas"]["ClipLoss"][];
             /**
              * Format: int64
              * @description Where the oldest of the clips begins.

@@ -3,6 +3,10 @@ import type { components } from "../api/schema";
 import { MINUTE, SECOND } from "./time";
 
 export type Queue = components["schemas"]["QueueInfo"];
+export type Loss = components["schemas"]["ClipLoss"];
+
+/** Whether stepping down to the small stream can still be chosen against a loss. */
+export const offered = (loss: Loss): boolean => !loss.step_down && loss.sub_bytes !== undefined && loss.sub_bytes < loss.bytes;
 
 /** When the reports that wait will have gone, in microseconds from now; undefined while that can't be said. */
 export function factsLeft(queue: Queue): number | undefined {

@@ -52,6 +52,7 @@ export function ClipPlayer({ clip, site, zone, onClose }: { clip: Clip; site: st
             </div>
           )}
         {broken && <Notice tone="warn">{isH265(clip.codec?.split(",")[0]) ? text.clips.h265 : text.clips.cannotPlay}</Notice>}
+        {clip.wanted_stream && !failed && <Notice tone="quiet">{text.clips.smallWhy}</Notice>}
         {less && <Notice tone="warn">{text.clips.less}</Notice>}
         <Facts facts={[
           { label: text.cameraPage.about, value: clip.camera_name, note: site },

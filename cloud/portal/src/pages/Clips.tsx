@@ -120,10 +120,11 @@ function ClipRow({ clip, site, zone, onOpen }: { clip: Clip; site: string; zone:
         <span className="num">{duration(clip.end_us - clip.start_us)}</span>
       </button>
       <div className="row-main">
-        <p className="clip-head"><span className="row-title clip-text">{clipTitle(clip)}</span><ClipBadge state={clip.state} />{open && clip.priority !== "normal" && <span className="small muted nowrap">{clip.priority === "high" ? text.clips.urgent : text.clips.low}</span>}</p>
+        <p className="clip-head"><span className="row-title clip-text">{clipTitle(clip)}</span><ClipBadge state={clip.state} />{clip.wanted_stream && <span className="small muted nowrap">{text.clips.small}</span>}{open && clip.priority !== "normal" && <span className="small muted nowrap">{clip.priority === "high" ? text.clips.urgent : text.clips.low}</span>}</p>
         <p className="soft small num clip-where">{[clip.camera_name, site, moment(clip.start_us, zone), clip.events.length > 1 && text.clips.shows(clip.events.length), origin].filter(Boolean).join(" · ")}</p>
         {open && <Progress clip={clip} now={now} />}
         {open && clip.reason && <p className="small soft">{clip.reason}</p>}
+        {clip.wanted_stream && !failed && (!open || !clip.reason) && <p className="small soft" data-testid="clip-small">{clip.reason || text.clips.smallWhy}</p>}
         {failed && <p className="small soft" data-testid="clip-reason">{clip.reason || text.clipSentence[clip.state]} {clip.nearest.length > 0 && `${text.clips.nearest}: ${nearestWords(clip)}.`}</p>}
         {!open && (clip.site_deleted && clip.expires_us
           ? <p className="small clip-soon">{text.clips.siteGone(dayDate(clip.expires_us, zone))}</p>

@@ -139,6 +139,17 @@ export const health = {
     carries: (rate: string) => `carries ${rate}`,
     carriesUnknown: "not measured yet",
     cap: (rate: string) => `at most ${rate} may go now`,
+    losses: "Will be lost",
+    loss: (camera: string, from: string, to: string) => `${camera}, ${from} – ${to}`,
+    lossDue: (at: string, span: string) => `Its video is deleted at the site at ${at}, in ${span}.`,
+    lossMore: (rate: string) => `The line would have to carry ${rate} more.`,
+    lossSizes: (sub: string, main: string) => `The small stream takes ${sub} instead of ${main}.`,
+    lossStepsDown: "Clips of this camera may step down to the small stream: the site turns to it, or it is not enough.",
+    stepDown: "Let it step down",
+    stepDownOf: (camera: string) => `Let clips of ${camera} step down`,
+    stepDownTitle: (camera: string) => `Let clips of ${camera} step down?`,
+    stepDownText: "Clips of this camera that the line cannot carry in time are then sent from the small stream, if the site records it. What the line carries in time stays the main stream. Each clip says which stream it shows. You can change this in the camera's settings.",
+    stepDownDone: "The site is told. It turns to the small stream within a minute of its next contact.",
   },
 };
 

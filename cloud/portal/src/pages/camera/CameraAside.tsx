@@ -77,6 +77,7 @@ function About({ camera, zone, stream, onStream, mayPlay, hasSub }: Pick<AsidePr
         !!camera.first_us && { label: text.cameraPage.oldest, value: `${moment(camera.first_us, zone)}`, note: duration(now - camera.first_us) },
         { label: text.cameraPage.kept, value: wished(camera) },
         ...retentionFacts(camera.retention, zone),
+        camera.step_down && { label: text.cameraPage.clipsFrom, value: text.cameraPage.clipsStepDown },
         ...camera.streams.map((known) => ({ label: known.kind === "main" ? text.cameraPage.main : text.cameraPage.sub, ...streamWords(known) })),
       ]} />
     </div>

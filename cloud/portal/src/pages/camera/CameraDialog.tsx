@@ -24,6 +24,7 @@ export function CameraDialog({ camera, zone, onClose }: { camera: Camera; zone: 
   const [days, setDays] = useState(camera.keep_days > 0 ? String(camera.keep_days) : "");
   const [share, setShare] = useState(camera.share_pct > 0 ? String(camera.share_pct) : "");
   const [record, setRecord] = useState(!camera.disabled);
+  const [stepDown, setStepDown] = useState(camera.step_down);
   const [forgetting, setForgetting] = useState(false);
   const keep = days.trim() === "" ? 0 : Number(days);
   const percent = share.trim() === "" ? 0 : Number(share);
@@ -32,7 +33,7 @@ export function CameraDialog({ camera, zone, onClose }: { camera: Camera; zone: 
   const changed = good && fair && (keep !== camera.keep_days || percent !== camera.share_pct);
 
   const save = async () => {
-    await client.PATCH("/cameras/{camera}", { params: { path: { camera: camera.id } }, body: { name: name.trim(), disabled: !record, keep_days: keep, share_pct: percent } });
+    await client.PATCH("/cameras/{camera}", { params: { path: { camera: camera.id } }, body: { name: name.trim(), disabled: !record, keep_days: keep, share_pct: percent, step_down: stepDown } });
     await Promise.all([queries.invalidateQueries({ queryKey: ["camera", camera.id] }), queries.invalidateQueries({ queryKey: ["cameras", camera.site] })]);
     say(text.cameraPage.saved);
   };
@@ -56,9 +57,24 @@ export function CameraDialog({ camera, zone, onClose }: { camera: Camera; zone: 
         <Switch checked={record} onChange={setRecord}>{text.cameraPage.disable}</Switch>
         <p className="field-hint">{text.cameraPage.disableHint}</p>
       </div>
+      <div className="field">
+        <Switch checked={stepDown} onChange={setStepDown} data-testid="camera-step-down">{text.cameraPage.stepDown}</Switch>
+        <p className="field-hint">{text.cameraPage.stepDownHint} {stepDownCost(camera)}</p>
+      </div>
       {!camera.reported && <div><Button small look="danger" onPress={() => setForgetting(true)}>{text.cameraPage.forget}</Button></div>}
     </FormDialog>
   );
+}
+
+/** What an hour of either stream takes, as far as both are known. */
+function stepDownCost(camera: Camera): string {
+  const hour = (kind: "main" | "sub") => {
+    const stream = camera.streams.find((known) => known.kind === kind && known.record);
+    return stream?.kbps ? bytes((stream.kbps * 1000 / 8) * 3600) : undefined;
+  };
+  if (camera.streams.length > 0 && !camera.streams.some((stream) => stream.kind === "sub" && stream.record)) return text.cameraPage.stepDownNone;
+  const [main, sub] = [hour("main"), hour("sub")];
+  return main && sub ? text.cameraPage.stepDownCost(sub, main) : "";
 }
 
 /** True for an empty field and for a whole number from 1 to the most. */

@@ -1,10 +1,18 @@
+import { useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+
+import { useCan } from "../../api/can";
+import { client } from "../../api/client";
 import type { Site } from "../../api/types";
 import { ageSpan, bitrate, bytes } from "../../lib/format";
 import { useNow } from "../../lib/hooks";
 import { moment } from "../../lib/time";
-import { clipsLeft, factsLeft, type Queue } from "../../lib/waiting";
+import { clipsLeft, factsLeft, type Loss, offered, type Queue } from "../../lib/waiting";
 import { text } from "../../text";
+import { Button } from "../../ui/button";
+import { FormDialog } from "../../ui/dialog";
 import { type Fact, Facts, Panel } from "../../ui/page";
+import { say } from "../../ui/toast";
 
 const kbps = (rate: number): number => (rate * 8) / 1000;
 
@@ -22,7 +30,49 @@ export function WaitingPanel({ site }: { site: Site }) {
   return (
     <Panel title={text.waiting.title} data-testid="waiting-panel">
       <Facts facts={facts} />
+      {queue.losses.length > 0 && <Losses losses={queue.losses} site={site} now={now} />}
     </Panel>
+  );
+}
+
+/** What the line will not carry in time, and what would help. */
+function Losses({ losses, site, now }: { losses: readonly Loss[]; site: Site; now: number }) {
+  const can = useCan();
+  const [asking, setAsking] = useState<Loss>();
+  return (
+    <section className="losses" data-testid="losses">
+      <h3>{text.waiting.losses}</h3>
+      <ul>
+        {losses.map((loss) => (
+          <li key={`${loss.camera}${loss.start_us}`} className="loss">
+            <p className="strong">{text.waiting.loss(loss.camera_name, moment(loss.start_us, site.timezone), moment(loss.end_us, site.timezone))}</p>
+            <p className="soft small num">{text.waiting.lossDue(moment(loss.due_us, site.timezone), ageSpan(loss.due_us - now))} {text.waiting.lossMore(bitrate(kbps(loss.more)))}</p>
+            {loss.step_down && <p className="soft small">{text.waiting.lossStepsDown}</p>}
+            {offered(loss) && (
+              <div className="loss-offer">
+                <p className="soft small num">{text.waiting.lossSizes(bytes(loss.sub_bytes ?? 0), bytes(loss.bytes))}</p>
+                {can("cameras.edit") && <Button small aria-label={text.waiting.stepDownOf(loss.camera_name)} onPress={() => setAsking(loss)} data-testid="step-down">{text.waiting.stepDown}</Button>}
+              </div>
+            )}
+          </li>
+        ))}
+      </ul>
+      {asking && <StepDown loss={asking} site={site.id} onClose={() => setAsking(undefined)} />}
+    </section>
+  );
+}
+
+function StepDown({ loss, site, onClose }: { loss: Loss; site: string; onClose: () => void }) {
+  const queries = useQueryClient();
+  return (
+    <FormDialog title={text.waiting.stepDownTitle(loss.camera_name)} open onClose={onClose} submit={text.waiting.stepDown} data-testid="step-down-dialog" onSubmit={async () => {
+      await client.PATCH("/cameras/{camera}", { params: { path: { camera: loss.camera } }, body: { step_down: true } });
+      await Promise.all([queries.invalidateQueries({ queryKey: ["camera", loss.camera] }), queries.invalidateQueries({ queryKey: ["cameras", site] }), queries.invalidateQueries({ queryKey: ["site", site] })]);
+      say(text.waiting.stepDownDone);
+    }}>
+      <p className="strong num">{text.waiting.lossSizes(bytes(loss.sub_bytes ?? 0), bytes(loss.bytes))}</p>
+      <p>{text.waiting.stepDownText}</p>
+    </FormDialog>
   );
 }
 
