@@ -48,7 +48,9 @@ func testStepDown(t *testing.T, r *recording) {
 	if f := d.said(o.Clip, wire.ClipWanted); !strings.Contains(f.Reason, "no room") || f.Stream != "" {
 		t.Fatalf("said %+v", f)
 	}
-	wish := func(down bool) { room.Apply([]wire.CameraDesire{{Camera: o.Camera, StepDown: down}, {Camera: r.ids["dock"], StepDown: true}}) }
+	wish := func(down bool) {
+		room.Apply([]wire.CameraDesire{{Camera: o.Camera, StepDown: down}, {Camera: r.ids["dock"], StepDown: true}})
+	}
 	wish(false)
 	eventually(t, "the loss to be foretold", func() bool { return len(room.Losses()) == 1 })
 	l := room.Losses()[0]
