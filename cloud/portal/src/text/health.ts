@@ -141,7 +141,7 @@ export const health = {
     cap: (rate: string) => `at most ${rate} may go now`,
     losses: "Will be lost",
     loss: (camera: string, from: string, to: string) => `${camera}, ${from} – ${to}`,
-    lossDue: (at: string, span: string) => `Its video is deleted at the site at ${at}, in ${span}.`,
+    lossDue: (at: string, span: string) => `Its video is deleted at the site ${at}, in ${span}.`,
     lossMore: (rate: string) => `The line would have to carry ${rate} more.`,
     lossSizes: (sub: string, main: string) => `The small stream takes ${sub} instead of ${main}.`,
     lossStepsDown: "Clips of this camera may step down to the small stream: the site turns to it, or it is not enough.",

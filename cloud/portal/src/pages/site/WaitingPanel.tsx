@@ -6,7 +6,7 @@ import { client } from "../../api/client";
 import type { Site } from "../../api/types";
 import { ageSpan, bitrate, bytes } from "../../lib/format";
 import { useNow } from "../../lib/hooks";
-import { moment } from "../../lib/time";
+import { clock, dayWord, moment } from "../../lib/time";
 import { clipsLeft, factsLeft, type Loss, offered, type Queue } from "../../lib/waiting";
 import { text } from "../../text";
 import { Button } from "../../ui/button";
@@ -45,7 +45,7 @@ function Losses({ losses, site, now }: { losses: readonly Loss[]; site: Site; no
       <ul>
         {losses.map((loss) => (
           <li key={`${loss.camera}${loss.start_us}`} className="loss">
-            <p className="strong">{text.waiting.loss(loss.camera_name, moment(loss.start_us, site.timezone), moment(loss.end_us, site.timezone))}</p>
+            <p className="strong">{text.waiting.loss(loss.camera_name, moment(loss.start_us, site.timezone), endOf(loss, site.timezone))}</p>
             <p className="soft small num">{text.waiting.lossDue(moment(loss.due_us, site.timezone), ageSpan(loss.due_us - now))} {text.waiting.lossMore(bitrate(kbps(loss.more)))}</p>
             {loss.step_down && <p className="soft small">{text.waiting.lossStepsDown}</p>}
             {offered(loss) && (
@@ -61,6 +61,10 @@ function Losses({ losses, site, now }: { losses: readonly Loss[]; site: Site; no
     </section>
   );
 }
+
+/** The end of a range, with its day where that is another one. */
+const endOf = (loss: Loss, zone: string): string =>
+  dayWord(loss.start_us, zone) === dayWord(loss.end_us, zone) ? clock(loss.end_us, zone) : moment(loss.end_us, zone);
 
 function StepDown({ loss, site, onClose }: { loss: Loss; site: string; onClose: () => void }) {
   const queries = useQueryClient();
