@@ -43,7 +43,7 @@ type view struct {
 	path   path
 	noSub  bool    // the sub-stream can't stand in
 	times  float64 // as fast as life: 1 at the live edge
-	sent   int64   // bytes at the last report
+	sent   int64   // bytes of pictures at the last report
 	at     time.Time
 	waited int64   // nanoseconds that frames had waited for the budget at the last look
 	waits  float64 // the part of the time that they wait, of late
@@ -66,16 +66,16 @@ func (v *view) change(do func()) {
 
 // heard takes over a viewer's report about one of its streams.
 func (s *session) heard(r rtcp.ReceptionReport) {
-	now, taken, w := time.Now(), s.toll.flow.Taken(), s.room.want(s, nil)
+	now, sent, w := time.Now(), s.slot.video.sent.Load(), s.room.want(s, nil)
 	s.view.change(func() {
 		v := &s.view
 		took := now.Sub(v.at).Seconds()
 		if !v.at.IsZero() && s.toll.outside.Load() {
 			// What is sent again is no part of what the step needs.
-			rate := min(float64(taken-v.sent)/max(took, 0.1), w.cost[v.ladder.now])
+			rate := min(onWire*float64(sent-v.sent)/max(took, 0.1), w.cost[v.ladder.now])
 			v.path.report(float64(r.FractionLost)/256, roundTrip(r, now), rate)
 		}
-		v.sent, v.at = taken, now
+		v.sent, v.at = sent, now
 	})
 }
 

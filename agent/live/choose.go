@@ -29,23 +29,23 @@ type choice struct {
 }
 
 // choose finds the stream that the tile wants and the browser can show. The error is a *wire.Failure.
-func (r *Room) choose(ctx context.Context, offer wire.LiveOffer) (choice, error) {
+func (r *Room) choose(ctx context.Context, view wire.LiveView) (choice, error) {
 	kinds := []id.StreamKind{id.Main, id.Sub}
-	left := offer.Stream == "" // the choice is the agent's
-	if offer.Stream == id.Sub || (left && offer.Width > 0 && offer.Width <= subWidth) {
+	left := view.Stream == "" // the choice is the agent's
+	if view.Stream == id.Sub || (left && view.Width > 0 && view.Width <= subWidth) {
 		slices.Reverse(kinds)
 	}
 	failed := errUnknownCamera()
 	var reasons, told []string
 	for _, kind := range kinds {
-		stream := id.Stream{Camera: offer.Camera, Kind: kind}
+		stream := id.Stream{Camera: view.Camera, Kind: kind}
 		hub := r.footage.Hub(stream)
 		if hub == nil {
 			continue
 		}
-		params, why := r.params(ctx, hub, offer.FromUs)
+		params, why := r.params(ctx, hub, view.FromUs)
 		if why == nil {
-			why = unfit(kind, params, offer.Codecs)
+			why = unfit(kind, params, view.Codecs)
 		}
 		if why == nil {
 			return chosen(stream, params, told), nil
@@ -56,7 +56,7 @@ func (r *Room) choose(ctx context.Context, offer wire.LiveOffer) (choice, error)
 		if !slices.Contains(reasons, why.Text) {
 			reasons = append(reasons, why.Text)
 			// That the small stream is not kept is no news to one who did not ask for it.
-			if !left || offer.FromUs == 0 || why.Code != wire.FailedNoVideo {
+			if !left || view.FromUs == 0 || why.Code != wire.FailedNoVideo {
 				told = append(told, why.Text)
 			}
 		}

@@ -29,7 +29,10 @@ type note struct {
 	Text   string  `json:"text,omitempty"`    // why there is no video; empty in a "state" when there is again
 }
 
-// control is the data channel "control", which the viewer opens.
+// controlLabel is the label of the first slot's control channel; that of the third is "control-2".
+const controlLabel = "control"
+
+// control is the data channel of a slot, which the viewer opens.
 type control struct {
 	log *slog.Logger
 	ops chan op
@@ -44,9 +47,6 @@ const maxEarly = 16
 
 // open takes a data channel of the viewer into use.
 func (c *control) open(dc *webrtc.DataChannel) {
-	if dc.Label() != "control" {
-		return
-	}
 	dc.OnOpen(func() {
 		c.mu.Lock()
 		if c.channel != nil && c.channel.ReadyState() == webrtc.DataChannelStateOpen {

@@ -1,6 +1,6 @@
 // Package live is the room of WebRTC sessions: live view from the Hub, playback from the disk, and stills.
 //
-// It owns one peer connection per live session (RFC 8829), the choice of the stream that a tile and a browser
+// It owns one peer connection per viewer (RFC 8829), on which any number of cameras share one path, the choice of the stream that a tile and a browser
 // can show, and the words that say why when it is not the one that was asked for. It promises that a viewer
 // starts at the newest key frame, that any number of viewers cost one pull of the camera, and that a session
 // leaves nothing behind when it ends. It never slows recording: it reads the Hub through bounded readers and
@@ -8,6 +8,7 @@
 package live
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,7 +34,8 @@ type Config struct {
 	Port        int           // UDP port for all sessions; 0 takes any
 	Loopback    bool          // offer loopback addresses, for a browser on the same machine
 	MaxSessions int           // more are refused in words; 0 means 64
-	Connect     time.Duration // a session that is not connected by then ends; 0 means 20 s
+	Connect     time.Duration // a connection that does not come about by then ends; 0 means 20 s
+	Idle        time.Duration // a connection over which nothing was watched for so long ends; 0 means 15 min
 	// LAN are networks of the site beside the machine's own: who watches from there is not on the WAN.
 	LAN []netip.Prefix
 }
@@ -88,11 +90,12 @@ type Room struct {
 	near    func(netip.Addr) bool // whether an address is in one of the machine's own private networks
 
 	mu       sync.Mutex
-	port     *port  // takes new sessions; nil while Run has none
+	port     *port  // takes new connections; nil while Run has none
 	came     uint64 // sessions so far
 	closed   string // why there is no port, for a viewer; empty when nothing is wrong
+	peers    map[id.Session]*peer
 	sessions map[id.Session]*session
-	running  sync.WaitGroup
+	running  sync.WaitGroup // peers
 }
 
 // New returns the Room; Run opens its UDP port. What goes to viewers on the WAN asks the budget. board may be nil.
@@ -106,9 +109,12 @@ func New(cfg Config, footage Footage, budget *pace.Pace, board *health.Board, lo
 	if cfg.Connect == 0 {
 		cfg.Connect = 20 * time.Second
 	}
+	if cfg.Idle == 0 {
+		cfg.Idle = 15 * time.Minute
+	}
 	return &Room{
 		cfg: cfg, footage: footage, budget: budget, board: board, log: log, tempo: calm(), near: onLink,
-		costs: costs{by: map[id.Stream]cost{}}, sessions: map[id.Session]*session{},
+		costs: costs{by: map[id.Stream]cost{}}, peers: map[id.Session]*peer{}, sessions: map[id.Session]*session{},
 	}, nil
 }
 
@@ -122,8 +128,8 @@ func (r *Room) Run(ctx context.Context) error {
 	r.balance(ctx)
 	r.mu.Lock()
 	r.port = nil
-	for _, s := range r.sessions {
-		s.end()
+	for _, p := range r.peers {
+		p.end()
 	}
 	r.mu.Unlock()
 	r.running.Wait()
@@ -168,27 +174,61 @@ func (r *Room) report(port *port, trouble string) {
 	r.board.Set(c)
 }
 
-// Offer answers a viewer's offer and starts the session. The error is a *wire.Failure when the viewer should read
-// it.
+// Offer answers a viewer's offer. It makes a connection, and shows the camera that the offer names, if it names one, on
+// the first slot. The error is a *wire.Failure when the viewer should read it.
 func (r *Room) Offer(ctx context.Context, offer wire.LiveOffer) (wire.LiveAnswer, error) {
-	if !recorded(offer.FromUs) {
-		offer.FromUs = 0
+	view := wire.LiveView{
+		Session: cmp.Or(offer.View, offer.Session), Connection: offer.Session, Camera: offer.Camera, Stream: offer.Stream,
+		Width: offer.Width, Codecs: offer.Codecs, FromUs: offer.FromUs, Silent: offer.Silent,
 	}
-	pick, err := r.choose(ctx, offer)
+	var pick choice
+	var err error
+	if offer.Camera != "" {
+		if pick, err = r.pick(ctx, &view); err != nil {
+			return wire.LiveAnswer{}, err
+		}
+	}
+	p, err := r.open(offer)
 	if err != nil {
 		return wire.LiveAnswer{}, err
 	}
-	s, err := r.open(offer, pick)
+	sdp, err := p.answer(ctx, offer.SDP)
+	if err == nil && offer.Camera != "" {
+		err = r.begin(view, pick)
+	}
 	if err != nil {
+		p.end()
 		return wire.LiveAnswer{}, err
 	}
-	sdp, err := s.answer(ctx, offer.SDP)
-	if err != nil {
-		s.end()
-		return wire.LiveAnswer{}, err
-	}
-	answer := wire.LiveAnswer{SDP: sdp, Stream: pick.stream.Kind, Codec: pick.codec, Audio: pick.audio, Note: pick.note}
+	answer := pick.answer()
+	answer.SDP, answer.Slots = sdp, len(p.slots)
 	return answer, nil
+}
+
+// View shows a camera on a slot of a connection that is there; what was shown on it before ends. The error is a
+// *wire.Failure when the viewer should read it.
+func (r *Room) View(ctx context.Context, view wire.LiveView) (wire.LiveAnswer, error) {
+	pick, err := r.pick(ctx, &view)
+	if err == nil {
+		err = r.begin(view, pick)
+	}
+	if err != nil {
+		return wire.LiveAnswer{}, err
+	}
+	return pick.answer(), nil
+}
+
+// pick chooses what a view shows.
+func (r *Room) pick(ctx context.Context, view *wire.LiveView) (choice, error) {
+	if !recorded(view.FromUs) {
+		view.FromUs = 0
+	}
+	return r.choose(ctx, *view)
+}
+
+// answer tells what a viewer will see.
+func (c choice) answer() wire.LiveAnswer {
+	return wire.LiveAnswer{Stream: c.stream.Kind, Codec: c.codec, Audio: c.audio, Note: c.note}
 }
 
 // recorded says whether a moment is far enough back to be shown from the disk; what is later is shown live.
@@ -197,8 +237,8 @@ func recorded(atUs int64) bool {
 	return atUs > 0 && atUs < time.Now().Add(-edge).UnixMicro()
 }
 
-// open registers a session and starts it.
-func (r *Room) open(offer wire.LiveOffer, pick choice) (*session, error) {
+// open registers a connection and starts it.
+func (r *Room) open(offer wire.LiveOffer) (*peer, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
@@ -208,40 +248,86 @@ func (r *Room) open(offer wire.LiveOffer, pick choice) (*session, error) {
 		return nil, wire.Fail(wire.FailedBusy, "The site's agent is starting or stopping. Try again in a moment.")
 	case offer.Session == "":
 		return nil, wire.Fail(wire.FailedRefused, "The offer names no session.")
-	case len(r.sessions) >= r.cfg.MaxSessions:
-		return nil, wire.Fail(wire.FailedBusy, "%d people are watching this site already, which is its limit. Close a view and try again.", len(r.sessions))
-	case r.sessions[offer.Session] != nil:
+	case len(r.peers) >= r.cfg.MaxSessions:
+		return nil, wire.Fail(wire.FailedBusy, "%d people are watching this site already, which is its limit. Close a view and try again.", len(r.peers))
+	case r.peers[offer.Session] != nil:
 		return nil, wire.Fail(wire.FailedRefused, "This session exists already.")
 	}
 	ctx, cancel := context.WithCancel(context.Background()) // Run ends it
-	s, err := newSession(ctx, r, offer, pick, cancel)
+	p, err := newPeer(ctx, r, offer, cancel)
 	if err != nil {
 		cancel()
 		return nil, err
 	}
-	r.sessions[offer.Session] = s
+	r.peers[offer.Session] = p
 	r.running.Go(func() {
-		s.run(ctx)
+		p.run(ctx)
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		delete(r.sessions, offer.Session)
+		delete(r.peers, offer.Session)
 	})
-	return s, nil
+	return p, nil
 }
 
-// Close ends a session; an unknown one is no error, since it may have ended by itself.
+// begin starts a session on a slot.
+func (r *Room) begin(view wire.LiveView, pick choice) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := r.peers[view.Connection]
+	switch {
+	case p == nil || p.ctx.Err() != nil:
+		return wire.Fail(wire.FailedGone, "The connection to the site has ended: make a new one.")
+	case view.Slot < 0 || view.Slot >= len(p.slots):
+		return wire.Fail(wire.FailedRefused, "The connection has places 0 to %d, not %d.", len(p.slots)-1, view.Slot)
+	case view.Session == "" || r.sessions[view.Session] != nil:
+		return wire.Fail(wire.FailedRefused, "A view needs a session of its own.")
+	}
+	ctx, cancel := context.WithCancel(p.ctx)
+	r.came++
+	s, err := newSession(p, p.slots[view.Slot], view, pick, r.came, cancel)
+	if err != nil {
+		cancel()
+		return err
+	}
+	if before := s.slot.session.Swap(s); before != nil {
+		before.end()
+	}
+	r.sessions[view.Session] = s
+	p.shows++
+	p.showing.Go(func() {
+		s.run(ctx)
+		if s.id == p.id {
+			p.end() // the connection was made for it
+		}
+		s.slot.session.CompareAndSwap(s, nil)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.sessions, s.id)
+		p.shows--
+		p.idleAt = time.Now()
+	})
+	return nil
+}
+
+// Close ends a session, or a connection with all that it shows; an unknown one is no error, since it may have ended by
+// itself.
 func (r *Room) Close(session id.Session) {
 	r.mu.Lock()
-	s := r.sessions[session]
+	p, s := r.peers[session], r.sessions[session]
 	r.mu.Unlock()
+	if p != nil {
+		p.end()
+	}
 	if s != nil {
 		s.end()
 	}
 }
 
-// Open returns the sessions that are open, for heartbeats.
+// Open returns the sessions and connections that are open, for heartbeats.
 func (r *Room) Open() []id.Session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Sorted(maps.Keys(r.sessions))
+	open := slices.AppendSeq(slices.Collect(maps.Keys(r.peers)), maps.Keys(r.sessions))
+	slices.Sort(open)
+	return slices.Compact(open)
 }

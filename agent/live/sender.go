@@ -2,16 +2,12 @@ package live
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
-	"sync"
-	"time"
 
 	"github.com/bluenviron/gortsplib/v4/pkg/format/rtph264"
 	"github.com/bluenviron/gortsplib/v4/pkg/format/rtph265"
 	"github.com/pion/rtp"
-	"github.com/pion/webrtc/v4"
 
 	"holdfast/shared/mp4"
 )
@@ -41,51 +37,6 @@ func sortShots(shots []shot) {
 	slices.SortStableFunc(shots, func(a, b shot) int { return cmp.Compare(a.mediaUs, b.mediaUs) })
 }
 
-// track is a local track that says when it may be written to.
-type track struct {
-	*webrtc.TrackLocalStaticRTP
-	bound chan struct{} // closed when the negotiated connection has taken it up
-	once  sync.Once
-
-	// Set before bound is closed.
-	out  webrtc.TrackLocalWriter
-	ssrc webrtc.SSRC
-	kind webrtc.PayloadType
-
-	works bool // a packet has got through
-}
-
-// Bind implements webrtc.TrackLocal.
-func (t *track) Bind(to webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
-	p, err := t.TrackLocalStaticRTP.Bind(to)
-	if err == nil {
-		t.once.Do(func() {
-			t.out, t.ssrc, t.kind = to.WriteStream(), to.SSRC(), p.PayloadType
-			close(t.bound)
-		})
-	}
-	return p, err
-}
-
-// write sends a packet. The connection swallows what comes in the moment between Bind and the end of its own
-// preparations: the first packet is sent until it gets through, since a viewer without its first key frame sees
-// nothing for long.
-func (t *track) write(p *rtp.Packet) error {
-	p.SSRC, p.PayloadType = uint32(t.ssrc), uint8(t.kind)
-	for range 100 {
-		n, err := t.out.WriteRTP(&p.Header, p.Payload)
-		if n > 0 || err != nil || t.works {
-			t.works = t.works || n > 0
-			return err
-		}
-		time.Sleep(time.Millisecond)
-	}
-	return errDeaf
-}
-
-// errDeaf says that a track is negotiated but takes no packets.
-var errDeaf = errors.New("the connection takes no packets")
-
 // sender packs frames of one track into RTP (RFC 6184, RFC 7798, RFC 3551, RFC 7587) on the session's own
 // timeline.
 type sender struct {
@@ -93,22 +44,16 @@ type sender struct {
 	track *track
 	clock int64 // RTP units per second
 	pack  func(units [][]byte) ([]*rtp.Packet, error)
-	seq   uint16
 	after int64 // the next frame's time on the session's timeline is this at least, microseconds
 }
 
-func newSender(t *mp4.Track, kind, streamID string) (*sender, error) {
+// newSender packs frames of t for a track that takes that codec.
+func newSender(t *mp4.Track, out *track) (*sender, error) {
 	spec, ok := capability(t)
 	if !ok {
 		return nil, fmt.Errorf("%s can't travel over WebRTC", t.Codec)
 	}
-	out, err := webrtc.NewTrackLocalStaticRTP(spec, kind, streamID)
-	if err != nil {
-		return nil, fmt.Errorf("make %s track: %w", kind, err)
-	}
-	s := &sender{
-		codec: t.Codec, clock: int64(spec.ClockRate), track: &track{TrackLocalStaticRTP: out, bound: make(chan struct{})},
-	}
+	s, err := &sender{codec: t.Codec, clock: int64(spec.ClockRate), track: out}, error(nil)
 	switch t.Codec {
 	case mp4.H264:
 		e := &rtph264.Encoder{PayloadMaxSize: mtu, PacketizationMode: 1}
@@ -129,8 +74,7 @@ func newSender(t *mp4.Track, kind, streamID string) (*sender, error) {
 func (s *sender) packAudio(units [][]byte) ([]*rtp.Packet, error) {
 	out := make([]*rtp.Packet, 0, len(units))
 	for _, u := range units {
-		s.seq++
-		out = append(out, &rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: s.seq}, Payload: u})
+		out = append(out, &rtp.Packet{Header: rtp.Header{Version: 2}, Payload: u})
 	}
 	return out, nil
 }
@@ -156,7 +100,7 @@ func (s *sender) send(f shot, outUs int64) error {
 	ts := uint32(outUs * s.clock / 1_000_000) // RTP time wraps
 	for _, p := range packets {
 		p.Timestamp = ts
-		if err := s.track.write(p); err != nil {
+		if err := s.track.write(s.codec, p); err != nil {
 			return fmt.Errorf("send packet: %w", err)
 		}
 	}

@@ -179,6 +179,7 @@ type CommandType string
 // Commands from cloud to agent, each with its body and reply.
 const (
 	CmdLiveOffer CommandType = "live_offer" // LiveOffer -> LiveAnswer
+	CmdLiveView  CommandType = "live_view"  // LiveView -> LiveAnswer without SDP
 	CmdLiveClose CommandType = "live_close" // LiveClose -> empty
 	CmdStill     CommandType = "still"      // StillOrder -> StillReply with payload
 	CmdClip      CommandType = "clip"       // ClipOrder -> empty
@@ -189,7 +190,7 @@ const (
 // Known reports whether t is in the closed list.
 func (t CommandType) Known() bool {
 	switch t {
-	case CmdLiveOffer, CmdLiveClose, CmdStill, CmdClip, CmdClipDrop, CmdConfig:
+	case CmdLiveOffer, CmdLiveView, CmdLiveClose, CmdStill, CmdClip, CmdClipDrop, CmdConfig:
 		return true
 	}
 	return false
@@ -221,6 +222,7 @@ const (
 	FailedNoVideo       FailureCode = "no_video"       // nothing of that moment is there
 	FailedCodec         FailureCode = "codec"          // no stream that the viewer can show
 	FailedBusy          FailureCode = "busy"           // too much at once
+	FailedGone          FailureCode = "gone"           // the connection that it belongs to has ended
 	FailedRefused       FailureCode = "refused"        // not in the closed list, or against the site's own rules
 	FailedOtherwise     FailureCode = "failed"
 )
@@ -239,10 +241,11 @@ func Fail(code FailureCode, format string, args ...any) *Failure {
 // Error returns the sentence.
 func (f *Failure) Error() string { return f.Text }
 
-// LiveOffer is a browser's SDP offer for one camera (RFC 8866, RFC 8829), in WHEP's shape.
+// LiveOffer is a browser's SDP offer (RFC 8866, RFC 8829), in WHEP's shape: each place for video in it is a slot for one
+// camera. With a Camera that is shown on the first slot; without one nothing is shown yet.
 type LiveOffer struct {
-	Session id.Session    `json:"session"`
-	Camera  id.Camera     `json:"camera"`
+	Session id.Session    `json:"session"` // names the connection
+	Camera  id.Camera     `json:"camera,omitempty"`
 	Stream  id.StreamKind `json:"stream,omitempty"` // empty: the agent chooses by Width
 	Width   int           `json:"width,omitempty"`  // of the tile, device pixels
 	SDP     string        `json:"sdp"`
@@ -251,6 +254,22 @@ type LiveOffer struct {
 	ICE    []ICEServer `json:"ice,omitempty"`
 	// FromUs above 0 asks for playback of what lies at the site from that wall time on; 0 asks for live.
 	FromUs int64 `json:"from_us,omitempty"`
+	// View names what is shown of the camera. When it is empty Session does, and the connection ends with it.
+	View   id.Session `json:"view,omitempty"`
+	Silent bool       `json:"silent,omitempty"` // sound is not wanted
+}
+
+// LiveView asks for a camera on a slot of a connection that a LiveOffer made. What was shown there ends.
+type LiveView struct {
+	Session    id.Session    `json:"session"`    // names what is shown
+	Connection id.Session    `json:"connection"` // Session of the LiveOffer
+	Slot       int           `json:"slot"`       // from 0, in the order of the offer's places for video
+	Camera     id.Camera     `json:"camera"`
+	Stream     id.StreamKind `json:"stream,omitempty"`
+	Width      int           `json:"width,omitempty"`
+	Codecs     []string      `json:"codecs"`
+	FromUs     int64         `json:"from_us,omitempty"`
+	Silent     bool          `json:"silent,omitempty"`
 }
 
 // ICEServer is one STUN or TURN server (RFC 8489, RFC 8656) with short-lived credentials.
@@ -262,15 +281,16 @@ type ICEServer struct {
 
 // LiveAnswer is the agent's SDP answer, with all its candidates, and what will be shown.
 type LiveAnswer struct {
-	SDP    string        `json:"sdp"`
-	Stream id.StreamKind `json:"stream"`
-	Codec  string        `json:"codec"`
+	SDP    string        `json:"sdp,omitempty"`
+	Slots  int           `json:"slots,omitempty"`  // of the connection
+	Stream id.StreamKind `json:"stream,omitempty"` // empty when nothing is shown yet
+	Codec  string        `json:"codec,omitempty"`
 	Audio  string        `json:"audio,omitempty"`
 	// Note tells the viewer in words why it is not the stream that was asked for; empty when it is.
 	Note string `json:"note,omitempty"`
 }
 
-// LiveClose ends a live session.
+// LiveClose ends what is shown, or a connection.
 type LiveClose struct {
 	Session id.Session `json:"session"`
 }

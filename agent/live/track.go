@@ -1,0 +1,114 @@
+package live
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+
+	"holdfast/shared/mp4"
+)
+
+// track is a local track that takes every codec of its kind that was negotiated, one after the other: what changes is
+// the payload type (RFC 3550 section 5.1). Its sequence numbers run on over all that it sends. It implements
+// webrtc.TrackLocal.
+type track struct {
+	kind     webrtc.RTPCodecType
+	name     string // its ID (RFC 8830)
+	streamID string
+	bound    chan struct{} // closed when the negotiated connection has taken it up
+	once     sync.Once
+
+	// Set before bound is closed.
+	out   webrtc.TrackLocalWriter
+	ssrc  webrtc.SSRC
+	types map[mp4.Codec]webrtc.PayloadType
+
+	seq   uint16
+	works bool         // a packet has got through
+	sent  atomic.Int64 // bytes of frames
+}
+
+func newTrack(kind webrtc.RTPCodecType, name, streamID string) *track {
+	return &track{kind: kind, name: name, streamID: streamID, bound: make(chan struct{})}
+}
+
+// ID implements webrtc.TrackLocal.
+func (t *track) ID() string { return t.name }
+
+// RID implements webrtc.TrackLocal: there is no simulcast.
+func (t *track) RID() string { return "" }
+
+// StreamID implements webrtc.TrackLocal.
+func (t *track) StreamID() string { return t.streamID }
+
+// Kind implements webrtc.TrackLocal.
+func (t *track) Kind() webrtc.RTPCodecType { return t.kind }
+
+// Bind implements webrtc.TrackLocal. Sender reports go by the clock of the codec that it returns: G.711 comes first
+// there, since its sound is late by a frame at most when Opus's clock is taken for it, but not the other way round.
+func (t *track) Bind(to webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
+	types := map[mp4.Codec]webrtc.PayloadType{}
+	var nominal *webrtc.RTPCodecParameters
+	for _, p := range to.CodecParameters() {
+		codec, ok := codecOf(p.MimeType)
+		if _, known := types[codec]; !ok || known {
+			continue
+		}
+		types[codec] = p.PayloadType
+		if nominal == nil || p.ClockRate < nominal.ClockRate {
+			nominal = &p
+		}
+	}
+	if nominal == nil {
+		return webrtc.RTPCodecParameters{}, webrtc.ErrUnsupportedCodec
+	}
+	t.once.Do(func() {
+		t.out, t.ssrc, t.types = to.WriteStream(), to.SSRC(), types
+		close(t.bound)
+	})
+	return *nominal, nil
+}
+
+// Unbind implements webrtc.TrackLocal.
+func (t *track) Unbind(webrtc.TrackLocalContext) error { return nil }
+
+// codecOf is the codec of a WebRTC media type.
+func codecOf(mime string) (mp4.Codec, bool) {
+	for _, c := range []mp4.Codec{mp4.H264, mp4.H265, mp4.Opus, mp4.PCMU, mp4.PCMA} {
+		if spec, ok := capability(&mp4.Track{Codec: c, SampleRate: 8000}); ok && strings.EqualFold(spec.MimeType, mime) {
+			return c, true
+		}
+	}
+	return 0, false
+}
+
+// write sends a packet. The connection swallows what comes in the moment between Bind and the end of its own
+// preparations: the first packet is sent until it gets through, since a viewer without its first key frame sees
+// nothing for long.
+func (t *track) write(codec mp4.Codec, p *rtp.Packet) error {
+	kind, ok := t.types[codec]
+	if !ok {
+		return fmt.Errorf("%w: it has no place for %s", errDeaf, codec)
+	}
+	t.seq++
+	p.SSRC, p.PayloadType, p.SequenceNumber = uint32(t.ssrc), uint8(kind), t.seq
+	t.sent.Add(int64(len(p.Payload)))
+	for range 100 {
+		n, err := t.out.WriteRTP(&p.Header, p.Payload)
+		if n > 0 || err != nil || t.works {
+			t.works = t.works || n > 0
+			return err
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return errDeaf
+}
+
+// errDeaf says that a track is negotiated but takes no packets.
+var errDeaf = errors.New("the connection takes no packets")
