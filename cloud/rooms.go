@@ -48,6 +48,16 @@ func (r liveRoom) Offer(ctx context.Context, o api.LiveOrder) (wire.LiveAnswer, 
 	return answer, spoken(err)
 }
 
+// View implements api.Live.
+func (r liveRoom) View(ctx context.Context, o api.ViewOrder) (wire.LiveAnswer, error) {
+	p, err := r.place(ctx, o.Org, o.Site, o.View.Camera)
+	if err != nil {
+		return wire.LiveAnswer{}, err
+	}
+	answer, err := r.broker.View(ctx, p, o.View)
+	return answer, spoken(err)
+}
+
 // Close implements api.Live.
 func (r liveRoom) Close(ctx context.Context, session id.Session) error {
 	return r.broker.Close(ctx, session)

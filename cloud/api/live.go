@@ -13,6 +13,7 @@ import (
 
 	"holdfast/cloud/access"
 	"holdfast/cloud/store"
+	"holdfast/cloud/store/orgs"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
 )
@@ -25,19 +26,41 @@ const (
 	oneView = 10 * time.Minute
 )
 
+// ViewQuery is how a camera is to be shown.
+type ViewQuery struct {
+	Width  int    `query:"width" minimum:"0" maximum:"16384" doc:"Width of the tile in device pixels; it chooses the stream."`
+	Stream string `query:"stream" enum:"main,sub" doc:"Absent: chosen by width."`
+	Codecs string `query:"codecs" maxLength:"64" default:"h264" doc:"Video codecs that the browser can show: h264, h265, with a comma."`
+	FromUs int64  `query:"from_us" minimum:"0" doc:"Above 0: playback of recorded video from then on; else live."`
+	Silent bool   `query:"silent" doc:"Without sound."`
+}
+
 type offerIn struct {
 	CameraPath
+	ViewQuery
 	ContentType string `header:"Content-Type" hidden:"true"`
-	Width       int    `query:"width" minimum:"0" maximum:"16384" doc:"Width of the tile in device pixels; it chooses the stream."`
-	Stream      string `query:"stream" enum:"main,sub" doc:"Absent: chosen by width."`
-	Codecs      string `query:"codecs" maxLength:"64" default:"h264" doc:"Video codecs that the browser can show: h264, h265, with a comma."`
-	FromUs      int64  `query:"from_us" minimum:"0" doc:"Above 0: playback of recorded video from then on; else live."`
 	RawBody     []byte `contentType:"application/sdp"`
+}
+
+type connectIn struct {
+	SitePath
+	ViewQuery
+	Camera      string `query:"camera" maxLength:"64" doc:"A camera to show on the first slot at once; absent: none yet."`
+	ContentType string `header:"Content-Type" hidden:"true"`
+	RawBody     []byte `contentType:"application/sdp"`
+}
+
+type viewIn struct {
+	CameraPath
+	ViewQuery
+	Connection string `query:"connection" maxLength:"64" required:"true" doc:"Number of the connection, the last part of its Location."`
+	Slot       int    `query:"slot" minimum:"0" maximum:"255" doc:"Which of the places for video in the connection's offer, from 0. What is shown there ends."`
 }
 
 type offerOut struct {
 	ContentType string `header:"Content-Type"`
-	Location    string `header:"Location" doc:"DELETE it to end the session."`
+	Location    string `header:"Location" doc:"DELETE it to end the session, or the connection."`
+	View        string `header:"Holdfast-View" doc:"Path of what is shown over the connection, to end that alone; absent when nothing is."`
 	Stream      string `header:"Holdfast-Stream" enum:"main,sub"`
 	Codec       string `header:"Holdfast-Codec" doc:"RFC 6381."`
 	Audio       string `header:"Holdfast-Audio" doc:"RFC 6381; absent without audio."`
@@ -53,6 +76,19 @@ func (d *door) live() {
 			sdpType: {Schema: &huma.Schema{Type: huma.TypeString}},
 		}}},
 	}, d.openLive)
+	add(d, route{
+		method: http.MethodPost, path: "/sites/{site}/live", id: "connectLive",
+		summary: "Open a connection to a site with an SDP offer; each place for video in it is a slot for one camera",
+		action:  access.Live, status: http.StatusCreated, cost: 2, body: maxSDP, errors: []int{http.StatusBadGateway, http.StatusGatewayTimeout},
+		responses: map[string]*huma.Response{"201": {Description: "The SDP answer", Content: map[string]*huma.MediaType{
+			sdpType: {Schema: &huma.Schema{Type: huma.TypeString}},
+		}}},
+	}, d.connectLive)
+	add(d, route{
+		method: http.MethodPost, path: "/cameras/{camera}/view", id: "viewCamera", summary: "Show a camera over a connection that is there",
+		action: access.Live, status: http.StatusCreated,
+		errors: []int{http.StatusConflict, http.StatusGone, http.StatusBadGateway, http.StatusGatewayTimeout},
+	}, d.viewCamera)
 	type sessionIn struct {
 		Session string `path:"session" maxLength:"64"`
 	}
@@ -81,40 +117,128 @@ func (d *door) live() {
 	d.still()
 }
 
-func (d *door) openLive(ctx context.Context, who access.Actor, in *offerIn) (*offerOut, error) {
+// watched is a camera that somebody may watch and wants to.
+type watched struct {
+	camera orgs.Camera
+	codecs []string
+	viewer viewer
+}
+
+// watch checks the right to a camera and notes the deed.
+func (d *door) watch(ctx context.Context, who access.Actor, camera string, in ViewQuery) (watched, error) {
 	action, deed, detail := access.Live, access.DeedLive, ""
 	if in.FromUs > 0 {
 		action, deed, detail = access.Playback, access.DeedPlayback, "from "+moment(in.FromUs)
 	}
-	c, err := d.camera(ctx, who, action, in.Camera)
+	c, err := d.camera(ctx, who, action, camera)
 	if err != nil {
-		return nil, err
-	}
-	if media, _, err := mime.ParseMediaType(in.ContentType); err != nil || media != sdpType {
-		return nil, huma.NewError(http.StatusUnsupportedMediaType, "An SDP offer is needed: send it with Content-Type application/sdp.")
-	}
-	if len(in.RawBody) == 0 {
-		return nil, invalid("body", "The SDP offer is missing: send it as the body.")
+		return watched{}, err
 	}
 	codecs, err := codecList(in.Codecs)
 	if err != nil {
+		return watched{}, err
+	}
+	w := watched{camera: c, codecs: codecs, viewer: viewer{who: who, action: action, target: access.Target{Org: c.Org, Site: c.Site}, readAt: time.Now()}}
+	return w, d.access.Record(ctx, who, access.Entry{Deed: deed, Target: string(c.ID), Site: c.Site, Detail: joinWords(c.Name(), detail)})
+}
+
+// offered checks the body of an offer.
+func offered(contentType string, sdp []byte) error {
+	if media, _, err := mime.ParseMediaType(contentType); err != nil || media != sdpType {
+		return huma.NewError(http.StatusUnsupportedMediaType, "An SDP offer is needed: send it with Content-Type application/sdp.")
+	}
+	if len(sdp) == 0 {
+		return invalid("body", "The SDP offer is missing: send it as the body.")
+	}
+	return nil
+}
+
+func (d *door) openLive(ctx context.Context, who access.Actor, in *offerIn) (*offerOut, error) {
+	if _, err := d.camera(ctx, who, access.Live, in.Camera); err != nil {
+		return nil, err // whoever may not know of the camera learns nothing else
+	}
+	if err := offered(in.ContentType, in.RawBody); err != nil {
 		return nil, err
 	}
-	if err := d.access.Record(ctx, who, access.Entry{Deed: deed, Target: string(c.ID), Site: c.Site, Detail: joinWords(c.Name(), detail)}); err != nil {
-		return nil, err
-	}
-	session := id.New[id.Session]()
-	answer, err := d.rooms.Live.Offer(ctx, LiveOrder{Org: who.Org, Site: c.Site, Person: who.Person, Offer: wire.LiveOffer{
-		Session: session, Camera: c.ID, Stream: id.StreamKind(in.Stream), Width: in.Width, SDP: string(in.RawBody), Codecs: codecs, FromUs: in.FromUs,
-	}})
+	w, err := d.watch(ctx, who, in.Camera, in.ViewQuery)
 	if err != nil {
 		return nil, err
 	}
-	d.viewers.put(session, viewer{who: who, action: action, target: access.Target{Org: c.Org, Site: c.Site}, readAt: time.Now()})
-	return &offerOut{
-		ContentType: sdpType, Location: prefix + "/live/" + string(session), Stream: string(answer.Stream), Codec: answer.Codec,
+	session := id.New[id.Session]()
+	return d.offer(ctx, w.viewer, wire.LiveOffer{
+		Session: session, Camera: w.camera.ID, Stream: id.StreamKind(in.Stream), Width: in.Width, SDP: string(in.RawBody), Codecs: w.codecs,
+		FromUs: in.FromUs, Silent: in.Silent,
+	})
+}
+
+func (d *door) connectLive(ctx context.Context, who access.Actor, in *connectIn) (*offerOut, error) {
+	site, err := d.site(ctx, who, access.Live, in.Site)
+	if err != nil {
+		return nil, err
+	}
+	if err := offered(in.ContentType, in.RawBody); err != nil {
+		return nil, err
+	}
+	offer := wire.LiveOffer{Session: id.New[id.Session](), SDP: string(in.RawBody)}
+	v := viewer{who: who, action: access.Live, target: access.Target{Org: site.Org, Site: site.ID}, readAt: time.Now()}
+	if in.Camera != "" {
+		w, err := d.watch(ctx, who, in.Camera, in.ViewQuery)
+		if err != nil {
+			return nil, err
+		}
+		if w.camera.Site != site.ID {
+			return nil, store.ErrNotFound
+		}
+		offer.View, offer.Camera, offer.Codecs = id.New[id.Session](), w.camera.ID, w.codecs
+		offer.Stream, offer.Width, offer.FromUs, offer.Silent = id.StreamKind(in.Stream), in.Width, in.FromUs, in.Silent
+	}
+	return d.offer(ctx, v, offer)
+}
+
+// offer passes an offer on and notes who made it.
+func (d *door) offer(ctx context.Context, v viewer, o wire.LiveOffer) (*offerOut, error) {
+	answer, err := d.rooms.Live.Offer(ctx, LiveOrder{Org: v.target.Org, Site: v.target.Site, Person: v.who.Person, Offer: o})
+	if err != nil {
+		return nil, err
+	}
+	d.viewers.put(o.Session, v)
+	out := &offerOut{
+		ContentType: sdpType, Location: livePath(o.Session), Stream: string(answer.Stream), Codec: answer.Codec,
 		Audio: answer.Audio, Note: url.PathEscape(answer.Note), Body: []byte(answer.SDP),
-	}, nil
+	}
+	if o.View != "" {
+		d.viewers.put(o.View, v)
+		out.View = livePath(o.View)
+	}
+	return out, nil
+}
+
+func livePath(session id.Session) string { return prefix + "/live/" + string(session) }
+
+func (d *door) viewCamera(ctx context.Context, who access.Actor, in *viewIn) (*bodyOf[LiveView], error) {
+	w, err := d.watch(ctx, who, in.Camera, in.ViewQuery)
+	if err != nil {
+		return nil, err
+	}
+	connection, err := parse[id.Session](in.Connection)
+	if err != nil {
+		return nil, err
+	}
+	if c, ok := d.viewers.get(connection); !ok || c.who.Person != who.Person || c.target != w.viewer.target {
+		return nil, &Refusal{Code: string(wire.FailedGone), Text: "The connection to the site has ended: make a new one."}
+	}
+	view := wire.LiveView{
+		Session: id.New[id.Session](), Connection: connection, Slot: in.Slot, Camera: w.camera.ID, Stream: id.StreamKind(in.Stream),
+		Width: in.Width, Codecs: w.codecs, FromUs: in.FromUs, Silent: in.Silent,
+	}
+	answer, err := d.rooms.Live.View(ctx, ViewOrder{Org: who.Org, Site: w.camera.Site, View: view})
+	if err != nil {
+		return nil, err
+	}
+	d.viewers.put(view.Session, w.viewer)
+	return body(LiveView{
+		Path: livePath(view.Session), Stream: string(answer.Stream), Codec: answer.Codec, Audio: answer.Audio, Note: answer.Note,
+	}), nil
 }
 
 // codecList reads "h264,h265"; what is unknown is refused.

@@ -113,6 +113,8 @@ func refusalProblem(room refused) error {
 		status = http.StatusNotFound
 	case "codec", "refused", "conflict":
 		status = http.StatusConflict
+	case "gone":
+		status = http.StatusGone
 	case "invalid":
 		status = http.StatusUnprocessableEntity
 	case "expired":

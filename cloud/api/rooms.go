@@ -115,12 +115,19 @@ type Coverer interface {
 	Coverage(ctx context.Context, scope store.Scope, site id.Site, stream id.Stream, span Span) (Coverage, error)
 }
 
-// LiveOrder is a viewer's wish for one camera.
+// LiveOrder is a viewer's wish for a connection to a site, and for one camera over it if its offer names one.
 type LiveOrder struct {
 	Org    id.Org
 	Site   id.Site
 	Person id.Person
 	Offer  wire.LiveOffer // with Session set; without ICE, which is the room's
+}
+
+// ViewOrder is a viewer's wish for one camera over a connection that is there.
+type ViewOrder struct {
+	Org  id.Org
+	Site id.Site
+	View wire.LiveView // with Session and Connection set
 }
 
 // Live brokers WebRTC sessions and stills. The door decides who may watch, and closes sessions whose viewers
@@ -129,7 +136,10 @@ type Live interface {
 	// Offer answers an SDP offer; the session is then open until it is closed or its media end. Refusal codes:
 	// those of wire.Reply, and "offline" when the site has no session.
 	Offer(ctx context.Context, order LiveOrder) (wire.LiveAnswer, error)
-	// Close ends a session; no error if it ended already.
+	// View shows a camera over a connection that Offer made. Refusal codes: those of Offer, and "gone" when the connection
+	// has ended.
+	View(ctx context.Context, order ViewOrder) (wire.LiveAnswer, error)
+	// Close ends a session or a connection; no error if it ended already.
 	Close(ctx context.Context, session id.Session) error
 	// Open reports whether a session has not ended yet.
 	Open(session id.Session) bool

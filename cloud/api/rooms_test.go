@@ -21,6 +21,7 @@ type rooms struct {
 	codes   map[id.Code]kept[id.Site]
 	events  []kept[Event]
 	open    map[id.Session]bool
+	views   []ViewOrder
 	offers  []LiveOrder
 	configs int
 	cameras map[id.Camera]CameraStatus
@@ -122,7 +123,21 @@ func (r *rooms) Offer(ctx context.Context, o LiveOrder) (wire.LiveAnswer, error)
 	}
 	r.offers = append(r.offers, o)
 	r.open[o.Offer.Session] = true
+	if o.Offer.View != "" {
+		r.open[o.Offer.View] = true
+	}
 	return wire.LiveAnswer{SDP: "v=0\r\n", Stream: id.Sub, Codec: "avc1.64001f", Note: "the café's main stream is H.265"}, nil
+}
+
+func (r *rooms) View(_ context.Context, o ViewOrder) (wire.LiveAnswer, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err != nil {
+		return wire.LiveAnswer{}, r.err
+	}
+	r.views = append(r.views, o)
+	r.open[o.View.Session] = true
+	return wire.LiveAnswer{Stream: id.Main, Codec: "avc1.64001f"}, nil
 }
 
 func (r *rooms) Close(_ context.Context, session id.Session) error {

@@ -19,6 +19,15 @@ type Range struct {
 	Clip    string `json:"clip,omitempty" doc:"The clip that holds it in the cloud."`
 }
 
+// LiveView is a camera that is shown over a connection.
+type LiveView struct {
+	Path   string `json:"path" doc:"DELETE it to end the view; the connection stays."`
+	Stream string `json:"stream" enum:"main,sub"`
+	Codec  string `json:"codec" doc:"RFC 6381."`
+	Audio  string `json:"audio,omitempty" doc:"RFC 6381; absent without audio."`
+	Note   string `json:"note,omitempty" doc:"Why it is not what was asked for; absent when it is."`
+}
+
 // ICE lists the STUN and TURN servers for a live session, with short-lived credentials.
 type ICE struct {
 	Servers []ICEServer `json:"servers" nullable:"false"`

@@ -23,7 +23,7 @@ import (
 type Config struct {
 	ICE     []wire.ICEServer // STUN and TURN servers for both ends
 	MaxSDP  int              // bytes of an offer; 0 means 64 KiB
-	PerSite int              // sessions of one site; 0 means 64
+	PerSite int              // connections to one site; 0 means 64
 	Settle  time.Duration    // a session that the agent does not report after this has ended; 0 means 45 s
 }
 
@@ -43,10 +43,16 @@ type Place struct {
 // Offline is the code of a Failure when the site's agent can't be asked.
 const Offline wire.FailureCode = "offline"
 
+// session is a connection, or what is shown over one.
 type session struct {
 	place Place
+	over  id.Session // the connection; empty for a connection itself
 	began time.Time
 }
+
+// perConnection bounds what is shown over one connection at once: more than an agent has slots for, since what ended
+// there is known here a little later.
+const perConnection = 64
 
 // Broker holds the sessions of this replica.
 type Broker struct {
@@ -75,8 +81,8 @@ func New(cfg Config, agents Agents, log *slog.Logger) *Broker {
 // ICE returns the ICE servers for a browser.
 func (b *Broker) ICE() []wire.ICEServer { return b.cfg.ICE }
 
-// Offer passes an offer on to the agent and returns its answer; offer.Session names the session. The error is a
-// *wire.Failure when the viewer should read it.
+// Offer passes an offer on to the agent and returns its answer; offer.Session names the connection, and offer.View, if it
+// is set, what is shown over it at once. The error is a *wire.Failure when the viewer should read it.
 func (b *Broker) Offer(ctx context.Context, p Place, offer wire.LiveOffer) (wire.LiveAnswer, error) {
 	switch {
 	case len(offer.SDP) == 0 || len(offer.SDP) > b.cfg.MaxSDP:
@@ -84,7 +90,11 @@ func (b *Broker) Offer(ctx context.Context, p Place, offer wire.LiveOffer) (wire
 	case p.Agent == "":
 		return wire.LiveAnswer{}, noAgent()
 	case !b.admit(offer.Session, session{place: p, began: time.Now()}):
-		return wire.LiveAnswer{}, wire.Fail(wire.FailedBusy, "Too many views of this site are open. Close one and try again.")
+		return wire.LiveAnswer{}, tooMany()
+	}
+	if offer.View != "" && !b.admit(offer.View, session{place: p, over: offer.Session, began: time.Now()}) {
+		b.forget(offer.Session)
+		return wire.LiveAnswer{}, tooMany()
 	}
 	offer.Camera, offer.ICE = p.Camera, b.cfg.ICE
 	var answer wire.LiveAnswer
@@ -93,6 +103,25 @@ func (b *Broker) Offer(ctx context.Context, p Place, offer wire.LiveOffer) (wire
 		return wire.LiveAnswer{}, err
 	}
 	return answer, nil
+}
+
+// View asks the agent to show a camera over a connection that an offer made; view.Session names what is shown. The error
+// is a *wire.Failure when the viewer should read it.
+func (b *Broker) View(ctx context.Context, p Place, view wire.LiveView) (wire.LiveAnswer, error) {
+	if !b.admit(view.Session, session{place: p, over: view.Connection, began: time.Now()}) {
+		return wire.LiveAnswer{}, tooMany()
+	}
+	view.Camera = p.Camera
+	var answer wire.LiveAnswer
+	if _, err := b.ask(ctx, p.Agent, wire.CmdLiveView, view, &answer); err != nil {
+		b.forget(view.Session)
+		return wire.LiveAnswer{}, err
+	}
+	return answer, nil
+}
+
+func tooMany() error {
+	return wire.Fail(wire.FailedBusy, "Too many views of this site are open. Close one and try again.")
 }
 
 func noAgent() error {
@@ -130,7 +159,10 @@ func (b *Broker) ask(ctx context.Context, agent id.Agent, typ wire.CommandType, 
 func (b *Broker) admit(sid id.Session, s session) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if _, taken := b.sessions[sid]; taken || b.watching(s.place.Site) >= b.cfg.PerSite {
+	if _, taken := b.sessions[sid]; taken {
+		return false
+	}
+	if s.over == "" && b.watching(s.place.Site) >= b.cfg.PerSite || s.over != "" && b.over(s.over) >= perConnection {
 		return false
 	}
 	b.sessions[sid] = s
@@ -140,7 +172,17 @@ func (b *Broker) admit(sid id.Session, s session) bool {
 func (b *Broker) forget(sid id.Session) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.remove(sid)
+}
+
+// remove forgets a session, and what is shown over it when it is a connection.
+func (b *Broker) remove(sid id.Session) {
 	delete(b.sessions, sid)
+	for other, s := range b.sessions {
+		if s.over == sid {
+			delete(b.sessions, other)
+		}
+	}
 }
 
 // Open reports whether a session has not ended yet, as far as is known.
@@ -156,7 +198,7 @@ func (b *Broker) Open(sid id.Session) bool {
 func (b *Broker) Close(ctx context.Context, sid id.Session) error {
 	b.mu.Lock()
 	s, ok := b.sessions[sid]
-	delete(b.sessions, sid)
+	b.remove(sid)
 	b.mu.Unlock()
 	if !ok {
 		return nil
@@ -180,7 +222,7 @@ func (b *Broker) Reported(agent id.Agent, open []id.Session) {
 	}
 }
 
-// Watching returns how many sessions a site has.
+// Watching returns how many connections a site has.
 func (b *Broker) Watching(site id.Site) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -190,7 +232,18 @@ func (b *Broker) Watching(site id.Site) int {
 func (b *Broker) watching(site id.Site) int {
 	n := 0
 	for _, s := range b.sessions {
-		if s.place.Site == site {
+		if s.place.Site == site && s.over == "" {
+			n++
+		}
+	}
+	return n
+}
+
+// over returns how much is shown over a connection.
+func (b *Broker) over(connection id.Session) int {
+	n := 0
+	for _, s := range b.sessions {
+		if s.over == connection {
 			n++
 		}
 	}
