@@ -157,6 +157,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/cameras/{camera}/view": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Show a camera over a connection that is there */
+        post: operations["viewCamera"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/changes": {
         parameters: {
             query?: never;
@@ -728,6 +745,23 @@ export interface paths {
         get: operations["listHolds"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sites/{site}/live": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Open a connection to a site with an SDP offer; each place for video in it is a slot for one camera */
+        post: operations["connectLive"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1377,6 +1411,18 @@ export interface components {
             organisation: string;
             /** @enum {string} */
             purpose: "invite" | "reset";
+        };
+        LiveView: {
+            /** @description RFC 6381; absent without audio. */
+            audio?: string;
+            /** @description RFC 6381. */
+            codec: string;
+            /** @description Why it is not what was asked for; absent when it is. */
+            note?: string;
+            /** @description DELETE it to end the view; the connection stays. */
+            path: string;
+            /** @enum {string} */
+            stream: "main" | "sub";
         };
         Me: {
             /** @description The actions that the role allows, inside the sites: self, view, health, events, live, playback, export, clips.edit, cameras.edit, sites.edit, sites.create, regions.edit, agents.edit, rules.edit, people.edit, alerts.edit, audit.view. */
@@ -2132,6 +2178,8 @@ export interface operations {
                 codecs?: string;
                 /** @description Above 0: playback of recorded video from then on; else live. */
                 from_us?: number;
+                /** @description Without sound. */
+                silent?: boolean;
             };
             header?: never;
             path: {
@@ -2153,6 +2201,7 @@ export interface operations {
                     "Holdfast-Codec"?: string;
                     "Holdfast-Note"?: string;
                     "Holdfast-Stream"?: "main" | "sub";
+                    "Holdfast-View"?: string;
                     Location?: string;
                     [name: string]: unknown;
                 };
@@ -2215,6 +2264,43 @@ export interface operations {
                 };
                 content: {
                     "application/octet-stream": string;
+                };
+            };
+        };
+    };
+    viewCamera: {
+        parameters: {
+            query: {
+                /** @description Width of the tile in device pixels; it chooses the stream. */
+                width?: number;
+                /** @description Absent: chosen by width. */
+                stream?: "main" | "sub";
+                /** @description Video codecs that the browser can show: h264, h265, with a comma. */
+                codecs?: string;
+                /** @description Above 0: playback of recorded video from then on; else live. */
+                from_us?: number;
+                /** @description Without sound. */
+                silent?: boolean;
+                /** @description Number of the connection, the last part of its Location. */
+                connection: string;
+                /** @description Which of the places for video in the connection's offer, from 0. What is shown there ends. */
+                slot?: number;
+            };
+            header?: never;
+            path: {
+                camera: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LiveView"];
                 };
             };
         };
@@ -3344,6 +3430,52 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Holds"];
+                };
+            };
+        };
+    };
+    connectLive: {
+        parameters: {
+            query?: {
+                /** @description Width of the tile in device pixels; it chooses the stream. */
+                width?: number;
+                /** @description Absent: chosen by width. */
+                stream?: "main" | "sub";
+                /** @description Video codecs that the browser can show: h264, h265, with a comma. */
+                codecs?: string;
+                /** @description Above 0: playback of recorded video from then on; else live. */
+                from_us?: number;
+                /** @description Without sound. */
+                silent?: boolean;
+                /** @description A camera to show on the first slot at once; absent: none yet. */
+                camera?: string;
+            };
+            header?: never;
+            path: {
+                site: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/sdp": string;
+            };
+        };
+        responses: {
+            /** @description The SDP answer */
+            201: {
+                headers: {
+                    "Content-Type"?: string;
+                    "Holdfast-Audio"?: string;
+                    "Holdfast-Codec"?: string;
+                    "Holdfast-Note"?: string;
+                    "Holdfast-Stream"?: "main" | "sub";
+                    "Holdfast-View"?: string;
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/sdp": string;
                 };
             };
         };

@@ -57,7 +57,7 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
   const range = asked === undefined ? undefined : rangeAt(timeline.ranges, asked);
   const hole = range?.state === "gap" ? range : undefined;
   const watchable = can(asked === undefined ? "live" : "playback") && site.status !== "dark" && site.status !== "never" && !hole;
-  const { video, session, snapshot } = useVideo(watchable ? { camera: camera.id, stream: search.stream, fromUs: asked } : undefined, camera.status);
+  const { video, session, snapshot } = useVideo(watchable ? { site: camera.site, camera: camera.id, stream: search.stream, fromUs: asked } : undefined, camera.status);
 
   const playheadUs = useCallback(() => (session ? session.positionUs() : (asked ?? nowUs())), [session, asked]);
   const selection = search.in !== undefined && search.out !== undefined ? { inUs: search.in, outUs: search.out } : undefined;

@@ -14,6 +14,7 @@ import { SiteBadge } from "../ui/badge";
 import { Button } from "../ui/button";
 import { Failure, Notice, Skeleton } from "../ui/notice";
 import { Page } from "../ui/page";
+import { useWarm } from "../video/useVideo";
 import { CameraGrid } from "./site/CameraGrid";
 import { EnrolDialog } from "./site/EnrolDialog";
 import { HealthPanel } from "./site/HealthPanel";
@@ -37,6 +38,7 @@ export default function SitePage() {
   const can = useCan();
   const { data: site, error, isPending, refetch } = useQuery(siteQuery(id));
   const [enrolling, setEnrolling] = useState(fresh);
+  useWarm(can("live") && site?.agent?.connected ? id : undefined);
   const up = { to: "/", label: text.site.up };
 
   if (isPending) return <Page title="…" name={text.nav.sites} up={up} wide><Skeleton lines={5} height={72} /></Page>;

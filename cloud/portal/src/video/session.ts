@@ -4,9 +4,10 @@ import { ApiError, words } from "../api/errors";
 import type { StreamKind } from "../api/types";
 import { text } from "../text";
 import { nowUs } from "../lib/time";
-import { channelName, type Order, Playhead, readWord, type Word } from "./control";
+import { type Order, Playhead, readWord, type Word } from "./control";
+import { type Seat, take } from "./link";
 import { type Stats, StatsReader } from "./stats";
-import { type Answer, end, iceServers, post, receivable } from "./whep";
+import { receivable } from "./whep";
 
 export type Phase = "connecting" | "waiting" | "playing" | "stalled" | "reconnecting" | "failed" | "closed";
 
@@ -29,13 +30,13 @@ export interface Snapshot {
 }
 
 export interface Wish {
+  site: string;
   camera: string;
   stream?: StreamKind | undefined;
   fromUs?: number | undefined;
+  silent?: boolean | undefined;
 }
 
-const gatherMs = 200;
-const gatherWithServersMs = 600;
 const firstPictureMs = 12_000;
 const stallMs = 4_000;
 const giveUpMs = 9_000;
@@ -52,9 +53,7 @@ export class VideoSession {
   private wish: Wish;
   private current: Snapshot = blank;
   private attempt: AbortController | undefined;
-  private connection: RTCPeerConnection | undefined;
-  private location: string | undefined;
-  private control: RTCDataChannel | undefined;
+  private seat: Seat | undefined;
   private controlled = false;
   private playhead: Playhead;
   private reader = new StatsReader();
@@ -144,7 +143,7 @@ export class VideoSession {
   resume(): void {
     this.set({ paused: false });
     this.movedMs = performance.now();
-    if (this.connection && (this.wish.fromUs === undefined || this.order({ type: "play" }))) {
+    if (this.seat && (this.wish.fromUs === undefined || this.order({ type: "play" }))) {
       void this.video.play().catch(() => undefined);
       return;
     }
@@ -152,8 +151,8 @@ export class VideoSession {
   }
 
   private order(order: Order): boolean {
-    if (!this.controlled || this.control?.readyState !== "open") return false;
-    this.control.send(JSON.stringify(order));
+    if (!this.controlled || this.seat?.channel.readyState !== "open") return false;
+    this.seat.channel.send(JSON.stringify(order));
     return true;
   }
 
@@ -164,18 +163,10 @@ export class VideoSession {
     try {
       if (typeof RTCPeerConnection === "undefined") throw new ApiError(501, text.live.unsupported);
       if (receivable().length === 0) throw new ApiError(501, text.live.noCodec);
-      const servers = await iceServers(attempt.signal);
-      if (attempt.signal.aborted) return;
-      const connection = new RTCPeerConnection({ iceServers: servers, bundlePolicy: "max-bundle" });
-      this.adopt(connection, attempt);
-      await connection.setLocalDescription(await connection.createOffer());
-      await gathered(connection, servers.length > 0 ? gatherWithServersMs : gatherMs);
-      const answer = await post(connection.localDescription?.sdp ?? "", this.offer(), attempt.signal);
-      if (attempt.signal.aborted) {
-        if (answer.session) end(answer.session);
-        return;
-      }
-      await this.accept(connection, answer);
+      const lost = (why: string) => {
+        if (!attempt.signal.aborted) this.fail(why);
+      };
+      this.accept(await take(this.wish.site, this.offer(), lost, attempt.signal));
     } catch (error) {
       if (!attempt.signal.aborted) this.fail(words(error), error);
     }
@@ -184,51 +175,35 @@ export class VideoSession {
   private offer() {
     const width = Math.max(this.video.clientWidth, 160) * devicePixelRatio;
     const fromUs = this.wish.fromUs === undefined ? undefined : this.playhead.at(this.video.currentTime);
-    return { camera: this.wish.camera, stream: this.wish.stream, width, fromUs };
+    return { camera: this.wish.camera, stream: this.wish.stream, width, fromUs, silent: this.wish.silent };
   }
 
-  private adopt(connection: RTCPeerConnection, attempt: AbortController): void {
-    this.connection = connection;
-    const stream = new MediaStream();
-    connection.addTransceiver("video", { direction: "recvonly" });
-    connection.addTransceiver("audio", { direction: "recvonly" });
-    this.hold(connection.createDataChannel(channelName));
-    connection.ondatachannel = (event) => {
-      if (event.channel.label === channelName) this.hold(event.channel);
-    };
-    connection.ontrack = (event) => {
-      stream.addTrack(event.track);
-      if (event.track.kind === "audio") event.track.onunmute = () => this.set({ hasAudio: true });
-    };
-    connection.onconnectionstatechange = () => {
-      if (attempt.signal.aborted) return;
-      if (connection.connectionState === "failed") this.fail(text.live.noPath);
-      if (connection.connectionState === "closed") this.fail(text.live.ended);
-    };
-    this.video.srcObject = stream;
-  }
-
-  private async accept(connection: RTCPeerConnection, answer: Answer): Promise<void> {
-    this.location = answer.session;
+  private accept(seat: Seat): void {
+    this.seat = seat;
     this.siteReason = "";
+    const { answer } = seat;
     this.set({ phase: "waiting", reason: "", note: answer.note, stream: answer.stream, codec: answer.codec });
-    await connection.setRemoteDescription({ type: "answer", sdp: answer.sdp });
+    seat.channel.onmessage = (event) => {
+      const word = readWord(event.data);
+      if (word && this.seat === seat) this.hear(word);
+    };
+    for (const track of seat.media.getAudioTracks()) {
+      track.onunmute = () => this.set({ hasAudio: true });
+      if (!track.muted) this.set({ hasAudio: true });
+    }
+    this.video.srcObject = seat.media;
     this.decoded = 0;
     this.movedMs = performance.now();
-    this.ticking = setInterval(() => void this.tick(connection), 1000);
-    // Refused autoplay with sound is tried again without.
+    this.ticking = setInterval(() => void this.tick(seat), 1000);
+    void this.play();
+  }
+
+  /** Plays; what the browser refuses with sound is tried again without. */
+  private async play(): Promise<void> {
     await this.video.play().catch(async () => {
       this.video.muted = true;
       await this.video.play().catch(() => undefined);
     });
-  }
-
-  private hold(channel: RTCDataChannel): void {
-    this.control = channel;
-    channel.onmessage = (event) => {
-      const word = readWord(event.data);
-      if (word && this.control === channel) this.hear(word);
-    };
   }
 
   /** Takes the site's word: a picture that stands still has its reason from there, not from a guess here. */
@@ -275,9 +250,9 @@ export class VideoSession {
     if (this.current.phase === "waiting" || this.current.phase === "stalled") this.set({ phase: "playing", reason: "" });
   }
 
-  private async tick(connection: RTCPeerConnection): Promise<void> {
-    const stats = await this.reader.read(connection).catch(() => undefined);
-    if (connection !== this.connection || !stats) return;
+  private async tick(seat: Seat): Promise<void> {
+    const stats = await this.reader.read(seat).catch(() => undefined);
+    if (seat !== this.seat || !stats) return;
     // Decoded frames count even where the browser does not paint them, as in a hidden tab.
     if (stats.framesDecoded > this.decoded) this.moving();
     this.decoded = stats.framesDecoded;
@@ -304,19 +279,14 @@ export class VideoSession {
     this.retryTimer = setTimeout(() => void this.connect(), wait);
   }
 
-  /** Lets go of the connection, on both sides. */
+  /** Lets go of the place on the connection, on both sides. */
   private drop(): void {
     this.attempt?.abort();
     clearInterval(this.ticking);
     clearTimeout(this.retryTimer);
-    if (this.connection) {
-      this.connection.onconnectionstatechange = null;
-      this.connection.close();
-    }
-    if (this.location) end(this.location);
-    this.connection = undefined;
-    this.location = undefined;
-    this.control = undefined;
+    for (const track of this.seat?.media.getAudioTracks() ?? []) track.onunmute = null;
+    this.seat?.leave();
+    this.seat = undefined;
     this.controlled = false;
     this.reader = new StatsReader();
   }
@@ -325,17 +295,4 @@ export class VideoSession {
     this.current = { ...this.current, ...change };
     for (const tell of this.listeners) tell();
   }
-}
-
-/** Waits until the browser has gathered its candidates, but not for long: the rest shows itself on the way. */
-function gathered(connection: RTCPeerConnection, longestMs: number): Promise<void> {
-  if (connection.iceGatheringState === "complete") return Promise.resolve();
-  return new Promise((done) => {
-    const timer = setTimeout(done, longestMs);
-    connection.addEventListener("icegatheringstatechange", () => {
-      if (connection.iceGatheringState !== "complete") return;
-      clearTimeout(timer);
-      done();
-    });
-  });
 }

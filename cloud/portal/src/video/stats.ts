@@ -1,4 +1,5 @@
-// What the browser measures of a connection, boiled down to what a person asks about.
+// What the browser measures of a camera's place on a connection, boiled down to what a person asks about.
+import type { Seat } from "./link";
 
 export interface Stats {
   codec: string;
@@ -14,13 +15,13 @@ export interface Stats {
   framesDecoded: number;
 }
 
-/** Reads a connection's statistics and makes rates out of two readings. */
+/** Reads the statistics of a place and makes rates out of two readings. */
 export class StatsReader {
   private bytes = 0;
   private atMs = 0;
 
-  async read(connection: RTCPeerConnection): Promise<Stats | undefined> {
-    const report = await connection.getStats();
+  async read(seat: Seat): Promise<Stats | undefined> {
+    const report = await seat.measure();
     let video: RTCInboundRtpStreamStats | undefined;
     let transport: RTCTransportStats | undefined;
     for (const entry of report.values() as Iterable<RTCStats & { kind?: string }>) {

@@ -1,5 +1,6 @@
 import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 
+import { warm } from "./link";
 import { type Snapshot, VideoSession, type Wish } from "./session";
 
 const idle: Snapshot = {
@@ -12,13 +13,13 @@ const nothing = () => () => undefined;
 export function useVideo(wish: Wish | undefined, health?: string) {
   const video = useRef<HTMLVideoElement>(null);
   const [session, setSession] = useState<VideoSession>();
-  const { camera, stream, fromUs } = wish ?? {};
-  const wanted = useMemo(() => (camera === undefined ? undefined : { camera, stream, fromUs }), [camera, stream, fromUs]);
+  const { site, camera, stream, fromUs, silent } = wish ?? {};
+  const wanted = useMemo(() => (camera === undefined || site === undefined ? undefined : { site, camera, stream, fromUs, silent }), [site, camera, stream, fromUs, silent]);
   const base = wanted ? `${wanted.camera}/${wanted.stream ?? ""}` : undefined;
 
   useEffect(() => {
     if (base === undefined || !video.current) return;
-    const made = new VideoSession(video.current, { camera: "" });
+    const made = new VideoSession(video.current, { site: "", camera: "" });
     setSession(made);
     return () => {
       setSession(undefined);
@@ -39,4 +40,9 @@ export function useVideo(wish: Wish | undefined, health?: string) {
 
   const snapshot = useSyncExternalStore(session?.subscribe ?? nothing, () => session?.snapshot() ?? idle);
   return { video, session, snapshot };
+}
+
+/** Keeps a connection to a site at hand while a page shows something of it that may be watched. */
+export function useWarm(site: string | undefined): void {
+  useEffect(() => (site === undefined ? undefined : warm(site)), [site]);
 }

@@ -1,6 +1,7 @@
-// The signalling of a live session: an SDP offer posted, an answer back, in WHEP's shape (RFC 9725 for its
-// sending twin). One session per call; nothing is trickled.
+// The signalling of live sessions: an SDP offer posted, an answer back, in WHEP's shape (RFC 9725 for its sending twin),
+// and cameras asked for over a connection that is there. Nothing is trickled.
 import { client, data, raw } from "../api/client";
+import type { components } from "../api/schema";
 import type { StreamKind } from "../api/types";
 
 export interface Offer {
@@ -10,11 +11,16 @@ export interface Offer {
   width: number;
   /** Plays from this moment on instead of live. */
   fromUs?: number | undefined;
+  /** Nobody will hear it. */
+  silent?: boolean | undefined;
 }
 
 export interface Answer {
+  /** Of the connection; empty for a camera over one that is there. */
   sdp: string;
-  /** Path of the session, to end it. */
+  /** Path of the connection, to end it. */
+  connection: string | undefined;
+  /** Path of what is shown, to end it. */
   session: string | undefined;
   stream: string;
   codec: string;
@@ -38,21 +44,40 @@ export async function iceServers(signal: AbortSignal): Promise<RTCIceServer[]> {
   }));
 }
 
-/** Posts an offer; throws an ApiError whose words are for the person who waits. */
-export async function post(sdp: string, offer: Offer, signal: AbortSignal): Promise<Answer> {
-  const query = new URLSearchParams({ width: String(Math.round(offer.width)), codecs: receivable().join(",") });
-  if (offer.stream) query.set("stream", offer.stream);
-  if (offer.fromUs !== undefined) query.set("from_us", String(Math.round(offer.fromUs)));
-  const response = await raw(`/cameras/${encodeURIComponent(offer.camera)}/live?${query}`, {
+function query(offer: Offer): URLSearchParams {
+  const out = new URLSearchParams({ width: String(Math.round(offer.width)), codecs: receivable().join(",") });
+  if (offer.stream) out.set("stream", offer.stream);
+  if (offer.fromUs !== undefined) out.set("from_us", String(Math.round(offer.fromUs)));
+  if (offer.silent) out.set("silent", "true");
+  return out;
+}
+
+/** Makes a connection to a site, and shows a camera on its first place if there is one; throws an ApiError whose words
+ *  are for the person who waits. */
+export async function connect(sdp: string, site: string, first: Offer | undefined, signal: AbortSignal): Promise<Answer> {
+  const wish = first ? query(first) : new URLSearchParams();
+  if (first) wish.set("camera", first.camera);
+  const response = await raw(`/sites/${encodeURIComponent(site)}/live?${wish}`, {
     method: "POST", body: sdp, headers: { "Content-Type": "application/sdp" }, signal,
   });
   return {
     sdp: await response.text(),
-    session: response.headers.get("Location") ?? undefined,
+    connection: response.headers.get("Location") ?? undefined,
+    session: response.headers.get("Holdfast-View") ?? undefined,
     stream: response.headers.get("Holdfast-Stream") ?? "",
     codec: response.headers.get("Holdfast-Codec") ?? "",
     note: unescape(response.headers.get("Holdfast-Note")),
   };
+}
+
+/** Shows a camera on a place of a connection; throws like connect, with status 410 when the connection has ended. */
+export async function view(connection: string, slot: number, offer: Offer, signal: AbortSignal): Promise<Answer> {
+  const wish = query(offer);
+  wish.set("connection", connection.slice(connection.lastIndexOf("/") + 1));
+  wish.set("slot", String(slot));
+  const response = await raw(`/cameras/${encodeURIComponent(offer.camera)}/view?${wish}`, { method: "POST", signal });
+  const got = (await response.json()) as components["schemas"]["LiveView"];
+  return { sdp: "", connection: undefined, session: got.path, stream: got.stream, codec: got.codec, note: got.note ?? "" };
 }
 
 /** Ends a session, also while the page is being left. */

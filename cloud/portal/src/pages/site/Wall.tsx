@@ -36,7 +36,7 @@ function WallTile({ camera }: { camera: Camera }) {
     watcher.observe(frame.current);
     return () => watcher.disconnect();
   }, []);
-  const { video, snapshot } = useVideo(seen ? { camera: camera.id, stream: "sub" } : undefined, camera.status);
+  const { video, snapshot } = useVideo(seen ? { site: camera.site, camera: camera.id, stream: "sub", silent: true } : undefined, camera.status);
   const running = snapshot.phase === "playing" || snapshot.phase === "stalled";
   return (
     <article className="tile" data-testid="wall-tile" data-camera={camera.id} data-phase={snapshot.phase}>

@@ -1,0 +1,235 @@
+// One connection to a site for all that is watched there: it is made before anybody clicks, and a further camera costs
+// one request. It lives outside React; a page says that it may want to watch, and video sessions take places on it.
+import { ApiError } from "../api/errors";
+import { text } from "../text";
+import { channelName } from "./control";
+import { type Answer, connect, end, iceServers, type Offer, view } from "./whep";
+
+/** Cameras of one connection. A wall with more has several connections. */
+const slotsPerLink = 8;
+/** How long a connection that nobody needs is kept for whoever comes back. */
+const idleMs = 30_000;
+const gatherWithServersMs = 600;
+
+/** A place for one camera on a connection. */
+export interface Seat {
+  readonly media: MediaStream;
+  readonly channel: RTCDataChannel;
+  /** Measures what comes in on this place, and its path. */
+  readonly measure: () => Promise<RTCStatsReport>;
+  readonly answer: Answer;
+  /** Gives the place back, and ends what is shown there. */
+  readonly leave: () => void;
+}
+
+type Lost = (why: string) => void;
+
+interface Slot {
+  index: number;
+  media: MediaStream;
+  receiver: RTCRtpReceiver;
+  channel: RTCDataChannel;
+  taken: boolean;
+  /** Told when the connection is lost, once something is shown. */
+  lost: Lost | undefined;
+  freedMs: number;
+}
+
+class Link {
+  readonly site: string;
+  private readonly connection: RTCPeerConnection;
+  private readonly slots: Slot[] = [];
+  private readonly calledOff = new AbortController();
+  private location: string | undefined;
+  private resting: ReturnType<typeof setTimeout> | undefined;
+  private opening: Promise<Answer> | undefined;
+  gone = false;
+
+  constructor(site: string) {
+    this.site = site;
+    this.connection = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+    for (let index = 0; index < slotsPerLink; index++) this.addSlot(index);
+    this.connection.onconnectionstatechange = () => {
+      if (this.connection.connectionState === "failed") this.close(text.live.noPath);
+      if (this.connection.connectionState === "closed") this.close(text.live.ended);
+    };
+  }
+
+  private addSlot(index: number): void {
+    const video = this.connection.addTransceiver("video", { direction: "recvonly" });
+    const audio = this.connection.addTransceiver("audio", { direction: "recvonly" });
+    prefer(video, ["video/h264", "video/h265"]);
+    prefer(audio, ["audio/opus", "audio/pcmu", "audio/pcma"]);
+    this.slots.push({
+      index, media: new MediaStream([video.receiver.track, audio.receiver.track]), receiver: video.receiver,
+      channel: this.connection.createDataChannel(index === 0 ? channelName : `${channelName}-${index}`), taken: false, lost: undefined, freedMs: 0,
+    });
+  }
+
+  /** Makes the connection, and shows a camera on the first place at once if there is one to show. */
+  open(first?: Offer): Promise<Answer> {
+    this.opening = this.signal(first);
+    // Whoever waits for it is told; when nobody does, the next one who wants a place makes a connection anew.
+    this.opening.catch(() => this.close(text.live.ended));
+    return this.opening;
+  }
+
+  private async signal(first: Offer | undefined): Promise<Answer> {
+    const servers = await iceServers(this.calledOff.signal);
+    if (servers.length > 0) this.connection.setConfiguration({ iceServers: servers, bundlePolicy: "max-bundle" });
+    await this.connection.setLocalDescription(await this.connection.createOffer());
+    // Without servers there is nothing to gather that the site could use: its answer says where it is.
+    if (servers.length > 0) await gathered(this.connection, gatherWithServersMs);
+    const answer = await connect(this.connection.localDescription?.sdp ?? "", this.site, first, this.calledOff.signal);
+    if (this.gone) {
+      if (answer.connection) end(answer.connection);
+      throw new ApiError(410, text.live.ended);
+    }
+    this.location = answer.connection;
+    await this.connection.setRemoteDescription({ type: "answer", sdp: answer.sdp });
+    return answer;
+  }
+
+  /** Takes the place that has been free for longest. */
+  reserve(): Slot | undefined {
+    const [slot] = this.slots.filter((s) => !s.taken).sort((a, b) => a.freedMs - b.freedMs || a.index - b.index);
+    if (!slot) return undefined;
+    clearTimeout(this.resting);
+    slot.taken = true;
+    return slot;
+  }
+
+  /** Shows a camera on a place that was reserved. */
+  async show(slot: Slot, offer: Offer, signal: AbortSignal): Promise<Answer> {
+    await this.opening;
+    if (signal.aborted) throw new DOMException("called off", "AbortError");
+    return view(this.location ?? "", slot.index, offer, signal);
+  }
+
+  seat(slot: Slot, answer: Answer, lost: Lost): Seat {
+    slot.lost = lost;
+    return {
+      media: slot.media, channel: slot.channel, answer,
+      measure: () => slot.receiver.getStats(),
+      leave: () => {
+        if (answer.session && !this.gone) end(answer.session);
+        this.free(slot);
+      },
+    };
+  }
+
+  free(slot: Slot): void {
+    slot.taken = false;
+    slot.lost = undefined;
+    slot.channel.onmessage = null;
+    slot.freedMs = performance.now();
+    this.rest();
+  }
+
+  /** Ends some time after nobody needs the connection any more. */
+  rest(): void {
+    clearTimeout(this.resting);
+    if (this.gone || wanted.has(this.site) || this.slots.some((s) => s.taken)) return;
+    this.resting = setTimeout(() => this.close(text.live.ended), idleMs);
+  }
+
+  close(why: string): void {
+    if (this.gone) return;
+    this.gone = true;
+    links.delete(this);
+    clearTimeout(this.resting);
+    this.calledOff.abort();
+    this.connection.onconnectionstatechange = null;
+    this.connection.close();
+    if (this.location) end(this.location);
+    for (const slot of this.slots) slot.lost?.(why);
+  }
+}
+
+const links = new Set<Link>();
+/** Sites that somebody may want to watch, and how many pages say so. */
+const wanted = new Map<string, number>();
+
+const of = (site: string): Link[] => [...links].filter((link) => link.site === site);
+
+function made(site: string): Link {
+  const link = new Link(site);
+  links.add(link);
+  return link;
+}
+
+const possible = (): boolean => typeof RTCPeerConnection !== "undefined";
+
+/** Keeps a connection to a site at hand until the returned function is called. */
+export function warm(site: string): () => void {
+  wanted.set(site, (wanted.get(site) ?? 0) + 1);
+  if (possible() && of(site).length === 0) made(site).open().catch(() => undefined);
+  return () => {
+    const left = (wanted.get(site) ?? 1) - 1;
+    if (left > 0) wanted.set(site, left);
+    else wanted.delete(site);
+    for (const link of of(site)) link.rest();
+  };
+}
+
+/** Takes a place for a camera on a connection to its site: on one that is there, else on a new one. `lost` is told when
+ *  the connection ends later. Throws an ApiError whose words are for the person who waits. */
+export async function take(site: string, offer: Offer, lost: Lost, signal: AbortSignal): Promise<Seat> {
+  for (const link of of(site)) {
+    const slot = link.reserve();
+    if (!slot) continue;
+    try {
+      return settled(link, slot, await link.show(slot, offer, signal), lost, signal);
+    } catch (error) {
+      const dead = link.gone || (error instanceof ApiError && error.status === 410);
+      if (!dead || signal.aborted) {
+        link.free(slot);
+        throw error;
+      }
+      link.close(text.live.ended);
+    }
+  }
+  const link = made(site);
+  const slot = link.reserve();
+  if (!slot) throw new ApiError(501, text.live.unsupported);
+  try {
+    return settled(link, slot, await link.open(offer), lost, signal);
+  } catch (error) {
+    if (!signal.aborted) link.close(text.live.ended);
+    throw error;
+  }
+}
+
+function settled(link: Link, slot: Slot, answer: Answer, lost: Lost, signal: AbortSignal): Seat {
+  const seat = link.seat(slot, answer, lost);
+  if (!signal.aborted) return seat;
+  seat.leave();
+  throw new DOMException("called off", "AbortError");
+}
+
+/** The tab is closed or put away: the site need not send on until its connections time out. */
+if (typeof addEventListener === "function") {
+  addEventListener("pagehide", () => {
+    for (const link of links) link.close(text.live.ended);
+  });
+}
+
+/** Keeps an offer to what a site can send: an offer that lists everything is many times as long. */
+function prefer(transceiver: RTCRtpTransceiver, types: string[]): void {
+  const kind = transceiver.receiver.track.kind;
+  const known = RTCRtpReceiver.getCapabilities(kind)?.codecs.filter((codec) => types.includes(codec.mimeType.toLowerCase())) ?? [];
+  if (known.length > 0) transceiver.setCodecPreferences(known);
+}
+
+/** Waits until the browser has gathered its candidates, but not for long: the rest shows itself on the way. */
+function gathered(connection: RTCPeerConnection, longestMs: number): Promise<void> {
+  if (connection.iceGatheringState === "complete") return Promise.resolve();
+  return new Promise((done) => {
+    const timer = setTimeout(done, longestMs);
+    connection.addEventListener("icegatheringstatechange", () => {
+      if (connection.iceGatheringState !== "complete") return;
+      clearTimeout(timer);
+      done();
+    });
+  });
+}
