@@ -30,7 +30,7 @@ func TestSite(t *testing.T) {
 		"long group of pictures": testLongGroup, "on demand": testOnDemand, "H.265": testH265, "B-frames": testBFrames,
 		"no sound": testNoSound, "no video": testNoVideo, "gap": testGap, "playback": testPlayback,
 		"edge": testEdge, "nothing recorded": testNothingRecorded, "stills": testStills, "hidden address": testHiddenAddress,
-		"narrow playback": testNarrowPlayback,
+		"narrow playback": testNarrowPlayback, "many cameras": testManyCameras,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

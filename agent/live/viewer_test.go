@@ -24,9 +24,10 @@ import (
 // picture is one access unit as a viewer got it.
 type picture struct {
 	fakecam.Stamp
-	key bool
-	rtp uint32
-	at  time.Time
+	key  bool
+	rtp  uint32
+	ssrc webrtc.SSRC
+	at   time.Time
 }
 
 // viewer is a browser's half of a live session.
@@ -206,7 +207,7 @@ func (v *viewer) read(track *webrtc.TrackRemote) {
 		if err != nil {
 			continue // more packets needed
 		}
-		pic := picture{rtp: p.Timestamp, at: time.Now()}
+		pic := picture{rtp: p.Timestamp, ssrc: track.SSRC(), at: time.Now()}
 		var ok bool
 		if pic.Stamp, ok = fakecam.FindStamp(units, h265); !ok {
 			v.t.Errorf("a picture without a stamp came: %d units", len(units))
