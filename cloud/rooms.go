@@ -89,13 +89,21 @@ func spoken(err error) error {
 	case errors.As(err, &failure):
 		return &api.Refusal{Code: string(failure.Code), Text: failure.Text}
 	case errors.As(err, &offline):
-		return &api.Refusal{Code: "offline", Text: offline.Error()}
+		return &api.Refusal{Code: "offline", Text: unheard(offline)}
 	case errors.Is(err, gateway.ErrBusy):
 		return &api.Refusal{Code: "busy", Text: gateway.ErrBusy.Error()}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &api.Refusal{Code: "offline", Text: "The site did not answer in time: its line may be slow or gone. Try again in a moment."}
 	}
 	return err
+}
+
+// unheard says that a site can't be asked. Since when is on every page, in the site's own time.
+func unheard(offline gateway.ErrOffline) string {
+	if offline.SinceUs == 0 {
+		return "The site has not been online yet."
+	}
+	return "The site has no line at this moment. What it records stays there, and can be seen when the line is back."
 }
 
 // agentRoom is api.Agents.

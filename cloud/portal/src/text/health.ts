@@ -125,6 +125,8 @@ export const health = {
     stills: "Pictures",
     line: "Line",
     allHere: "all are here",
+    allWereHere: "all were here at the last contact",
+    sinceThen: "what has happened since comes when the line is back",
     oldest: (span: string) => `the oldest for ${span}`,
     oldestClip: (at: string) => `the oldest from ${at}`,
     perMinute: (count: number) => `${plural(count, "arrives", "arrive")} a minute`,

@@ -21,9 +21,10 @@ export function WaitingPanel({ site }: { site: Site }) {
   const now = useNow(1000);
   const { agent, queue } = site;
   if (!agent || !queue) return null;
+  const allHere = agent.connected ? text.waiting.allHere : text.waiting.allWereHere;
   const facts: (Fact | false)[] = [
-    { label: text.waiting.reports, value: queue.facts === 0 ? text.waiting.allHere : text.line.queueFacts(queue.facts), note: reports(queue, agent.connected, now) },
-    { label: text.waiting.clips, value: queue.clips === 0 ? text.waiting.allHere : clips(queue), note: queue.clips > 0 && clipsNote(queue, agent.connected, site.timezone) },
+    { label: text.waiting.reports, value: queue.facts === 0 ? allHere : text.line.queueFacts(queue.facts), note: reports(queue, agent.connected, now) },
+    { label: text.waiting.clips, value: queue.clips === 0 ? allHere : clips(queue), note: queue.clips > 0 && clipsNote(queue, agent.connected, site.timezone) },
     queue.stills > 0 && { label: text.waiting.stills, value: text.waiting.stillsWait(queue.stills) },
     { label: text.waiting.line, value: speed(queue, agent.connected), note: agent.connected && lineNote(queue) },
   ];
@@ -81,7 +82,7 @@ function StepDown({ loss, site, onClose }: { loss: Loss; site: string; onClose: 
 }
 
 function reports(queue: Queue, connected: boolean, now: number): string | undefined {
-  if (queue.facts === 0) return undefined;
+  if (queue.facts === 0) return connected ? undefined : text.waiting.sinceThen;
   const oldest = queue.oldest_us ? text.waiting.oldest(ageSpan(now - queue.oldest_us)) : "";
   return sentence(oldest, connected && queue.facts_minute > 0 && text.waiting.perMinute(queue.facts_minute), when(connected, factsLeft(queue)));
 }
