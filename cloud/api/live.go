@@ -122,9 +122,10 @@ type watched struct {
 	camera orgs.Camera
 	codecs []string
 	viewer viewer
+	entry  access.Entry
 }
 
-// watch checks the right to a camera and notes the deed.
+// watch checks the right to a camera. The deed must be noted before anything is shown.
 func (d *door) watch(ctx context.Context, who access.Actor, camera string, in ViewQuery) (watched, error) {
 	action, deed, detail := access.Live, access.DeedLive, ""
 	if in.FromUs > 0 {
@@ -138,8 +139,10 @@ func (d *door) watch(ctx context.Context, who access.Actor, camera string, in Vi
 	if err != nil {
 		return watched{}, err
 	}
-	w := watched{camera: c, codecs: codecs, viewer: viewer{who: who, action: action, target: access.Target{Org: c.Org, Site: c.Site}, readAt: time.Now()}}
-	return w, d.access.Record(ctx, who, access.Entry{Deed: deed, Target: string(c.ID), Site: c.Site, Detail: joinWords(c.Name(), detail)})
+	return watched{
+		camera: c, codecs: codecs, viewer: viewer{who: who, action: action, target: access.Target{Org: c.Org, Site: c.Site}, readAt: time.Now()},
+		entry: access.Entry{Deed: deed, Target: string(c.ID), Site: c.Site, Detail: joinWords(c.Name(), detail)},
+	}, nil
 }
 
 // offered checks the body of an offer.
@@ -161,6 +164,9 @@ func (d *door) openLive(ctx context.Context, who access.Actor, in *offerIn) (*of
 		return nil, err
 	}
 	w, err := d.watch(ctx, who, in.Camera, in.ViewQuery)
+	if err == nil {
+		err = d.access.Record(ctx, who, w.entry)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -188,6 +194,9 @@ func (d *door) connectLive(ctx context.Context, who access.Actor, in *connectIn)
 		}
 		if w.camera.Site != site.ID {
 			return nil, store.ErrNotFound
+		}
+		if err := d.access.Record(ctx, who, w.entry); err != nil {
+			return nil, err
 		}
 		offer.View, offer.Camera, offer.Codecs = id.New[id.Session](), w.camera.ID, w.codecs
 		offer.Stream, offer.Width, offer.FromUs, offer.Silent = id.StreamKind(in.Stream), in.Width, in.FromUs, in.Silent
@@ -226,6 +235,9 @@ func (d *door) viewCamera(ctx context.Context, who access.Actor, in *viewIn) (*b
 	}
 	if c, ok := d.viewers.get(connection); !ok || c.who.Person != who.Person || c.target != w.viewer.target {
 		return nil, &Refusal{Code: string(wire.FailedGone), Text: "The connection to the site has ended: make a new one."}
+	}
+	if err := d.access.Record(ctx, who, w.entry); err != nil {
+		return nil, err
 	}
 	view := wire.LiveView{
 		Session: id.New[id.Session](), Connection: connection, Slot: in.Slot, Camera: w.camera.ID, Stream: id.StreamKind(in.Stream),

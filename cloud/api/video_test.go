@@ -61,6 +61,56 @@ func TestLiveSession(t *testing.T) {
 	}
 }
 
+// TestViewsOverAConnection opens a connection with a first camera, shows another over it, and keeps others away from it.
+func TestViewsOverAConnection(t *testing.T) {
+	w := sqliteWorld(t)
+	p := w.place()
+	viewer := w.join(w.org, access.Viewer, []id.Site{p.site})
+	connect := func(a actor, query string) answer {
+		return w.ask(a, http.MethodPost, prefix+p.fill("/sites/{site}/live")+query, "v=0\r\n", "Content-Type", sdpType)
+	}
+	got := connect(viewer, "?camera="+string(p.camera)+"&width=640&silent=true")
+	if got.status != http.StatusCreated || got.body != "v=0\r\n" || got.header.Get("Holdfast-View") == "" {
+		t.Fatalf("connect: %d %v %s", got.status, got.header, got.body)
+	}
+	o := w.rooms.offers[0].Offer
+	if o.Camera != p.camera || o.View == "" || !o.Silent || got.header.Get("Location") != livePath(o.Session) || got.header.Get("Holdfast-View") != livePath(o.View) {
+		t.Errorf("the room got %+v for %v", o, got.header)
+	}
+	view := func(a actor, camera id.Camera, query string) answer {
+		return w.ask(a, http.MethodPost, prefix+"/cameras/"+string(camera)+"/view?connection="+string(o.Session)+query, "")
+	}
+	got = view(viewer, p.camera, "&slot=2&from_us=1700000000000000")
+	if v := w.rooms.views; got.status != http.StatusCreated || len(v) != 1 || v[0].View.Slot != 2 || v[0].View.Connection != o.Session ||
+		v[0].View.FromUs != 1700000000000000 || !strings.Contains(got.body, livePath(v[0].View.Session)) {
+		t.Fatalf("view: %d %s: %+v", got.status, got.body, v)
+	}
+	colleague := w.join(w.org, access.Viewer, []id.Site{p.site})
+	if got := view(colleague, p.camera, ""); got.status != http.StatusGone {
+		t.Errorf("over a colleague's connection: %d %s", got.status, got.body)
+	}
+	other := w.place()
+	boss := w.owner()
+	if got := connect(boss, "?camera="+string(other.camera)); got.status != http.StatusNotFound {
+		t.Errorf("a camera of another site: %d %s", got.status, got.body)
+	}
+	if got := view(viewer, other.camera, ""); got.status != http.StatusNotFound {
+		t.Errorf("a camera that the viewer may not see: %d %s", got.status, got.body)
+	}
+	if got := connect(viewer, ""); got.status != http.StatusCreated || w.rooms.offers[len(w.rooms.offers)-1].Offer.Camera != "" {
+		t.Errorf("a connection for later: %d %s", got.status, got.body)
+	}
+	for query, status := range map[string]int{"&slot=-1": 422, "&slot=1000": 422, "&codecs=vp8": 422} {
+		if got := view(viewer, p.camera, query); got.status != status {
+			t.Errorf("view with %s: %d %s", query, got.status, got.body)
+		}
+	}
+	want := []string{"live_viewed " + string(p.camera), "playback_viewed " + string(p.camera)}
+	if got := w.deeds(); !slices.Equal(slices.Compact(got), want) {
+		t.Errorf("the audit says %q, want %q", got, want)
+	}
+}
+
 // TestLiveEndsWithTheRight takes the right away in every way while sessions are open.
 func TestLiveEndsWithTheRight(t *testing.T) {
 	w := sqliteWorld(t)

@@ -108,6 +108,9 @@ func (b *Broker) Offer(ctx context.Context, p Place, offer wire.LiveOffer) (wire
 // View asks the agent to show a camera over a connection that an offer made; view.Session names what is shown. The error
 // is a *wire.Failure when the viewer should read it.
 func (b *Broker) View(ctx context.Context, p Place, view wire.LiveView) (wire.LiveAnswer, error) {
+	if p.Agent == "" {
+		return wire.LiveAnswer{}, noAgent()
+	}
 	if !b.admit(view.Session, session{place: p, over: view.Connection, began: time.Now()}) {
 		return wire.LiveAnswer{}, tooMany()
 	}

@@ -17,6 +17,7 @@ import (
 // farAgent answers commands as an agent would.
 type farAgent struct {
 	opened []wire.LiveOffer
+	views  []wire.LiveView
 	closed []id.Session
 	refuse *wire.Reply
 	down   error
@@ -30,6 +31,10 @@ func (a *farAgent) Command(_ context.Context, _ id.Agent, typ wire.CommandType, 
 		return *a.refuse, nil, nil
 	}
 	switch b := body.(type) {
+	case wire.LiveView:
+		a.views = append(a.views, b)
+		text, err := json.Marshal(wire.LiveAnswer{Stream: id.Sub})
+		return wire.Reply{Body: text}, nil, err
 	case wire.LiveOffer:
 		a.opened = append(a.opened, b)
 		text, err := json.Marshal(wire.LiveAnswer{SDP: "answer to " + b.SDP, Stream: id.Main})
@@ -76,6 +81,47 @@ func TestOfferAndClose(t *testing.T) {
 	}
 	if len(agent.closed) != 1 || b.Open(o.Session) {
 		t.Fatalf("the agent heard %v", agent.closed)
+	}
+}
+
+// TestViewsEndWithTheirConnection shows cameras over one connection: they count as one viewer, each can end alone, and all
+// of them end with it.
+func TestViewsEndWithTheirConnection(t *testing.T) {
+	agent := &farAgent{}
+	b := New(Config{PerSite: 1}, agent, slog.New(slog.DiscardHandler))
+	p, o := place(), offer()
+	o.View = id.New[id.Session]()
+	if _, err := b.Offer(t.Context(), p, o); err != nil {
+		t.Fatal(err)
+	}
+	second := wire.LiveView{Session: id.New[id.Session](), Connection: o.Session, Slot: 3}
+	if got, err := b.View(t.Context(), p, second); err != nil || got.Stream != id.Sub {
+		t.Fatalf("View = %+v, %v", got, err)
+	}
+	if sent := agent.views[0]; sent.Camera != p.Camera || sent.Slot != 3 || sent.Connection != o.Session {
+		t.Errorf("the agent got %+v", sent)
+	}
+	if _, err := b.View(t.Context(), p, second); err == nil {
+		t.Error("one session was opened twice")
+	}
+	if !b.Open(o.Session) || !b.Open(o.View) || !b.Open(second.Session) || b.Watching(p.Site) != 1 {
+		t.Fatalf("%d connections", b.Watching(p.Site))
+	}
+	if err := b.Close(t.Context(), o.View); err != nil || b.Open(o.View) || !b.Open(o.Session) {
+		t.Fatalf("ending one view: %v, the connection is open: %v", err, b.Open(o.Session))
+	}
+	if err := b.Close(t.Context(), o.Session); err != nil || b.Open(o.Session) || b.Open(second.Session) {
+		t.Fatalf("ending the connection: %v, the view is open: %v", err, b.Open(second.Session))
+	}
+	var f *wire.Failure
+	if _, err := b.View(t.Context(), Place{Site: p.Site}, second); !errors.As(err, &f) || f.Code != Offline {
+		t.Errorf("a site without an agent: %v", err)
+	}
+	for n := range perConnection + 1 {
+		_, err := b.View(t.Context(), p, wire.LiveView{Session: id.New[id.Session](), Connection: o.Session})
+		if full := n == perConnection; (err != nil) != full {
+			t.Fatalf("view %d over one connection: %v", n, err)
+		}
 	}
 }
 
