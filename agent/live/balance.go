@@ -66,7 +66,7 @@ func (v *view) change(do func()) {
 
 // heard takes over a viewer's report about one of its streams.
 func (s *session) heard(r rtcp.ReceptionReport) {
-	now, sent, w := time.Now(), s.slot.video.sent.Load(), s.room.want(s, nil)
+	now, sent, w := time.Now(), s.video.sent.Load(), s.room.want(s, nil)
 	s.view.change(func() {
 		v := &s.view
 		took := now.Sub(v.at).Seconds()

@@ -289,7 +289,7 @@ func (r *Room) begin(view wire.LiveView, pick choice) error {
 		cancel()
 		return err
 	}
-	if before := s.slot.session.Swap(s); before != nil {
+	if before := s.session.Swap(s); before != nil {
 		before.end()
 	}
 	r.sessions[view.Session] = s
@@ -299,7 +299,7 @@ func (r *Room) begin(view wire.LiveView, pick choice) error {
 		if s.id == p.id {
 			p.end() // the connection was made for it
 		}
-		s.slot.session.CompareAndSwap(s, nil)
+		s.session.CompareAndSwap(s, nil)
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		delete(r.sessions, s.id)
