@@ -76,7 +76,7 @@ func lookProxy(p *Problem, err error, _ string, _ time.Time) bool {
 	}
 	p.Code = ProblemProxy
 	if refused.status == http.StatusProxyAuthRequired {
-		p.Text = fmt.Sprintf("the proxy %s wants a name and a password (407): put them into uplink.proxy as http://name:password@host:port", refused.host)
+		p.Text = fmt.Sprintf("the proxy %s wants a name and a password (407): put them into cloud.proxy as http://name:password@host:port", refused.host)
 		return true
 	}
 	p.Text = fmt.Sprintf("the proxy %s will not connect to the cloud (%d %s): allow it there", refused.host, refused.status,
@@ -144,7 +144,7 @@ func foreign(cert *x509.Certificate, host string) string {
 	if cert != nil {
 		by = fmt.Sprintf("%q", cert.Issuer.String())
 	}
-	return fmt.Sprintf("the certificate shown for %s was issued by %s, which this machine does not trust: if your network inspects TLS, exempt this address or name its authority in uplink.ca_file",
+	return fmt.Sprintf("the certificate shown for %s was issued by %s, which this machine does not trust: if your network inspects TLS, exempt this address or name its authority in cloud.ca_file",
 		host, wire.CleanText(by, wire.MaxNameRunes))
 }
 
@@ -179,7 +179,7 @@ func unsigned(resp *http.Response, start []byte, host string) *Problem {
 	switch {
 	case resp.StatusCode == http.StatusProxyAuthRequired:
 		p.Code = ProblemProxy
-		p.Text = "a proxy on the way wants a name and a password (407): put them into uplink.proxy as http://name:password@host:port"
+		p.Text = "a proxy on the way wants a name and a password (407): put them into cloud.proxy as http://name:password@host:port"
 	case resp.Header.Get(wire.HeaderSignature) != "":
 		p.Code = ProblemForeign
 		p.Text = fmt.Sprintf("%s is a Holdfast cloud, but not the one that this machine was enrolled with: is the address right, and does the cloud still have its key file (cloud.key)?", host)

@@ -261,7 +261,7 @@ func TestTLS(t *testing.T) {
 	r := newRig(t)
 	address, ca := tlsRig(t, r)
 	_, err := enrolAt(t, address, r.Code())
-	if p := wantProblem(t, err, uplink.ProblemTLS); !strings.Contains(p.Text, "ca_file") || !strings.Contains(p.Text, "Acme Co") {
+	if p := wantProblem(t, err, uplink.ProblemTLS); !strings.Contains(p.Text, "cloud.ca_file") || !strings.Contains(p.Text, "Acme Co") {
 		t.Fatalf("a foreign certificate: %q", p.Text)
 	}
 	me, err := uplink.Enrol(t.Context(), uplink.EnrolConfig{URL: address, Code: r.Code(), DataDir: t.TempDir(), CAFile: ca})
@@ -339,7 +339,7 @@ func TestProxy(t *testing.T) {
 	_, err = uplink.Enrol(t.Context(), uplink.EnrolConfig{
 		URL: address, Code: r.Code(), DataDir: t.TempDir(), CAFile: ca, Proxy: uplink.Proxy(locked.URL),
 	})
-	if p := wantProblem(t, err, uplink.ProblemProxy); !strings.Contains(p.Text, "407") || !strings.Contains(p.Text, "uplink.proxy") {
+	if p := wantProblem(t, err, uplink.ProblemProxy); !strings.Contains(p.Text, "407") || !strings.Contains(p.Text, "cloud.proxy") {
 		t.Fatalf("a proxy that wants a password: %q", p.Text)
 	}
 	open, _ := url.Parse(locked.URL)
