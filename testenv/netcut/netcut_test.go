@@ -96,6 +96,31 @@ func says(t *testing.T, c net.Conn, text string) time.Duration {
 	return time.Since(begun)
 }
 
+// TestForget: what was established is silent for good, towards both ends, and what comes then passes.
+func TestForget(t *testing.T) {
+	p := through(t)
+	old := dial(t, p)
+	says(t, old, "before")
+	p.Forget()
+	if _, err := io.WriteString(old, "anybody?"); err != nil {
+		t.Fatal(err)
+	}
+	deaf(t, old)
+	says(t, dial(t, p), "new")
+	if err := p.Restore(); err != nil {
+		t.Fatal(err)
+	}
+	deaf(t, old)
+	if err := old.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := p.Stats().Open; n != 2 {
+		t.Errorf("%d connections are open, want 2: nobody tells the far end of a forgotten one", n)
+	}
+	p.Drop()
+	says(t, dial(t, p), "still there")
+}
+
 func hears(t *testing.T, c net.Conn, text string) {
 	t.Helper()
 	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -98,6 +99,17 @@ func (p *Proxy) Drop() {
 	}
 }
 
+// Forget passes nothing more on of the connections that are established, and tells neither end, as a router does that was
+// started anew and has forgotten them; new ones are welcome. It lasts until they are cut.
+func (p *Proxy) Forget() {
+	p.mu.Lock()
+	for c := range p.pairs {
+		c.forgotten.Store(true)
+	}
+	p.mu.Unlock()
+	p.set(func() {}) // wakes what waits for the line
+}
+
 // Cut resets every established connection and refuses new ones, as a pulled cable with an honest router does.
 func (p *Proxy) Cut() {
 	p.Refuse()
@@ -179,6 +191,8 @@ type pair struct {
 	link   *link
 	client net.Conn
 	in     *bufio.Reader // of the client, once it has spoken HTTP
+
+	forgotten atomic.Bool // nothing passes any more, and no end is told
 
 	mu     sync.Mutex
 	server net.Conn // nil until dialled
@@ -294,7 +308,7 @@ func (c *pair) pump(from io.Reader, to net.Conn, at *lane) {
 				}
 			}
 			if err != nil {
-				if !orderly(err) {
+				if !orderly(err) && !c.forgotten.Load() {
 					c.cut()
 				}
 				return
@@ -302,7 +316,7 @@ func (c *pair) pump(from io.Reader, to net.Conn, at *lane) {
 		}
 	})
 	for q := range queue {
-		if !c.link.pass(c.done, at, len(q.data), q.due) {
+		if !c.pass(at, len(q.data), q.due) {
 			c.cut()
 			return
 		}
@@ -312,11 +326,24 @@ func (c *pair) pump(from io.Reader, to net.Conn, at *lane) {
 		}
 	}
 	// An end of stream takes as long as data does.
-	if c.link.pass(c.done, at, 0, c.link.due(time.Now())) {
+	if c.pass(at, 0, c.link.due(time.Now())) {
 		if t, ok := to.(*net.TCPConn); ok {
 			_ = t.CloseWrite() // fails only when the connection is gone already
 		}
 	}
+}
+
+// pass waits until n bytes have passed the link, which those of a forgotten connection never do; false when the
+// connection is cut first.
+func (c *pair) pass(at *lane, n int, due time.Time) bool {
+	if !c.forgotten.Load() && !c.link.pass(c.done, at, n, due) {
+		return false
+	}
+	if c.forgotten.Load() {
+		<-c.done
+		return false
+	}
+	return true
 }
 
 func orderly(err error) bool { return errors.Is(err, io.EOF) }
