@@ -29,7 +29,9 @@ import (
 // Setup declares a house. The zero value is one site with one camera.
 type Setup struct {
 	Dir      string       // empty: a temporary folder that goes with the house
+	Programs string       // folder with what Build has built; empty: they are built for this house
 	Listen   string       // of the cloud; empty: any free port of loopback
+	TLS      bool         // the cloud shows a certificate, of an authority that the agents are told of
 	Database string       // of the cloud; empty: SQLite in Dir
 	Clips    string       // clip store of the cloud; empty: a folder in Dir
 	Cloud    []string     // further arguments of holdfast-cloud serve
@@ -46,6 +48,9 @@ type BranchPlan struct {
 	Region  string
 	Cameras []CameraPlan
 	YAML    string // further lines for the agent's configuration, at the top level
+
+	// Before is called when the site is enrolled and its agent has not run yet.
+	Before func(ctx context.Context, s *Site) error
 }
 
 // CameraPlan declares one camera.
@@ -80,6 +85,7 @@ type House struct {
 	end   context.CancelFunc
 	wg    sync.WaitGroup
 	temp  bool
+	ca    *fakecam.CA // of the cloud's certificate; nil without TLS
 }
 
 // Site is a branch with its agent.
@@ -144,7 +150,11 @@ func (h *House) start(ctx context.Context) error {
 	if err := os.MkdirAll(h.Dir, 0o700); err != nil {
 		return err
 	}
-	if err := h.build(ctx); err != nil {
+	if h.setup.Programs == "" {
+		if err := Build(ctx, filepath.Join(h.Dir, "bin")); err != nil {
+			return err
+		}
+	} else if err := os.Symlink(h.setup.Programs, filepath.Join(h.Dir, "bin")); err != nil {
 		return err
 	}
 	if err := h.StartCloud(ctx); err != nil {
@@ -188,9 +198,10 @@ func Root() string {
 
 func (h *House) program(name string) string { return filepath.Join(h.Dir, "bin", name) }
 
-func (h *House) build(ctx context.Context) error {
+// Build builds the programs into a folder. One that is newer than its sources is left alone.
+func Build(ctx context.Context, dir string) error {
 	for _, p := range [][2]string{{"holdfast-cloud", "./cloud/cmd/holdfast-cloud"}, {"holdfast-agent", "./agent/cmd/holdfast-agent"}} {
-		cmd := exec.CommandContext(ctx, "go", "build", "-o", h.program(p[0]), p[1])
+		cmd := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(dir, p[0]), p[1])
 		cmd.Dir = Root()
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("build %s: %w\n%s", p[0], err, out)
@@ -203,7 +214,7 @@ func (h *House) build(ctx context.Context) error {
 func (h *House) StartCloud(ctx context.Context) error {
 	listen := h.setup.Listen
 	if h.URL != "" {
-		listen = strings.TrimPrefix(h.URL, "http://")
+		listen = h.Addr()
 	} else if listen == "" {
 		listen = "127.0.0.1:0"
 	}
@@ -214,6 +225,13 @@ func (h *House) StartCloud(ctx context.Context) error {
 	}
 	if h.setup.Clips != "" {
 		args = append(args, "--clips", h.setup.Clips)
+	}
+	if h.setup.TLS {
+		more, err := h.certify()
+		if err != nil {
+			return err
+		}
+		args = append(args, more...)
 	}
 	p, err := h.spawn("cloud", h.setup.Env, h.program("holdfast-cloud"), args...)
 	if err != nil {
@@ -231,6 +249,9 @@ func (h *House) StartCloud(ctx context.Context) error {
 // found makes the organisation and its owner through the one-time link, or signs in if that was done before.
 func (h *House) found(ctx context.Context) error {
 	h.Owner = NewClient(h.URL)
+	if h.ca != nil {
+		h.Owner.trust(h.ca)
+	}
 	var state struct {
 		Needed bool `json:"needed"`
 	}

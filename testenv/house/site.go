@@ -50,6 +50,11 @@ func (h *House) addSite(ctx context.Context, n int, plan BranchPlan) error {
 	if err := s.Enrol(ctx); err != nil {
 		return err
 	}
+	if plan.Before != nil {
+		if err := plan.Before(ctx, s); err != nil {
+			return err
+		}
+	}
 	return s.StartAgent(ctx)
 }
 
@@ -77,7 +82,7 @@ func (s *Site) connect() error {
 		}
 		s.house.background("cameras", s.Cameras.Run)
 	}
-	if s.Line, err = netcut.New("127.0.0.1:0", strings.TrimPrefix(s.house.URL, "http://")); err != nil {
+	if s.Line, err = netcut.New("127.0.0.1:0", s.house.Addr()); err != nil {
 		return err
 	}
 	s.house.background("line", s.Line.Run)
@@ -91,6 +96,9 @@ func (s *Site) WriteConfig(change func(text string) string) error {
 		s.Data, strings.TrimPrefix(s.Local, "http://"))
 	if !strings.Contains(s.YAML, "volumes:") {
 		fmt.Fprintf(&b, "volumes: [{path: %q, free: 100MB}]\n", filepath.Join(s.Data, "video"))
+	}
+	if s.house.ca != nil {
+		fmt.Fprintf(&b, "cloud: {ca_file: %q}\n", s.house.caFile())
 	}
 	if s.YAML != "" {
 		b.WriteString(strings.TrimRight(s.YAML, "\n") + "\n")
@@ -168,7 +176,7 @@ func (s *Site) Enrol(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	out, err := s.Run(ctx, "enrol", "--cloud", "http://"+s.Line.Addr(), code)
+	out, err := s.Run(ctx, "enrol", "--cloud", s.house.scheme()+s.Line.Addr(), code)
 	if err != nil {
 		return fmt.Errorf("enrol: %w\n%s", err, out)
 	}

@@ -3,7 +3,7 @@
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
 declare -A needs=(
-  [ffmpeg]=ffmpeg [chromium]=chromium [ip]=iproute2
+  [ffmpeg]=ffmpeg [chromium]=chromium [ip]=iproute2 [nft]=nftables
   [mkfs.ext4]=e2fsprogs [mkfs.xfs]=xfsprogs [dmsetup]=dmsetup [strace]=strace
 )
 missing=()

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,7 +18,28 @@ import (
 	"holdfast/testenv/house"
 )
 
-var long = flag.Bool("long", false, "have the faults last as long as they do at sites")
+var (
+	long     = flag.Bool("long", false, "have the faults last as long as they do at sites")
+	programs string // folder of what TestMain has built for all houses
+)
+
+// TestMain builds the programs. The tests wait more than they work: more of them run at once than there are processors.
+func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
+	}
+	dir, err := os.MkdirTemp("", "holdfast-programs-*")
+	if err != nil {
+		panic(err)
+	}
+	if err := house.Build(context.Background(), dir); err != nil {
+		panic(err)
+	}
+	programs = dir
+	code := m.Run()
+	_ = os.RemoveAll(dir) // a temporary folder: what is left of it harms nobody
+	os.Exit(code)
+}
 
 // branch is a house of one site whose door rings.
 type branch struct {
@@ -35,6 +57,7 @@ func open(t *testing.T, setup house.Setup) *branch {
 	if len(setup.Branches) == 0 {
 		setup.Branches = []house.BranchPlan{{Name: "Line", Cameras: []house.CameraPlan{{Key: "dock", Name: "Dock", Place: "dock", Mute: true}}}}
 	}
+	setup.Programs = programs
 	setup.Cloud = append(setup.Cloud, "--grace", "1s")
 	h := house.New(t, setup)
 	b := &branch{T: t, house: h, site: h.Sites[0]}
