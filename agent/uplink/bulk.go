@@ -110,6 +110,9 @@ func (u *Uplink) post(ctx context.Context, path string, stall time.Duration, kin
 	defer cancel(nil)
 	watch := time.AfterFunc(stall, func() { cancel(errTimeout) })
 	defer watch.Stop()
+	if err := u.within(ctx, cancel); err != nil {
+		return err
+	}
 	reader := func() (io.Reader, error) {
 		return &progress{r: bytes.NewReader(body), moved: func() { watch.Reset(stall) }}, nil
 	}
@@ -140,6 +143,23 @@ func (u *Uplink) post(ctx context.Context, path string, stall time.Duration, kin
 	return u.answered(resp, readBody(resp), answer)
 }
 
+// within has a request given up when the session ends that it is signed for: the cloud would refuse it, or the line is
+// dead.
+func (u *Uplink) within(ctx context.Context, giveUp context.CancelCauseFunc) error {
+	s := u.current()
+	if s == nil {
+		return ErrOffline
+	}
+	go func() {
+		select {
+		case <-s.over:
+			giveUp(ErrOffline)
+		case <-ctx.Done():
+		}
+	}()
+	return nil
+}
+
 // sign signs a bulk request for the open session.
 func (u *Uplink) sign(req *http.Request, digest []byte) error {
 	s := u.current()
@@ -155,7 +175,7 @@ func (u *Uplink) sign(req *http.Request, digest []byte) error {
 }
 
 func (u *Uplink) bulkError(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); errors.Is(cause, errTimeout) {
+	if cause := context.Cause(ctx); errors.Is(cause, errTimeout) || errors.Is(cause, ErrOffline) {
 		err = cause
 	}
 	if errors.Is(err, ErrOffline) || errors.Is(err, context.Canceled) {
@@ -247,7 +267,7 @@ func (u *Uplink) PutPart(ctx context.Context, plan wire.PartPlan, body io.ReadSe
 		req.Header.Set(name, value)
 	}
 	if own {
-		if err := u.sign(req, sum[:]); err != nil {
+		if err := errors.Join(u.within(ctx, cancel), u.sign(req, sum[:])); err != nil {
 			return "", err
 		}
 	}

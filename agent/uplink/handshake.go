@@ -47,7 +47,7 @@ func (u *Uplink) dial(ctx context.Context) (*session, error) {
 	u.shown(resp)
 	conn.SetReadLimit(wire.MaxFrameBytes)
 	s := &session{
-		u: u, id: claim.Session, conn: conn, beat: beatDefault,
+		u: u, id: claim.Session, conn: conn, beat: beatDefault, over: make(chan struct{}),
 		opener: wire.NewOpener(me.CloudKey, claim.Session, wire.Down),
 		sealer: wire.NewSealer(me.key, claim.Session, wire.Up),
 	}

@@ -34,7 +34,8 @@ type session struct {
 	counter  atomic.Uint64
 	farewell atomic.Bool // the cloud has said bye
 	beat     time.Duration
-	ahead    atomic.Int64 // pieces of payloads that may be on their way
+	ahead    atomic.Int64  // pieces of payloads that may be on their way
+	over     chan struct{} // closed when it is no longer the open one
 
 	sealing sync.Mutex // held from the sealing of a frame to the end of its writing
 	sealer  *wire.Sealer
@@ -65,6 +66,9 @@ func (u *Uplink) connect(ctx context.Context) error {
 	}
 	problem := diagnose(s.serve(ctx), u.base.Host, u.cfg.Now())
 	u.closed()
+	// What a dead line swallowed is never answered, and the idle connections beside it are as dead.
+	close(s.over)
+	u.bulk.CloseIdleConnections()
 	if u.deps.Closed != nil {
 		u.deps.Closed(problem)
 	}
