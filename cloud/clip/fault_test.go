@@ -74,31 +74,31 @@ func (s *site) holds(t *testing.T, c clips.Clip, data []byte) {
 // be stored before, and no more than one part is sent again for each fault.
 func TestFaultsOfTheStore(t *testing.T) {
 	server := s3.Start(t)
-	b := newBetween(t, server)
-	slow, skew := refuse(http.StatusServiceUnavailable, "SlowDown"), refuse(http.StatusForbidden, "RequestTimeTooSkewed")
+	b := s3.NewBetween(t, server)
+	slow, skew := s3.Refuse(http.StatusServiceUnavailable, "SlowDown"), s3.Refuse(http.StatusForbidden, "RequestTimeTooSkewed")
 	for name, f := range map[string]struct {
 		kind  string
 		times int
-		how   spoiler
+		how   s3.Spoiler
 		again int // parts that may be sent again
 	}{
-		"down at begin":            {"begin", 4, down, 0},
+		"down at begin":            {"begin", 4, s3.Down, 0},
 		"slow down at begin":       {"begin", 5, slow, 0},
 		"slow down at a part":      {"part", 2, slow, 2},
 		"wrong clock at a part":    {"part", 2, skew, 2},
-		"half a part":              {"part", 2, half, 2},
-		"a part that is not kept":  {"part", 1, lie, 1},
-		"down at the list":         {"parts", 4, down, 0},
+		"half a part":              {"part", 2, s3.Half, 2},
+		"a part that is not kept":  {"part", 1, s3.Lie, 1},
+		"down at the list":         {"parts", 4, s3.Down, 0},
 		"slow down at complete":    {"complete", 5, slow, 0},
-		"down at complete":         {"complete", 4, down, 0},
+		"down at complete":         {"complete", 4, s3.Down, 0},
 		"wrong clock at complete":  {"complete", 1, skew, 0},
-		"down at the verification": {"head", 9, down, 0},
+		"down at the verification": {"head", 9, s3.Down, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSite(t, b.url)
+			s := newSite(t, b.URL)
 			c := s.create(t)
 			data, begin := cut(11 << 20)
-			b.set(f.kind, f.times, f.how)
+			b.Set(f.kind, f.times, f.how)
 			if sent := s.deliver(t, c, data, begin, 8); sent > len(begin.Parts)+f.again {
 				t.Errorf("%d parts were sent, want %d and at most %d again", sent, len(begin.Parts), f.again)
 			}
@@ -111,13 +111,13 @@ func TestFaultsOfTheStore(t *testing.T) {
 // is sent again.
 func TestATruncatedObjectIsNoClip(t *testing.T) {
 	server := s3.Start(t)
-	b := newBetween(t, server)
-	s := newSite(t, b.url)
+	b := s3.NewBetween(t, server)
+	s := newSite(t, b.URL)
 	c := s.create(t)
 	data, begin := cut(6 << 20)
 	path := server.Object("x/" + string(c.Org) + "/" + string(c.Site) + "/" + string(c.ID) + ".mp4")
 	done := false
-	b.after = func(kind string) {
+	b.After = func(kind string) {
 		if kind == "complete" && !done {
 			done = true
 			if err := os.Truncate(path, 5<<20); err != nil {
@@ -141,14 +141,14 @@ func TestATruncatedObjectIsNoClip(t *testing.T) {
 // TestTheProofNeedsNoDownload: a store that refuses wrong sums proves an object by its composite sum, and one that does not
 // is read back.
 func TestTheProofNeedsNoDownload(t *testing.T) {
-	b := newBetween(t, s3.Start(t))
+	b := s3.NewBetween(t, s3.Start(t))
 	for _, honest := range []bool{true, false} {
-		blobs, err := blob.Open(t.Context(), b.url, s3.Env)
+		blobs, err := blob.Open(t.Context(), b.URL, s3.Env)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !honest {
-			b.set("put", 1, lie) // it takes what has another sum
+			b.Set("put", 1, s3.Lie) // it takes what has another sum
 		}
 		if err := blobs.Check(t.Context()); err != nil {
 			t.Fatal(err)
@@ -156,9 +156,9 @@ func TestTheProofNeedsNoDownload(t *testing.T) {
 		s := roomOn(t, blobs)
 		c := s.create(t)
 		data, begin := cut(6 << 20)
-		before := b.count("get")
+		before := b.Count("get")
 		s.deliver(t, c, data, begin, 1)
-		if reads := b.count("get") - before; (reads == 0) != honest {
+		if reads := b.Count("get") - before; (reads == 0) != honest {
 			t.Errorf("honest %v: the object was fetched %d times to verify it", honest, reads)
 		}
 		s.holds(t, c, data)
@@ -168,8 +168,8 @@ func TestTheProofNeedsNoDownload(t *testing.T) {
 // TestTheCloudDiesBeforeItsCommit: the object is complete, and nobody knows. The next begin finds it and proves it.
 func TestTheCloudDiesBeforeItsCommit(t *testing.T) {
 	server := s3.Start(t)
-	b := newBetween(t, server)
-	for name, location := range map[string]string{"s3": b.url, "folder": filepath.Join(t.TempDir(), "clips")} {
+	b := s3.NewBetween(t, server)
+	for name, location := range map[string]string{"s3": b.URL, "folder": filepath.Join(t.TempDir(), "clips")} {
 		s := newSite(t, location)
 		c := s.create(t)
 		data, begin := cut(6 << 20)
@@ -184,7 +184,7 @@ func TestTheCloudDiesBeforeItsCommit(t *testing.T) {
 		}
 		ctx, die := context.WithCancel(t.Context())
 		if name == "s3" {
-			b.after = func(kind string) {
+			b.After = func(kind string) {
 				if kind == "complete" {
 					die()
 				}
@@ -192,7 +192,7 @@ func TestTheCloudDiesBeforeItsCommit(t *testing.T) {
 			if err := s.Complete(ctx, s.ref, c.ID, wire.ClipComplete{}); err == nil {
 				t.Fatalf("%s: completed by a cloud that died", name)
 			}
-			b.after = nil
+			b.After = nil
 		} else {
 			complete(t, s, c)
 		}

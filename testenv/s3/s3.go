@@ -1,7 +1,8 @@
 // Package s3 runs a real S3 server on loopback for tests: versitygw over a temporary folder, built from the
 // pinned module of testenv/tools on first use.
 //
-// It owns the server's process and its keys, and ends it with the test. It never talks to a cloud.
+// It owns the server's process and its keys, and ends it with the test; Between stands before it and spoils what it is
+// told to. It never talks to a cloud.
 package s3
 
 import (

@@ -1,4 +1,4 @@
-package clip_test
+package s3
 
 import (
 	"fmt"
@@ -10,24 +10,25 @@ import (
 	"strings"
 	"sync"
 	"testing"
-
-	"holdfast/testenv/s3"
 )
 
-// between stands between everybody and the real S3 server, and spoils what it is told to.
-type between struct {
-	url   string
+// Between stands between everybody and the real S3 server, and spoils what it is told to.
+type Between struct {
+	Endpoint string            // http://127.0.0.1:port
+	URL      string            // of a clip store behind it
+	Before   func(kind string) // called when a request has come; set it while none is on its way
+	After    func(kind string) // called when the server has answered; set it while none is on its way
+
 	proxy *httputil.ReverseProxy
 
 	mu    sync.Mutex
 	spoil map[string]int // kind of request: how many are spoilt still
-	how   spoiler
-	after func(kind string) // called when the server has answered
+	how   Spoiler
 	seen  map[string]int
 }
 
-// spoiler answers a request itself, or changes it and lets it go on to the server.
-type spoiler func(w http.ResponseWriter, r *http.Request) (goOn bool)
+// Spoiler answers a request itself, or changes it and lets it go on to the server.
+type Spoiler func(w http.ResponseWriter, r *http.Request) (goOn bool)
 
 // kindOf names what a request does.
 func kindOf(r *http.Request) string {
@@ -48,13 +49,14 @@ func kindOf(r *http.Request) string {
 	}
 }
 
-func newBetween(t *testing.T, server *s3.Server) *between {
+// NewBetween starts a Between before a server; it ends with the test.
+func NewBetween(t testing.TB, server *Server) *Between {
 	t.Helper()
 	target, err := url.Parse(server.Endpoint)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &between{spoil: map[string]int{}, seen: map[string]int{}}
+	b := &Between{spoil: map[string]int{}, seen: map[string]int{}}
 	// The signature covers the host that the client named, so it stays.
 	b.proxy = &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -64,12 +66,13 @@ func newBetween(t *testing.T, server *s3.Server) *between {
 	}
 	far := httptest.NewServer(b)
 	t.Cleanup(far.Close)
-	b.url = strings.Replace(server.URL("x"), server.Endpoint, far.URL, 1)
+	b.Endpoint = far.URL
+	b.URL = strings.Replace(server.URL("x"), server.Endpoint, far.URL, 1)
 	return b
 }
 
 // ServeHTTP implements http.Handler.
-func (b *between) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (b *Between) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	kind := kindOf(r)
 	b.mu.Lock()
 	b.seen[kind]++
@@ -78,8 +81,11 @@ func (b *between) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if spoilt {
 		b.spoil[kind]--
 	}
-	after := b.after
+	before, after := b.Before, b.After
 	b.mu.Unlock()
+	if before != nil {
+		before(kind)
+	}
 	if spoilt && !how(w, r) {
 		return
 	}
@@ -89,20 +95,30 @@ func (b *between) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (b *between) set(kind string, times int, how spoiler) {
+// Set has the next so many requests of a kind spoilt, and no others: "begin", "part", "parts", "complete", "head", or a
+// method in lower case.
+func (b *Between) Set(kind string, times int, how Spoiler) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.spoil, b.how = map[string]int{kind: times}, how
 }
 
-func (b *between) count(kind string) int {
+// Left returns how many requests of a kind are still to be spoilt.
+func (b *Between) Left(kind string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.spoil[kind]
+}
+
+// Count returns how many requests of a kind have come.
+func (b *Between) Count(kind string) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.seen[kind]
 }
 
-// refuse answers as S3 does.
-func refuse(status int, code string) spoiler {
+// Refuse answers as S3 does.
+func Refuse(status int, code string) Spoiler {
 	return func(w http.ResponseWriter, r *http.Request) bool {
 		_, _ = io.Copy(io.Discard, r.Body) // so that the client sees the answer and not a reset
 		w.Header().Set("Content-Type", "application/xml")
@@ -112,17 +128,17 @@ func refuse(status int, code string) spoiler {
 	}
 }
 
-// down is a server that is not there.
-func down(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) }
+// Down is a server that is not there.
+func Down(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) }
 
-// half lets half of a body through and breaks the line.
-func half(_ http.ResponseWriter, r *http.Request) bool {
+// Half lets half of a body through and breaks the line.
+func Half(_ http.ResponseWriter, r *http.Request) bool {
 	r.Body = io.NopCloser(io.LimitReader(r.Body, r.ContentLength/2))
 	return true
 }
 
-// lie says that all is well and keeps nothing.
-func lie(w http.ResponseWriter, r *http.Request) bool {
+// Lie says that all is well and keeps nothing.
+func Lie(w http.ResponseWriter, r *http.Request) bool {
 	_, _ = io.Copy(io.Discard, r.Body)
 	w.Header().Set("ETag", `"0123456789abcdef0123456789abcdef"`)
 	return false
