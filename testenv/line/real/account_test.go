@@ -50,21 +50,28 @@ type branch struct {
 	tries int
 }
 
-// open starts a house with one camera, in parallel with the other tests.
+// open starts a house with one camera, if nothing else is said, in parallel with the other tests, and waits until the cloud
+// says that it is recorded.
 func open(t *testing.T, setup house.Setup) *branch {
 	t.Helper()
-	t.Parallel()
 	if len(setup.Branches) == 0 {
 		setup.Branches = []house.BranchPlan{{Name: "Line", Cameras: []house.CameraPlan{{Key: "dock", Name: "Dock", Place: "dock", Mute: true}}}}
 	}
-	setup.Programs = programs
-	setup.Cloud = append(setup.Cloud, "--grace", "1s")
-	h := house.New(t, setup)
-	b := &branch{T: t, house: h, site: h.Sites[0]}
+	b := start(t, setup)
 	if err := b.site.Recording(t.Context(), len(setup.Branches[0].Cameras), time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// start starts a house in parallel with the other tests.
+func start(t *testing.T, setup house.Setup) *branch {
+	t.Helper()
+	t.Parallel()
+	setup.Programs = programs
+	setup.Cloud = append(setup.Cloud, "--grace", "1s")
+	h := house.New(t, setup)
+	return &branch{T: t, house: h, site: h.Sites[0]}
 }
 
 // ring puts n events into the site's window and remembers those that were acked: the others were not promised.
@@ -143,14 +150,21 @@ func (b *branch) told(ctx context.Context) (out []string, err error) {
 	}
 }
 
-// settled waits until the cloud has every event of the site, once and in order; then it stops the agent, has it check
-// itself to the last byte, and holds the two accounts of every moment against each other.
+// settled waits until the cloud has every event of the site, once and in order; then it holds the two accounts against
+// each other.
 func (b *branch) settled(limit time.Duration) {
 	b.Helper()
 	b.inOrder(limit)
+	b.sameBooks(limit, time.Now().Add(-24*time.Hour).UnixMicro())
+}
+
+// sameBooks stops the agent, has it check itself to the last byte, and holds the site's account of every moment since
+// fromUs against the cloud's.
+func (b *branch) sameBooks(limit time.Duration, fromUs int64) {
+	b.Helper()
 	end := time.Now().UnixMicro()
 	b.sound()
-	books, from := b.books(end)
+	books, from := b.books(fromUs, end)
 	if err := b.site.StartAgent(b.Context()); err != nil { // it sends what it wrote while it ended
 		b.Fatal(err)
 	}
@@ -197,8 +211,8 @@ func (b *branch) sound() {
 	}
 }
 
-// books reads the stopped agent's account of each camera: without a hole, from the first moment on to the end.
-func (b *branch) books(end int64) (out map[id.Camera][]ledger.Range, from int64) {
+// books reads the stopped agent's account of each camera since fromUs: without a hole, from its first moment on to the end.
+func (b *branch) books(fromUs, end int64) (out map[id.Camera][]ledger.Range, from int64) {
 	b.Helper()
 	l, err := ledger.View(b.Context(), filepath.Join(b.site.Data, "ledger.db"), slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -211,7 +225,7 @@ func (b *branch) books(end int64) (out map[id.Camera][]ledger.Range, from int64)
 	}
 	out, from = map[id.Camera][]ledger.Range{}, end
 	for _, camera := range ids {
-		ranges, err := l.Coverage(b.Context(), id.Stream{Camera: camera, Kind: id.Main}, end-int64(24*time.Hour/time.Microsecond), end)
+		ranges, err := l.Coverage(b.Context(), id.Stream{Camera: camera, Kind: id.Main}, fromUs, end)
 		if err != nil || len(ranges) == 0 {
 			b.Fatalf("%d ranges of camera %s, %v", len(ranges), camera, err)
 		}
