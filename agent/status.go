@@ -36,6 +36,9 @@ func (h *house) status() local.Status {
 		s.Cloud.Text = line.Problem.Error()
 	}
 	s.Queue = h.queueState(ctx)
+	if s.FactBytes, err = h.ledger.FactBytes(ctx); err != nil {
+		h.opt.Log.Warn("measure queue", "error", err)
+	}
 	const week = int64(7 * 24 * time.Hour / time.Microsecond)
 	if s.Events, err = h.ledger.Events(ctx, s.NowUs-week, s.NowUs+week, 20); err != nil {
 		h.opt.Log.Warn("look up events", "error", err)

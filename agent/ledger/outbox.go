@@ -135,3 +135,12 @@ func (l *Ledger) QueueState(ctx context.Context) (s wire.QueueState, err error) 
 	}
 	return s, explain("read queue state", err)
 }
+
+// FactBytes returns about how many bytes the facts have that wait for the line, before they are packed: of each queue the
+// next hundred are measured.
+func (l *Ledger) FactBytes(ctx context.Context) (n int64, err error) {
+	err = l.read.QueryRowContext(ctx, `SELECT coalesce(cast(sum((last - acked) * (SELECT avg(length(body)) FROM
+		(SELECT body FROM outbox WHERE queue = q.id AND seq > q.acked ORDER BY seq LIMIT 100))) AS INTEGER), 0)
+		FROM queue q WHERE acked < last`).Scan(&n)
+	return n, explain("measure queue", err)
+}

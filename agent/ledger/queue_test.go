@@ -118,3 +118,29 @@ func TestQueuesAreBounded(t *testing.T) {
 		t.Fatalf("%d facts wait, %v; want %d", s.Facts, err, 3*maxQueues)
 	}
 }
+
+func TestFactBytesAreThoseThatWait(t *testing.T) {
+	l := open(t)
+	ctx := t.Context()
+	bytes := func() int64 {
+		n, err := l.FactBytes(ctx)
+		must(t, err)
+		return n
+	}
+	if n := bytes(); n != 0 {
+		t.Fatalf("%d bytes wait in an empty queue", n)
+	}
+	for range 300 {
+		must(t, l.PutEvent(ctx, event("motion")))
+	}
+	var exact int64
+	must(t, l.read.QueryRowContext(ctx, `SELECT sum(length(body)) FROM outbox`).Scan(&exact))
+	if n := bytes(); n < exact*95/100 || n > exact*105/100 {
+		t.Fatalf("%d bytes wait, measured %d", exact, n)
+	}
+	facts(t, l) // sends them
+	must(t, l.Acked(ctx, l.Epoch(), 1, 300))
+	if n := bytes(); n != 0 {
+		t.Fatalf("%d bytes wait when all is acked", n)
+	}
+}

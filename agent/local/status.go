@@ -24,6 +24,7 @@ type Status struct {
 	Conditions   []health.Condition
 	Disk         wire.DiskState
 	Queue        wire.QueueState
+	FactBytes    int64 // of the facts that wait, about
 	Holds        []wire.HoldState
 	Line         pace.State       // what goes up, under which cap
 	Parked       int64            // facts that the cloud could not apply
@@ -83,8 +84,9 @@ type camera struct {
 // queue is what waits for the line.
 type queue struct {
 	wire.QueueState
-	Parked int64  `json:"parked"`
-	Text   string `json:"text"`
+	FactBytes int64  `json:"fact_bytes"` // about
+	Parked    int64  `json:"parked"`
+	Text      string `json:"text"`
 }
 
 // line is what goes up, and why not more.
@@ -138,7 +140,7 @@ func describe(s Status) report {
 		Site: s.Site, Organisation: s.Organisation, Host: s.Host, NowUs: s.NowUs, StartedUs: s.StartedUs,
 		Cloud: s.Cloud, Cameras: []camera{}, Conditions: []health.Condition{}, Disk: s.Disk,
 		Holds: len(s.Holds),
-		Queue: queue{QueueState: s.Queue, Parked: s.Parked, Text: queueText(s.Queue)}, Line: line{s.Line, s.Line.String()}, Events: []event{},
+		Queue: queue{QueueState: s.Queue, FactBytes: s.FactBytes, Parked: s.Parked, Text: queueText(s.Queue)}, Line: line{s.Line, s.Line.String()}, Events: []event{},
 	}
 	if !s.Cloud.Connected && s.Cloud.Text == "" {
 		r.Cloud.Text = cloudText(s.Cloud)
