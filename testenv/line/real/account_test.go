@@ -48,6 +48,8 @@ type branch struct {
 	site  *house.Site
 	rung  []string // what was acked at the site, in order
 	tries int
+
+	known string // fault that the check may find
 }
 
 // open starts a house with one camera, if nothing else is said, in parallel with the other tests, and waits until the cloud
@@ -206,7 +208,21 @@ func (b *branch) sound() {
 	if err := b.site.Agent.Stop(25 * time.Second); err != nil {
 		b.Fatal(err)
 	}
-	if out, err := b.site.Run(b.Context(), "check", "--level", "full"); err != nil {
+	out, err := b.site.Run(b.Context(), "check", "--level", "full")
+	if err == nil {
+		return
+	}
+	found := false
+	for line := range strings.Lines(out) {
+		if strings.HasPrefix(line, "broken ") {
+			known := b.known != "" && strings.HasSuffix(strings.TrimSpace(line), b.known)
+			found = found || known
+			if !known {
+				b.Errorf("check: %v: %s", err, line)
+			}
+		}
+	}
+	if !found && !b.Failed() {
 		b.Errorf("check: %v\n%s", err, out)
 	}
 }

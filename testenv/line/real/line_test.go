@@ -47,25 +47,69 @@ func TestTheLineIsDown(t *testing.T) {
 	b.settled(30 * time.Second)
 }
 
-// TestTheLineFlaps has a line that is up for some seconds and down for some, again and again.
+// TestTheLineFlaps has a line that is up for some seconds and down for some, again and again, while a clip is wanted. In
+// each time up there is one session at most, and of the clip no more goes twice than one part for each flap.
 func TestTheLineFlaps(t *testing.T) {
-	b := open(t, house.Setup{})
-	flaps, up, down := 5, time.Second, 700*time.Millisecond
+	flaps, up, down, length, setup := 5, time.Second, 700*time.Millisecond, 2*time.Second, house.Setup{}
 	if *long {
-		flaps, up, down = 20, 10*time.Second, 20*time.Second
+		flaps, up, down, length = 20, 10*time.Second, 20*time.Second, 60*time.Second
+		setup.Branches = heavy(t) // a clip of many parts
 	}
+	b := open(t, setup)
+	before := b.site.Line.Stats().Up
+	clip := b.choose(time.Now().UnixMicro(), length)
+	sessions := b.sessions()
 	for range flaps {
-		before := b.site.Line.Stats().Accepted
 		b.during(up)
-		// A session, and beside it the connections of bulk requests.
-		if n := b.site.Line.Stats().Accepted - before; n > 6 {
-			t.Errorf("%d connections in %v", n, up)
-		}
 		b.site.Line.Cut()
+		// The word of the last one may come a moment after the cut.
+		b.until(10*time.Second, "the agent sees the cut", func(ctx context.Context) (bool, error) {
+			ok, err := connected(ctx, b.site)
+			return !ok, err
+		})
+		now := b.sessions()
+		if n := now - sessions; n > 1 {
+			t.Errorf("%d sessions were opened in %v", n, up)
+		}
+		sessions = now
 		b.during(down)
 		b.restore()
+		if *long {
+			b.site.Line.Cap(600_000) // a part needs most of the time
+		}
 	}
+	b.restore()
+	b.stored(clip)
+	b.inOrder(60 * time.Second)
+	b.resent(clip, b.site.Line.Stats().Up-before, flaps)
 	b.settled(60 * time.Second)
+}
+
+// sessions counts the sessions that the agent has had.
+func (b *branch) sessions() int {
+	b.Helper()
+	text, err := os.ReadFile(b.site.Agent.Log)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return strings.Count(string(text), "session with the cloud opened")
+}
+
+// resent holds what the line has carried against the clip, of which one part may go again for each cut.
+func (b *branch) resent(clip string, carried int64, cuts int) {
+	b.Helper()
+	const part = 5 << 20
+	var c struct{ Bytes int64 }
+	if err := b.house.Owner.Get(b.Context(), "/clips/"+clip, &c); err != nil || c.Bytes == 0 {
+		b.Fatalf("a clip of %d bytes, %v", c.Bytes, err)
+	}
+	// Handshakes, heartbeats and events: a tenth of a part for each session is much.
+	beside := int64(cuts+1) * part / 10
+	again := carried - c.Bytes - beside
+	b.Logf("flap_resent: %.2f parts a flap (a clip of %d bytes, %d carried, %d flaps)", max(float64(carried-c.Bytes), 0)/float64(cuts)/part, c.Bytes, carried, cuts)
+	if most := int64(cuts) * min(part, c.Bytes); again > most {
+		b.Errorf("%d bytes went again in %d flaps, want %d at most", again, cuts, most)
+	}
 }
 
 // TestABadLine has a line of 256 kbit/s and 600 ms there and back: the site never looks dark, and loses nothing.

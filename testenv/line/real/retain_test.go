@@ -80,10 +80,7 @@ func (b *branch) away(video, first string) {
 // alone.
 func cramped(t *testing.T, whole bool) (b *branch, video string) {
 	t.Helper()
-	loop, err := scenes.Heavy(t.Context(), filepath.Join(os.TempDir(), "holdfast-loops"), 8000)
-	if err != nil {
-		t.Fatal(err)
-	}
+	plan := heavy(t)[0]
 	dir := t.TempDir()
 	data := filepath.Join(dir, "site-1", "data")
 	video = filepath.Join(dir, "disk")
@@ -93,10 +90,18 @@ func cramped(t *testing.T, whole bool) (b *branch, video string) {
 	} else {
 		smalldisk.MountAt(t, smalldisk.Bytes(116<<20), video)
 	}
-	return open(t, house.Setup{Dir: dir, Branches: []house.BranchPlan{{
-		Name: "Cramped", YAML: fmt.Sprintf("volumes: [{path: %q, free: 40MB}]\n", video),
-		Cameras: []house.CameraPlan{{Key: "dock", Name: "Dock", Loop: loop}},
-	}}}), video
+	plan.YAML = fmt.Sprintf("volumes: [{path: %q, free: 40MB}]\n", video)
+	return open(t, house.Setup{Dir: dir, Branches: []house.BranchPlan{plan}}), video
+}
+
+// heavy is a site with a camera of 8 Mbit/s.
+func heavy(t *testing.T) []house.BranchPlan {
+	t.Helper()
+	loop, err := scenes.Heavy(t.Context(), filepath.Join(os.TempDir(), "holdfast-loops"), 8000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []house.BranchPlan{{Name: "Heavy", Cameras: []house.CameraPlan{{Key: "dock", Name: "Dock", Loop: loop}}}}
 }
 
 // oldest returns the path of the oldest video file.
