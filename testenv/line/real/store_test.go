@@ -40,7 +40,7 @@ func TestTheStoreIsBad(t *testing.T) {
 	if *long {
 		times = 4
 	}
-	b.ring(3)
+	b.during(4 * time.Second) // which are recorded: a clip is cut at once
 	w.stored("gone", func() { wan.Cut(); b.during(time.Second) }, func() {
 		b.during(2 * time.Second)
 		if err := wan.Restore(); err != nil {
