@@ -18,23 +18,11 @@ type print [sha256.Size]byte
 func printOf(codec mp4.Codec, units [][]byte) print {
 	h := sha256.New()
 	for _, u := range units {
-		if slice(codec, u) {
+		if mp4.Slice(codec, u) {
 			_, _ = h.Write(u)
 		}
 	}
 	return print(h.Sum(nil))
-}
-
-// slice says whether a NAL unit holds a part of the picture (ITU-T H.264 table 7-1, H.265 table 7-1).
-func slice(codec mp4.Codec, unit []byte) bool {
-	switch {
-	case len(unit) < 2:
-		return false
-	case codec == mp4.H265:
-		return unit[0]>>1&0x3f < 32
-	}
-	t := unit[0] & 0x1f
-	return t >= 1 && t <= 5
 }
 
 // alike is how many pictures in a row must be the recorded ones: of a still scene one may look like another.

@@ -130,7 +130,7 @@ func (w *ClipWriter) pick(src *clipSource, size int64) ([]clipPart, error) {
 		return nil, nil
 	}
 	if len(w.parts) > 0 { // what came before shows until here
-		key = 0
+		return w.afterLead(src, parts), nil
 	}
 	return parts[key:], nil
 }
