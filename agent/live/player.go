@@ -42,6 +42,7 @@ type player struct {
 	lateUs int64 // frames before this are late
 	ptsUs  int64 // presentation time of the video frame read last
 	torn   bool  // pictures are missing: the next one is a key frame
+	last   *shot // the picture read last
 	unpin  func()
 }
 
@@ -244,7 +245,40 @@ func (p *player) open(next ledger.Segment) error {
 	if next.StartUs < p.lastUs-gapUs {
 		p.lateUs = max(p.lateUs, p.lastUs) // it reaches back before what has been shown
 	}
-	return p.toKey(p.lastUs)
+	if err := p.toKey(p.lastUs); err != nil {
+		return err
+	}
+	return p.afterLead()
+}
+
+// afterLead passes over the pictures for decoding alone that a fetched segment begins with, when the last of them is the
+// picture that was read last: decoding goes on from there.
+func (p *player) afterLead() error {
+	last, offset := p.last, p.offset
+	if last == nil {
+		return nil
+	}
+	var lead mp4.Part
+	for {
+		part, err := mp4.ReadPart(p.file, p.seg.Bytes, offset, p.header)
+		if err != nil || !part.Lead(&p.header) {
+			break
+		}
+		lead, offset = part, part.Offset+part.Size
+	}
+	if offset == p.offset {
+		return nil
+	}
+	samples, err := mp4.ReadSamples(p.file, lead)
+	if err != nil {
+		return fmt.Errorf("read a part of segment %d: %w", p.seg.ID, err)
+	}
+	s := samples[len(samples)-1]
+	t := &p.header.Tracks[s.Track]
+	if last.track.Equal(t) && mp4.SamePicture(t.Codec, last.units, s.Units) {
+		p.offset = offset
+	}
+	return nil
 }
 
 func (p *player) enqueue(part mp4.Part) error {
@@ -253,12 +287,13 @@ func (p *player) enqueue(part mp4.Part) error {
 		return fmt.Errorf("read a part of segment %d: %w", p.seg.ID, err)
 	}
 	zeroUs := part.Sum.StartUs - part.Sum.MediaUs // wall time of media time 0, by the clock at this part
+	lead := part.Lead(&p.header)
 	for _, s := range samples {
 		t := &p.header.Tracks[s.Track]
 		dtsUs := s.DTS * 1_000_000 / int64(t.Timescale)
 		ptsUs := (s.DTS + int64(s.CTS)) * 1_000_000 / int64(t.Timescale)
 		f := shot{track: t, key: s.Key && t.Codec.IsVideo(), units: s.Units, mediaUs: dtsUs, atUs: zeroUs + ptsUs}
-		f.late = f.atUs < p.lateUs
+		f.late = lead || f.atUs < p.lateUs
 		if t.Codec.IsVideo() {
 			if p.torn && !f.key {
 				continue
@@ -266,6 +301,7 @@ func (p *player) enqueue(part mp4.Part) error {
 			p.torn = false
 			p.params.BFrames = p.params.BFrames || ptsUs < p.ptsUs
 			p.ptsUs = ptsUs
+			p.last = &f
 		}
 		p.queue = append(p.queue, f)
 	}
