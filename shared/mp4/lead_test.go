@@ -61,14 +61,14 @@ func filled(t testing.TB, segment uint64, m material, keyUs, fromUs, untilUs int
 func TestClipOverFilledFootage(t *testing.T) {
 	for _, video := range []string{"h264", "h265"} {
 		for name, c := range map[string]struct{ from, to int64 }{
-			"across":               {3 * second1, 10 * second1},
-			"from inside":          {6*second1 + 200_000, 9 * second1},
-			"from its beginning":   {5*second1 + 400_000, 9 * second1},
-			"from the group":       {4*second1 + 80_000, 7 * second1},
-			"to inside":            {4*second1 + 520_000, 5*second1 + 600_000},
-			"to right behind":      {2 * second1, 5*second1 + 440_000},
-			"one picture":          {5*second1 + 400_000, 5*second1 + 440_000},
-			"to where it begins":   {3 * second1, 5*second1 + 400_000},
+			"across":                {3 * second1, 10 * second1},
+			"from inside":           {6*second1 + 200_000, 9 * second1},
+			"from its beginning":    {5*second1 + 400_000, 9 * second1},
+			"from the group":        {4*second1 + 80_000, 7 * second1},
+			"to inside":             {4*second1 + 520_000, 5*second1 + 600_000},
+			"to right behind":       {2 * second1, 5*second1 + 440_000},
+			"one picture":           {5*second1 + 400_000, 5*second1 + 440_000},
+			"to where it begins":    {3 * second1, 5*second1 + 400_000},
 			"the picture before it": {5*second1 + 360_000, 5*second1 + 480_000},
 		} {
 			t.Run(video+", "+name, func(t *testing.T) {
