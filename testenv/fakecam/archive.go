@@ -2,6 +2,7 @@ package fakecam
 
 import (
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/hex"
 	"fmt"
 	"net"
@@ -16,10 +17,12 @@ import (
 	"github.com/bluenviron/gortsplib/v4/pkg/headers"
 )
 
-// archive is the port at which all cameras replay their cards: RTSP over TCP, by range of time.
+// archive is the port at which all cameras replay their cards: RTSP over TCP, by range of time. Those that speak TLS have a
+// port each.
 type archive struct {
 	server *Server
 	ln     net.Listener
+	secure map[*tls.Certificate]net.Listener
 	wg     sync.WaitGroup
 
 	mu   sync.Mutex
@@ -28,21 +31,49 @@ type archive struct {
 }
 
 func newArchive(s *Server) (*archive, error) {
-	host, _, err := net.SplitHostPort(s.cfg.Listen)
+	a := &archive{server: s, secure: map[*tls.Certificate]net.Listener{}, open: map[net.Conn]struct{}{}}
+	var err error
+	a.ln, err = a.listen()
+	return a, err
+}
+
+func (a *archive) listen() (net.Listener, error) {
+	host, _, err := net.SplitHostPort(a.server.cfg.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("read address %q: %w", s.cfg.Listen, err)
+		return nil, fmt.Errorf("read address %q: %w", a.server.cfg.Listen, err)
 	}
 	ln, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		return nil, fmt.Errorf("listen for replays: %w", err)
 	}
-	return &archive{server: s, ln: ln, open: map[net.Conn]struct{}{}}, nil
+	return ln, nil
+}
+
+// lock opens a port for the cameras that show a certificate.
+func (a *archive) lock(cert *tls.Certificate) error {
+	if cert == nil || a.secure[cert] != nil {
+		return nil
+	}
+	ln, err := a.listen()
+	if err == nil {
+		a.secure[cert] = tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{*cert}, MinVersion: tls.VersionTLS12})
+	}
+	return err
 }
 
 // serve takes connections until close.
 func (a *archive) serve() {
+	var ports sync.WaitGroup
+	for cert, ln := range a.secure {
+		ports.Go(func() { a.accept(ln, cert) })
+	}
+	a.accept(a.ln, nil)
+	ports.Wait()
+}
+
+func (a *archive) accept(ln net.Listener, cert *tls.Certificate) {
 	for {
-		c, err := a.ln.Accept()
+		c, err := ln.Accept()
 		if err != nil {
 			return
 		}
@@ -54,7 +85,7 @@ func (a *archive) serve() {
 		}
 		a.open[c] = struct{}{}
 		a.wg.Go(func() {
-			r := &replay{archive: a, nc: c, c: rtspconn.NewConn(c), over: make(chan struct{})}
+			r := &replay{archive: a, cert: cert, nc: c, c: rtspconn.NewConn(c), over: make(chan struct{})}
 			r.serve()
 			a.mu.Lock()
 			defer a.mu.Unlock()
@@ -67,6 +98,9 @@ func (a *archive) serve() {
 // close ends all replays. Safe to call twice.
 func (a *archive) close() {
 	_ = a.ln.Close()
+	for _, ln := range a.secure {
+		_ = ln.Close()
+	}
 	a.mu.Lock()
 	a.shut = true
 	for c := range a.open {
@@ -79,6 +113,7 @@ func (a *archive) close() {
 // replay is one client of the archive.
 type replay struct {
 	archive *archive
+	cert    *tls.Certificate // of the port; nil when it is not encrypted
 	nc      net.Conn
 	c       *rtspconn.Conn
 	stream  *Stream // of the first request that named one
@@ -118,6 +153,9 @@ func (r *replay) serve() {
 		}
 		if req.URL != nil && r.stream == nil {
 			r.stream = (&handler{r.archive.server}).find(req.URL.Path)
+			if r.stream != nil && r.stream.camera.cfg.TLS != r.cert {
+				r.stream = nil // it is at another port
+			}
 		}
 		if r.stream != nil {
 			switch k := r.stream.camera.Knobs(); {

@@ -83,5 +83,10 @@ func (s *Stream) Film(from, to time.Time, first uint64) (next uint64) {
 // ArchiveURL is where the camera replays what its card holds of the stream, without the login (ONVIF Streaming
 // Specification, replay). CameraConfig.Card says how much that is.
 func (s *Stream) ArchiveURL() string {
-	return "rtsp://" + s.camera.server.archive.ln.Addr().String() + "/" + s.camera.cfg.Name + "/" + s.kind
+	a, scheme := s.camera.server.archive, "rtsp"
+	ln := a.ln
+	if cert := s.camera.cfg.TLS; cert != nil {
+		ln, scheme = a.secure[cert], "rtsps"
+	}
+	return scheme + "://" + ln.Addr().String() + "/" + s.camera.cfg.Name + "/" + s.kind
 }

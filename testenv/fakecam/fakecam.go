@@ -114,6 +114,9 @@ func (s *Server) build() error {
 		if s.Camera(cam.cfg.Name) != nil {
 			return fmt.Errorf("camera %d: the name %q is taken", i+1, cam.cfg.Name)
 		}
+		if err := s.archive.lock(cam.cfg.TLS); err != nil {
+			return err
+		}
 		s.cameras = append(s.cameras, cam)
 	}
 	s.rtsp = &gortsplib.Server{
