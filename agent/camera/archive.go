@@ -160,7 +160,7 @@ func (a *Archive) inWords(err error) error {
 	case errors.Is(err, ErrBusy), errors.Is(err, context.DeadlineExceeded):
 		return say(ErrBusy, "%s has no session to spare now; recording goes first, and the agent asks again.", host)
 	case errors.Is(err, errEvicted):
-		return say(ErrBusy, "%s was needed for recording, which goes first; the agent asks again.", host)
+		return say(ErrBusy, "%s was needed for something that goes first; the agent asks again.", host)
 	case errors.As(err, &status):
 		return a.statusInWords(status, say)
 	}

@@ -3,12 +3,18 @@ package camera
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
+	"fmt"
+	"net"
+	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"holdfast/agent/media"
+	"holdfast/shared/id"
 	"holdfast/shared/mp4"
 	"holdfast/shared/wire"
 	"holdfast/testenv/fakecam"
@@ -33,6 +39,11 @@ func newFilmed(t *testing.T, o options, change func(*ArchiveConfig)) *filmed {
 	source, err := NewSource(f.cam.Main().ArchiveURL(), o.user, o.pass, "tcp")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if o.pin != "" {
+		if source, err = source.Pin(o.pin); err != nil {
+			t.Fatal(err)
+		}
 	}
 	c := ArchiveConfig{Source: source, Camera: f.id, Rate: 100 << 20}
 	if change != nil {
@@ -261,6 +272,133 @@ func TestAnArchiveWithHoles(t *testing.T) {
 	}
 	if holes != 3 {
 		t.Errorf("%d holes, want 3", holes)
+	}
+}
+
+// TestAnEncryptedArchive: what the certificate must be is as for the camera's pictures of now.
+func TestAnEncryptedArchive(t *testing.T) {
+	t.Parallel()
+	ca, pool := authority(t)
+	own, other := selfSigned(t), selfSigned(t)
+	for name, c := range map[string]struct {
+		cert  *tls.Certificate
+		pin   string
+		words string // of the refusal
+	}{
+		"by an authority": {issue(t, ca, time.Hour, "127.0.0.1"), "", ""},
+		"by a pin":        {own, fakecam.Fingerprint(own), ""},
+		"of nobody known": {own, "", "does not trust"},
+		"of another pin":  {own, fakecam.Fingerprint(other), "another certificate"},
+		"of another name": {issue(t, ca, time.Hour, "till-2.example"), "", "another name"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFilmed(t, options{
+				camera: fakecam.CameraConfig{TLS: c.cert, User: "viewer", Password: "s3cret-word"}, user: "viewer", pass: "s3cret-word", pin: c.pin,
+				adjust: func(cfg *Config) { cfg.CAs = pool },
+			}, nil)
+			if u := f.cam.Main().ArchiveURL(); !strings.HasPrefix(u, "rtsps://") {
+				t.Fatalf("the archive is at %s", u)
+			}
+			described := f.cam.Tally().Describes
+			if c.words != "" {
+				f.stop() // who asks is the archive alone
+				described = f.cam.Tally().Describes
+			}
+			pictures, _, err := f.fetch(t.Context(), 30*time.Second, 60*time.Second)
+			if c.words == "" {
+				if err != nil {
+					t.Fatal(err)
+				}
+				f.covers(pictures, 30*time.Second, 60*time.Second)
+				eventually(t, "the session to be torn down", func() bool { return f.cam.Tally().Teardowns > 0 })
+			} else if err == nil || !strings.Contains(err.Error(), c.words) || len(pictures) > 0 || f.cam.Tally().Describes > described {
+				t.Errorf("%d pictures came, it is said as %v", len(pictures), err)
+			}
+			if text := fmt.Sprint(err, f.archive.cfg.Source) + f.log.String(); strings.Contains(text, "s3cret-word") {
+				t.Error("the password is told")
+			}
+		})
+	}
+}
+
+// TestAnArchiveElsewhereIsNotDialled: an archive lies in the networks that cameras may lie in, or it is not asked, whatever
+// its name becomes.
+func TestAnArchiveElsewhereIsNotDialled(t *testing.T) {
+	for _, scheme := range []string{"rtsp", "rtsps"} {
+		t.Run(scheme, func(t *testing.T) {
+			ln, err := net.Listen("tcp", "127.0.0.2:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				if err := ln.Close(); err != nil {
+					t.Error(err)
+				}
+			}()
+			source, err := NewSource(scheme+"://"+ln.Addr().String()+"/film", "viewer", "s3cret-word", "tcp")
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := newFilmed(t, options{adjust: func(c *Config) {
+				c.Networks = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+			}}, func(c *ArchiveConfig) { c.Source = source })
+			_, _, err = f.fetch(t.Context(), 0, 10*time.Second)
+			if err == nil || !strings.Contains(err.Error(), "camera_networks") || strings.Contains(err.Error(), "s3cret-word") {
+				t.Errorf("it is said as %v", err)
+			}
+			if err := ln.(*net.TCPListener).SetDeadline(time.Now()); err != nil {
+				t.Fatal(err)
+			}
+			if c, err := ln.Accept(); err == nil {
+				t.Errorf("%v was dialled", c.LocalAddr())
+			}
+		})
+	}
+}
+
+// TestAFetchGivesWay: it ends at once when a recording needs its session, says so, and leaves what came.
+func TestAFetchGivesWay(t *testing.T) {
+	f := newFilmed(t, options{adjust: func(c *Config) { c.Sessions = map[string]int{"127.0.0.1": 1} }}, nil)
+	f.room.Apply([]wire.CameraDesire{{Camera: f.id, Disable: true}})
+	eventually(t, "the camera to be off", func() bool { return f.cam.Sessions() == 0 })
+	f.turn(fakecam.Knobs{ArchivePace: 1, ArchivePlain: true}) // an hour would not be enough
+	came, gone := make(chan struct{}), make(chan error)
+	var once sync.Once
+	go func() {
+		gone <- f.archive.Fetch(t.Context(), f.from.UnixMicro(), f.from.Add(3*time.Minute).UnixMicro(), func(media.Frame, int64, bool) error {
+			once.Do(func() { close(came) })
+			return nil
+		})
+	}()
+	<-came
+	f.room.Apply(nil)
+	if err := <-gone; !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), "goes first") {
+		t.Errorf("it is said as %v", err)
+	}
+	f.watch(id.Main).frames(10)
+	eventually(t, "the replay to be torn down", func() bool { return f.cam.Tally().Lost == 0 && f.cam.Tally().Teardowns > 0 })
+}
+
+// TestAFetchGivesWayToAViewer: somebody who looks at a small stream gets the session that a fetch has.
+func TestAFetchGivesWayToAViewer(t *testing.T) {
+	f := newFilmed(t, options{
+		camera: fakecam.CameraConfig{Main: "carpark/sub", Sub: "shop/sub"},
+		adjust: func(c *Config) { c.Sessions = map[string]int{"127.0.0.1": 2} },
+	}, nil)
+	f.turn(fakecam.Knobs{ArchivePace: 1, ArchivePlain: true})
+	f.watch(id.Main).frames(3)
+	came, gone := make(chan struct{}), make(chan error)
+	var once sync.Once
+	go func() {
+		gone <- f.archive.Fetch(t.Context(), f.from.UnixMicro(), f.from.Add(3*time.Minute).UnixMicro(), func(media.Frame, int64, bool) error {
+			once.Do(func() { close(came) })
+			return nil
+		})
+	}()
+	<-came
+	f.watch(id.Sub).frames(5)
+	if err := <-gone; !errors.Is(err, ErrBusy) {
+		t.Errorf("it is said as %v", err)
 	}
 }
 

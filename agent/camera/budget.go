@@ -104,7 +104,7 @@ func (d *device) room(c *claim, now time.Time) (n int, again time.Time) {
 		n = d.limit
 	}
 	switch settled := d.settled(); {
-	case c.fresh() && (c.class != recording || !d.yields()):
+	case c.fresh() && d.yields(c.class) == nil:
 	case d.refused.IsZero() || now.Sub(d.refused) > careful:
 	case now.Sub(d.refused) < d.pause:
 		n, again = min(n, d.learnt), d.refused.Add(d.pause)
@@ -134,7 +134,7 @@ func (d *device) settled() (n int) {
 }
 
 // take waits until the device has a session to spare. nth is what refuse returned when the device refused the last one
-// for this source, else 0. refused hears why it must wait. A recording that finds no session ends a less important one.
+// for this source, else 0. refused hears why it must wait. Who finds no session ends one that yields to him.
 func (b *budget) take(ctx context.Context, host string, c class, nth int, refused func(failure)) (*slot, error) {
 	b.mu.Lock()
 	d := b.row(host)
@@ -156,8 +156,8 @@ func (b *budget) take(ctx context.Context, host string, c class, nth int, refuse
 			d.held = append(d.held, s)
 			return s, nil
 		}
-		if c == recording && len(d.held) <= n && (nth == 0 || d.settled() < nth) {
-			d.evict()
+		if len(d.held) <= n && (nth == 0 || d.settled() < nth) {
+			d.evict(c)
 		}
 		changed, text := d.changed, d.inWords(host)
 		b.mu.Unlock()
@@ -186,26 +186,27 @@ func await(ctx context.Context, changed <-chan struct{}, at time.Time) error {
 	return ctx.Err()
 }
 
-// evict ends the least important session, unless one is ending already or all of them record.
-func (d *device) evict() {
-	var last *slot
-	for _, s := range d.held {
-		if s.told {
-			return
-		}
-		if s.class > recording && (last == nil || s.class >= last.class) {
-			last = s
-		}
-	}
-	if last != nil {
-		last.told = true
-		close(last.evicted)
+// evict ends the least important session that yields to one of class c, unless one is ending already.
+func (d *device) evict(c class) {
+	if s := d.yields(c); s != nil && !slices.ContainsFunc(d.held, func(s *slot) bool { return s.told }) {
+		s.told = true
+		close(s.evicted)
 	}
 }
 
-// yields says whether a session could end, or is ending, for a more important one.
-func (d *device) yields() bool {
-	return slices.ContainsFunc(d.held, func(s *slot) bool { return s.class > recording })
+// yields returns the least important session that could end, or is ending, for one of class c, nil when there is none. To a
+// recording all others yield; to everybody what fills gaps, for gaps have time.
+func (d *device) yields(c class) (last *slot) {
+	least := filling
+	if c == recording {
+		least = recording + 1
+	}
+	for _, s := range d.held {
+		if s.class >= least && s.class > c && (last == nil || s.class >= last.class) {
+			last = s
+		}
+	}
+	return last
 }
 
 func (d *device) inWords(host string) string {
@@ -252,29 +253,4 @@ func (s *slot) release() {
 }
 
 // errEvicted says that a session gave way to a more important one.
-var errEvicted = fmt.Errorf("the session gave way to a recording")
-
-// Backfill waits for a session of a device that nothing more important wants, to fetch what is missing from it.
-// The returned context ends when the session must be given back; release gives it back. host is as in the
-// sources' addresses.
-func (c *Cameras) Backfill(ctx context.Context, host string) (session context.Context, release func(), err error) {
-	s, err := c.budget.take(ctx, host, filling, 0, func(failure) {})
-	if err != nil {
-		return nil, nil, err
-	}
-	session, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(session, s.release)
-	go func() {
-		select {
-		case <-s.evicted:
-			cancel(errEvicted)
-		case <-session.Done():
-		}
-	}()
-	return session, func() {
-		if stop() {
-			s.release()
-		}
-		cancel(context.Canceled)
-	}, nil
-}
+var errEvicted = fmt.Errorf("the session gave way to a more important one")

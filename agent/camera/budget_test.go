@@ -2,7 +2,6 @@ package camera
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -246,22 +245,6 @@ func TestAViewerGivesWayToARecording(t *testing.T) {
 		camera: fakecam.CameraConfig{Sub: "shop/sub"},
 		adjust: func(c *Config) { c.Sessions = map[string]int{"127.0.0.1": 1} },
 	})
-	r.room.Apply([]wire.CameraDesire{{Camera: r.id, Disable: true}})
-	eventually(t, "the camera to be off", func() bool { return r.cam.Sessions() == 0 })
-	session, release, err := r.room.Backfill(t.Context(), "127.0.0.1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.room.Apply(nil)
-	select {
-	case <-session.Done():
-		if !errors.Is(context.Cause(session), errEvicted) {
-			t.Errorf("the backfill ended by %v", context.Cause(session))
-		}
-	case <-time.After(15 * time.Second):
-		t.Fatal("the backfill did not have to give way")
-	}
-	release()
 	r.watch(id.Main).frames(10)
 	sub := r.watch(id.Sub)
 	if text := sub.broken(wire.SessionLimit); !strings.Contains(text, "sessions") {
