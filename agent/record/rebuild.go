@@ -60,6 +60,7 @@ type read struct {
 	at     disk.Found
 	size   int64
 	header mp4.Header
+	begins int64              // wall time of the first picture that is not for decoding alone
 	says   evidence.Statement // of a whole segment
 	sealed bool
 	signed bool
@@ -167,6 +168,14 @@ func (r *rebuild) read(at disk.Found) (out read) {
 		out.err = fmt.Errorf("it is of no camera: %w", mp4.ErrFormat)
 		return out
 	}
+	if out.begins = out.header.StartUs; out.header.Origin != "" {
+		_, startUs, err := mp4.Leads(file, size)
+		if err != nil {
+			out.err = err
+			return out
+		}
+		out.begins = max(out.begins, startUs)
+	}
 	if out.readSeal(file, first, r.Keys); !out.sealed && out.err == nil {
 		out.found, out.err = mp4.Recover(file, size)
 		out.sealed = out.err == nil && out.header.Origin != "" && out.found.Whole == size && len(out.found.Parts) > 0
@@ -265,7 +274,7 @@ func (r *rebuild) row(f *read) ledger.Segment {
 	st := &f.says
 	s := ledger.Segment{
 		ID: f.at.Segment, Volume: f.at.Volume, Stream: id.Stream{Camera: id.Camera(f.header.Camera), Kind: id.StreamKind(f.header.Stream)},
-		Run: f.header.Run, MonoUs: f.header.MonoUs, StartUs: f.header.StartUs, EndUs: st.EndUs, Bytes: f.size, Parts: int(st.Parts),
+		Run: f.header.Run, MonoUs: f.header.MonoUs, StartUs: f.begins, EndUs: st.EndUs, Bytes: f.size, Parts: int(st.Parts),
 		Root: st.Root, Recovered: st.Recovered, Origin: f.header.Origin,
 	}
 	if s.EndUs <= s.StartUs {

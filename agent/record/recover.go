@@ -54,7 +54,8 @@ func (r *Recorder) mend(ctx context.Context) error {
 // recover cuts a segment's file to the last whole part whose sums hold, seals it and commits it. A disk that
 // can't be read or written leaves it open for later: the error is the ledger's only.
 func (r *Recorder) recover(ctx context.Context, s ledger.OpenSegment, to limit) error {
-	found, err := r.examine(s, to)
+	found, startUs, err := r.examine(s, to)
+	s.StartUs = max(s.StartUs, startUs)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, mp4.ErrFormat):
 		r.Log.Warn("an open segment holds no video", "segment", s.ID, "stream", s.Stream, "error", err)
@@ -64,6 +65,16 @@ func (r *Recorder) recover(ctx context.Context, s ledger.OpenSegment, to limit) 
 		return nil
 	}
 	last := found.Parts[len(found.Parts)-1]
+	if found.Header.Origin != "" {
+		twice, err := r.covered(ctx, s.Stream, s.StartUs, last.EndUs)
+		if err != nil {
+			return err
+		}
+		if twice {
+			r.Log.Warn("footage from elsewhere was fetched again meanwhile: this copy goes", "segment", s.ID, "stream", s.Stream)
+			return r.Ledger.Condemn(ctx, []ledger.Segment{{ID: s.ID, Volume: s.Volume}}, wire.Lost)
+		}
+	}
 	row := ledger.Segment{
 		ID: s.ID, Volume: s.Volume, Stream: s.Stream, Run: s.Run, MonoUs: s.MonoUs, StartUs: s.StartUs,
 		EndUs: max(last.EndUs, s.StartUs+1), Bytes: found.Whole, Parts: len(found.Parts),
@@ -78,16 +89,32 @@ func (r *Recorder) recover(ctx context.Context, s ledger.OpenSegment, to limit) 
 	return err
 }
 
-// examine reads a segment's file and returns what is to be kept of it; the error wraps mp4.ErrFormat when that
-// is nothing.
-func (r *Recorder) examine(s ledger.OpenSegment, to limit) (mp4.Recovery, error) {
+// covered says whether more of a range is recorded already than clocks that are corrected explain.
+func (r *Recorder) covered(ctx context.Context, stream id.Stream, fromUs, toUs int64) (bool, error) {
+	ranges, err := r.Ledger.Coverage(ctx, stream, fromUs, toUs)
+	length := int64(0)
+	for _, g := range ranges {
+		if g.Recorded {
+			length += g.EndUs - g.StartUs
+		}
+	}
+	return length > mp4.JoinToleranceUs, err
+}
+
+// examine reads a segment's file and returns what is to be kept of it, and where a segment that was fetched begins behind
+// the pictures for decoding alone, 0 for others; the error wraps mp4.ErrFormat when nothing is to be kept.
+func (r *Recorder) examine(s ledger.OpenSegment, to limit) (found mp4.Recovery, startUs int64, err error) {
 	file, size, err := r.Disk.OpenRead(s.Volume, s.ID)
 	if err != nil {
-		return mp4.Recovery{}, err
+		return found, 0, err
 	}
-	found, err := mp4.Recover(file, min(size, max(to.bytes, 0)))
+	found, err = mp4.Recover(file, min(size, max(to.bytes, 0)))
+	lead := 0
+	if err == nil && found.Header.Origin != "" {
+		lead, startUs, err = mp4.Leads(file, size)
+	}
 	if err := errors.Join(err, file.Close()); err != nil {
-		return found, err
+		return found, 0, err
 	}
 	for n := len(found.Parts); n > 0 && found.Parts[n-1].EndUs > to.endUs; n-- {
 		found.Whole, found.Sealed = found.InitSize, false
@@ -96,10 +123,10 @@ func (r *Recorder) examine(s ledger.OpenSegment, to limit) (mp4.Recovery, error)
 			found.Whole += p.Bytes
 		}
 	}
-	if len(found.Parts) == 0 {
-		return found, fmt.Errorf("no whole part: %w", mp4.ErrFormat)
+	if len(found.Parts) <= lead {
+		return found, 0, fmt.Errorf("no whole part: %w", mp4.ErrFormat)
 	}
-	return found, nil
+	return found, startUs, nil
 }
 
 // settle cuts a file, seals it as recovered unless it was sealed, and makes all of it durable; it returns the file's

@@ -2,6 +2,7 @@ package mp4
 
 import (
 	"bytes"
+	"io"
 	"slices"
 )
 
@@ -11,6 +12,25 @@ import (
 func (p *Part) Lead(h *Header) bool {
 	return h.Origin != "" && p.Sum.VideoSamples > 0 &&
 		!slices.ContainsFunc(p.Samples, func(s SampleInfo) bool { return s.Track != p.video || s.Duration != 1 })
+}
+
+// Leads returns how many parts at the front of a segment are such leads, and the wall time at which the part behind them
+// begins, 0 when there is none. The error is that of Parts.
+func Leads(r io.ReaderAt, size int64) (n int, startUs int64, err error) {
+	h, _, err := ReadHeader(r, size)
+	if err != nil {
+		return 0, 0, err
+	}
+	for p, err := range Parts(r, size) {
+		if err != nil {
+			return 0, 0, err
+		}
+		if !p.Lead(&h) {
+			return n, p.Sum.StartUs, nil
+		}
+		n++
+	}
+	return n, 0, nil
 }
 
 // SamePicture says whether two access units hold the same coded picture, whatever lies beside it: parameter sets and
