@@ -204,6 +204,9 @@ func (s *site) record(m *film, fromUs, toUs int64) {
 	if _, err := file.Write(out); err != nil {
 		s.t.Fatal(err)
 	}
+	if err := file.Flush(); err != nil {
+		s.t.Fatal(err)
+	}
 	row := ledger.Segment{
 		ID: h.Segment, Volume: file.Volume(), Stream: s.stream, Run: 1, StartUs: fromUs, EndUs: toUs, Bytes: file.Size(),
 		Parts: len(parts), Root: mp4.NewStatement(h, nil, parts).Root,
