@@ -121,6 +121,7 @@ func (f *Filler) Asks(stream id.Stream) bool { return len(f.cfg.Offers[stream]) 
 
 const (
 	metaTries = "fill_tries"
+	metaToday = "fill_today"
 	mostTries = 1000 // that are kept; those of the newest gaps
 )
 
@@ -137,8 +138,16 @@ func (f *Filler) recall(ctx context.Context) error {
 	if text != "" && json.Unmarshal([]byte(text), &kept) != nil {
 		kept = nil // of another version: all is asked once more
 	}
+	today := day{}
+	if text, err = f.Ledger.Meta(ctx, metaToday); err != nil {
+		return err
+	}
+	if text != "" && json.Unmarshal([]byte(text), &today) != nil {
+		today = day{} // it is only shown
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.today = today
 	for gap, t := range kept {
 		if t == nil {
 			continue
@@ -164,18 +173,23 @@ func (f *Filler) keep(ctx context.Context) error {
 		kept[gap] = f.tries[gap]
 	}
 	text, err := json.Marshal(kept)
+	today, _ := json.Marshal(f.today) // a text and a number: it never fails
 	f.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("keep answers: %w", err)
 	}
+	if err := f.Ledger.SetMeta(ctx, metaToday, string(today)); err != nil {
+		return err
+	}
 	return f.Ledger.SetMeta(ctx, metaTries, string(text))
 }
 
-// forget drops what is known of gaps that are filled, or that were too long ago.
+// forget drops what is known of gaps that were too long ago. What is filled is remembered as long: when retention takes
+// it away for want of room, the gap shows again, and is not fetched to be deleted once more.
 func (f *Filler) forget(ctx context.Context, seen map[int64]bool) error {
 	f.mu.Lock()
-	before := len(f.tries)
-	maps.DeleteFunc(f.tries, func(gap int64, _ *try) bool { return !seen[gap] })
+	before, oldest := len(f.tries), f.Clock.Now()-f.cfg.Back.Microseconds()
+	maps.DeleteFunc(f.tries, func(gap int64, t *try) bool { return !seen[gap] && t.AtUs < oldest })
 	after := len(f.tries)
 	f.mu.Unlock()
 	if before == after {

@@ -101,12 +101,15 @@ type Filler struct {
 	recalled bool // what earlier runs kept; Round's alone
 	mu       sync.Mutex
 	tries    map[int64]*try // by gap
+	outlooks map[id.Stream]outlook
+	now      *Fetch // nil while nothing is fetched
+	today    day
 }
 
 // New prepares a Filler. Without offers it only says so.
 func New(cfg Config, on Floors) *Filler {
 	cfg.fill()
-	return &Filler{cfg: cfg, Floors: on, tries: map[int64]*try{}}
+	return &Filler{cfg: cfg, Floors: on, tries: map[int64]*try{}, outlooks: map[id.Stream]outlook{}}
 }
 
 // Run offers gaps until ctx ends. It returns an error only when the ledger fails.
@@ -151,11 +154,17 @@ func (f *Filler) Round(ctx context.Context) error {
 				seen[r.Gap.ID] = true
 			}
 		}
-		for _, h := range f.holes(ranges) {
+		holes := f.holes(ranges)
+		f.look(stream, holes)
+		for _, h := range holes {
 			if f.due(h.gaps, len(f.cfg.Offers[stream])) {
 				if err := f.offer(ctx, stream, h); err != nil {
 					return err
 				}
+				if ranges, err = f.Ledger.Coverage(ctx, stream, now-f.cfg.Back.Microseconds(), now); err != nil {
+					return err
+				}
+				f.look(stream, f.holes(ranges))
 			}
 		}
 	}
@@ -253,8 +262,10 @@ func (f *Filler) ask(ctx context.Context, stream id.Stream, o Offer, runs []run)
 			continue
 		}
 		v.asked = true
+		f.progress(&Fetch{Stream: stream, Source: o.Name, StartUs: r.fromUs, EndUs: r.toUs})
 		var got int64
 		got, v.err = f.fetch(ctx, stream, o, r)
+		f.progress(nil)
 		v.got += got
 		if v.err != nil && !errors.Is(v.err, ErrNothing) {
 			break

@@ -169,6 +169,7 @@ func (t *intake) picture(s shot) error {
 	}
 	t.pace(&s)
 	t.last = s
+	t.reached(s.wallUs)
 	if s.Key && s.wallUs >= t.pauseUs {
 		if t.seg != nil {
 			if err := t.close(s.wallUs); err != nil {
@@ -277,6 +278,7 @@ func (t *intake) close(endUs int64) error {
 	}
 	t.atUs = endUs
 	t.got += row.EndUs - row.StartUs
+	t.came(row.EndUs - row.StartUs)
 	return nil
 }
 
