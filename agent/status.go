@@ -30,7 +30,7 @@ func (h *house) status() local.Status {
 		Cloud:   local.Cloud{Enrolled: true, Connected: line.Connected, SinceUs: line.SinceUs, Address: h.me.CloudURL},
 		Cameras: h.states(), Conditions: h.board.Conditions(), Disk: h.diskState(ctx), Parked: h.outbox.Parked(),
 		Holds: h.retain.Report().Holds,
-		Line:  h.pace.State(),
+		Line:  h.pace.State(), Filling: h.filling(),
 	}
 	if line.Problem != nil {
 		s.Cloud.Text = line.Problem.Error()
@@ -44,6 +44,19 @@ func (h *house) status() local.Status {
 		h.opt.Log.Warn("look up events", "error", err)
 	}
 	return s
+}
+
+// filling is what the window shows of gaps and other sources.
+func (h *house) filling() local.Filling {
+	now := h.fill.State()
+	f := local.Filling{Sources: now.Sources, Waiting: now.Waiting, WaitingUs: now.WaitingUs, TodayUs: now.TodayUs, GivenUp: now.GivenUp}
+	if n := now.Now; n != nil {
+		f.Fetch = &local.Fetch{Camera: n.Stream.Camera, Source: n.Source, StartUs: n.StartUs, EndUs: n.EndUs, Percent: n.Percent}
+	}
+	for _, g := range now.Given {
+		f.Given = append(f.Given, local.Given{Camera: g.Stream.Camera, StartUs: g.StartUs, EndUs: g.EndUs, Reason: g.Reason, Text: g.Text})
+	}
+	return f
 }
 
 // Answer is what the running agent's window says, as far as the command line shows it.
@@ -69,6 +82,7 @@ type Answer struct {
 	Line       struct {
 		Text string `json:"text"`
 	} `json:"line"`
+	Filling local.Filling `json:"filling"` // of gaps from other sources
 }
 
 // Ask returns what the running agent's window says.
@@ -121,6 +135,11 @@ func Say(a Answer) string {
 	}
 	fmt.Fprintf(&b, "Waiting  %d facts, %d clips (%.1f MB)\n", a.Queue.Facts, a.Queue.Clips, float64(a.Queue.ClipBytes)/1e6)
 	fmt.Fprintf(&b, "Line     %s\n", a.Line.Text)
+	fmt.Fprintf(&b, "Filling  %s\n", a.Filling.Text)
+	for _, g := range a.Filling.Given {
+		fmt.Fprintf(&b, "         %s to %s of %s stays a gap (%s). %s\n", when(g.StartUs), time.UnixMicro(g.EndUs).Format(time.TimeOnly), g.CameraName,
+			strings.ReplaceAll(string(g.Reason), "_", " "), g.Text)
+	}
 	for _, c := range a.Conditions {
 		fmt.Fprintf(&b, "Problem  %s: %s\n", c.Name, c.Text)
 	}

@@ -480,6 +480,9 @@ func TestPageInABrowser(t *testing.T) {
 		wire.CameraState{Camera: "cam-b", Name: "Yard", Streams: []wire.StreamState{stream(id.Main, true, wire.Failing, wire.AuthFailed)}})
 	status.Events = []wire.EventFact{{ID: "evt-a", Kind: "door_opened", Camera: "cam-b", Text: "<script>alert(1)</script>", AtUs: nowUs}}
 	status.Disk = wire.DiskState{TotalBytes: 4e12, FreeBytes: 1e12, VideoBytes: 2e12, DaysLeft: 12}
+	status.Filling = Filling{Sources: true, GivenUp: 1, Given: []Given{{
+		Camera: "cam-b", StartUs: nowUs - 60e6, EndUs: nowUs - 30e6, Reason: wire.HostOff, Text: "card: <i>nothing</i>",
+	}}}
 	server := httptest.NewServer(window(t, &sink{}, status, Config{}).Handler())
 	defer server.Close()
 	dom, err := exec.CommandContext(t.Context(), browser, "--headless", "--no-sandbox", "--disable-gpu", "--user-data-dir="+t.TempDir(),
@@ -490,6 +493,7 @@ func TestPageInABrowser(t *testing.T) {
 	for _, want := range []string{
 		"1 of 2 cameras is not recording", "Gate &lt;b&gt;", "Refuses the user name or password", "Door opened",
 		"Yard: &lt;script&gt;alert(1)", "2.0 TB of video", "rate 12 days", "Everything has been sent", "width: 50%",
+		"1 gap stays: no source has more of it", "Host off. card: &lt;i&gt;nothing", "30 seconds",
 	} {
 		if !strings.Contains(string(dom), want) {
 			t.Errorf("the page does not show %q:\n%s", want, dom)

@@ -27,6 +27,7 @@ type Status struct {
 	FactBytes    int64 // of the facts that wait, about
 	Holds        []wire.HoldState
 	Line         pace.State       // what goes up, under which cap
+	Filling      Filling          // of gaps from other sources; the window puts it in words
 	Parked       int64            // facts that the cloud could not apply
 	Events       []wire.EventFact // newest first
 }
@@ -55,6 +56,7 @@ type report struct {
 	Disk         wire.DiskState     `json:"disk"`
 	Queue        queue              `json:"queue"`
 	Line         line               `json:"line"`
+	Filling      Filling            `json:"filling"`
 	Events       []event            `json:"events"`
 	Holds        int                `json:"holds"` // how many; what they are for is told with the token alone
 }
@@ -168,6 +170,7 @@ func describe(s Status) report {
 	for _, e := range s.Events {
 		r.Events = append(r.Events, event{e.ID, e.Kind, e.Source, e.AtUs, e.Text, names[e.Camera]})
 	}
+	r.Filling = describeFilling(s.Filling, names)
 	r.Summary = summarise(r)
 	return r
 }
