@@ -31,7 +31,8 @@ type Verdict struct {
 	Site     string       `json:"site"`
 	Camera   string       `json:"camera"`
 	Stream   string       `json:"stream"`
-	Origin   string       `json:"origin,omitempty"` // empty: from the camera itself
+	Origin   string       `json:"origin,omitempty"`  // where all of it was fetched; empty: some of it, or all, is from the camera itself
+	Fetched  []Fetched    `json:"fetched,omitempty"` // of a clip: the ranges that were not recorded from the camera
 	FromUs   int64        `json:"from_us"`
 	ToUs     int64        `json:"to_us"`
 	OffsetUs int64        `json:"offset_us"` // add it to the times to correct the site's clock, where Offset is true
@@ -40,6 +41,13 @@ type Verdict struct {
 	Audio    string       `json:"audio,omitempty"`  // of a clip: original, replaced or none
 	Damage   []mp4.Damage `json:"damage,omitempty"` // what is damaged, with its times
 	Problems []string     `json:"problems,omitempty"`
+}
+
+// Fetched is a range that was fetched from elsewhere, by wall time.
+type Fetched struct {
+	FromUs int64  `json:"from_us"`
+	ToUs   int64  `json:"to_us"`
+	Origin string `json:"origin"`
 }
 
 // Verify checks a segment or a clip by itself against public evidence keys. The error is for files that can't be read
@@ -102,9 +110,28 @@ func (v *Verdict) clip(f *os.File, size int64, keys []ed25519.PublicKey) error {
 	for _, st := range rep.Statements {
 		if st.Parts > 0 {
 			v.sign(st)
+			v.fetch(st)
 		}
 	}
+	// One origin stands for the whole clip only where nothing of it is from elsewhere.
+	v.Origin = ""
+	if len(v.Fetched) == 1 && !slices.ContainsFunc(rep.Statements, func(st evidence.Statement) bool { return st.Origin != v.Fetched[0].Origin }) {
+		v.Origin = v.Fetched[0].Origin
+	}
 	return nil
+}
+
+// fetch notes what of the clip is from elsewhere, by a statement.
+func (v *Verdict) fetch(st evidence.Statement) {
+	f := Fetched{max(st.StartUs, v.FromUs), min(st.EndUs, v.ToUs), st.Origin}
+	if st.Origin == "" || f.FromUs >= f.ToUs {
+		return
+	}
+	if n := len(v.Fetched); n > 0 && v.Fetched[n-1].Origin == f.Origin && f.FromUs <= v.Fetched[n-1].ToUs+mp4.JoinToleranceUs {
+		v.Fetched[n-1].ToUs = max(v.Fetched[n-1].ToUs, f.ToUs)
+		return
+	}
+	v.Fetched = append(v.Fetched, f)
 }
 
 // sign notes what a statement says.
@@ -125,6 +152,11 @@ func (v Verdict) String() string {
 	}
 	if v.FromUs != 0 {
 		fmt.Fprintf(&b, "  %s (%s)%s\n", rangeText(v.FromUs, v.ToUs), lengthText(v.ToUs-v.FromUs), v.clockWords())
+	}
+	for _, f := range v.Fetched {
+		if v.Origin == "" {
+			fmt.Fprintf(&b, "  Of it %s was not recorded from the camera but fetched from: %s\n", rangeText(f.FromUs, f.ToUs), f.Origin)
+		}
 	}
 	if v.Origin != "" {
 		fmt.Fprintf(&b, "  It was not recorded from the camera but fetched from: %s\n", v.Origin)
