@@ -63,6 +63,10 @@ func TestAGapIsFilledFromTheCard(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	said, err := s.Run(t.Context(), "status")
+	if err != nil || !strings.Contains(said, "Filling  No gap waits for another source. Filled today: ") {
+		t.Errorf("status says, %v:\n%s", err, said)
+	}
 	end := time.Now().UnixMicro()
 	if err := s.Agent.Stop(25 * time.Second); err != nil {
 		t.Fatal(err)
@@ -89,6 +93,7 @@ func TestAGapIsFilledFromTheCard(t *testing.T) {
 		}
 	}
 	verifyFilled(t, s, books)
+	exportsAreExact(t, s, books)
 	checkFiles(t, s)
 	if out, err := s.Run(t.Context(), "check", "--level", "full"); err != nil {
 		t.Errorf("holdfast-agent check: %v\n%s", err, out)
