@@ -63,7 +63,7 @@ func (s *session) mend() bool {
 // run blocks for the life of the session.
 func (s *session) run(ctx context.Context) {
 	defer s.end()
-	for _, ready := range []<-chan struct{}{s.peer.connected, s.slot.video.bound} {
+	for _, ready := range []<-chan struct{}{s.peer.connected, s.video.bound} {
 		select {
 		case <-ready:
 		case <-ctx.Done():

@@ -25,7 +25,11 @@ func forgetful(t *testing.T) (*agent, *netcut.Proxy) {
 	}
 	done := make(chan error)
 	go func() { done <- wan.Run(t.Context()) }()
-	t.Cleanup(func() { <-done }) // the test's context has ended
+	t.Cleanup(func() { // the test's context has ended
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 	a := run(t, r.over("http://"+wan.Addr()), echo)
 	line.Get(t, a.opened, "welcome")
 	sendOne(t, a, 1)

@@ -82,7 +82,7 @@ func (o *outage) write(ctx context.Context, s *house.Site) error {
 	o.begun = time.Now().Add(-o.length).Truncate(time.Microsecond)
 	took := time.Now()
 	synctest.Test(o.T, func(t *testing.T) {
-		bubble.Pass(o.begun.Sub(time.Now()))
+		bubble.Pass(time.Until(o.begun))
 		err = o.pass(t.Context(), filepath.Join(s.Data, "ledger.db"))
 	})
 	o.Logf("backlog_written: %d facts of %v in %.1f s", o.facts, o.length, time.Since(took).Seconds())

@@ -30,7 +30,11 @@ func TestTheStoreIsBad(t *testing.T) {
 	}
 	ended := make(chan error)
 	go func() { ended <- wan.Run(t.Context()) }()
-	t.Cleanup(func() { <-ended }) // the test's context has ended
+	t.Cleanup(func() { // the test's context has ended
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
 	env := []string{"AWS_ACCESS_KEY_ID=" + s3.AccessKey, "AWS_SECRET_ACCESS_KEY=" + s3.SecretKey}
 	b := open(t, house.Setup{Clips: strings.Replace(far.URL, hop, wan.Addr(), 1), Env: env})
 	w := &witness{branch: b, server: server}
