@@ -79,7 +79,7 @@ func (p *Process) Done() <-chan struct{} { return p.done }
 // Await waits until the process prints a line that begins with prefix, and returns the rest of that line.
 func (p *Process) Await(ctx context.Context, prefix string) (string, error) {
 	rest := ""
-	err := Until(ctx, 30*time.Second, p.Name+` prints "`+prefix+`"`, func(context.Context) (bool, error) {
+	err := Until(ctx, time.Minute, p.Name+` prints "`+prefix+`"`, func(context.Context) (bool, error) {
 		text, err := os.ReadFile(p.Log)
 		if err != nil {
 			return false, err

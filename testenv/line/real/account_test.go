@@ -25,7 +25,7 @@ var (
 
 // TestMain builds the programs. The tests wait more than they work: more of them run at once than there are processors.
 func TestMain(m *testing.M) {
-	if err := flag.Set("test.parallel", "6"); err != nil {
+	if err := flag.Set("test.parallel", "4"); err != nil {
 		panic(err)
 	}
 	dir, err := os.MkdirTemp("", "holdfast-programs-*")
