@@ -68,6 +68,7 @@ bench-record: setup ## what recording costs: N=64 streams, SECONDS=60, HEAVY=60 
 
 bench-mirror: setup ## what mirroring costs and how fast it is: EVENTS=1000000 after an outage, CLIPS=1000 MB through a line with cuts
 	$(GO) run ./testenv/bench -run drain,drain_postgres,narrow,quiet,upload -for 3m -events $(or $(EVENTS),1000000) -clips $(or $(CLIPS),1000)
+	$(GO) run ./testenv/cmd/withpg $(GO) test -count=1 -timeout 20m -v -run TestAPreviewOfManyEvents ./cloud/clip -events 1000000
 	$(GO) test -count=1 -timeout 1h -v ./testenv/line/real -long
 
 durability: setup ## 5,000 seeds of power cuts, an error at every operation of the disk, 500 kills, ten minutes of standing still

@@ -61,6 +61,7 @@ type offerOut struct {
 	ContentType string `header:"Content-Type"`
 	Location    string `header:"Location" doc:"DELETE it to end the session, or the connection."`
 	View        string `header:"Holdfast-View" doc:"Path of what is shown over the connection, to end that alone; absent when nothing is."`
+	Slots       int    `header:"Holdfast-Slots" doc:"Cameras that can be shown over the connection at once; 0: one, since the site's agent is an old one."`
 	Stream      string `header:"Holdfast-Stream" enum:"main,sub"`
 	Codec       string `header:"Holdfast-Codec" doc:"RFC 6381."`
 	Audio       string `header:"Holdfast-Audio" doc:"RFC 6381; absent without audio."`
@@ -212,7 +213,7 @@ func (d *door) offer(ctx context.Context, v viewer, o wire.LiveOffer) (*offerOut
 	}
 	d.viewers.put(o.Session, v)
 	out := &offerOut{
-		ContentType: sdpType, Location: livePath(o.Session), Stream: string(answer.Stream), Codec: answer.Codec,
+		ContentType: sdpType, Location: livePath(o.Session), Slots: answer.Slots, Stream: string(answer.Stream), Codec: answer.Codec,
 		Audio: answer.Audio, Note: url.PathEscape(answer.Note), Body: []byte(answer.SDP),
 	}
 	if o.View != "" {

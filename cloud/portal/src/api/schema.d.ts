@@ -2200,6 +2200,7 @@ export interface operations {
                     "Holdfast-Audio"?: string;
                     "Holdfast-Codec"?: string;
                     "Holdfast-Note"?: string;
+                    "Holdfast-Slots"?: number;
                     "Holdfast-Stream"?: "main" | "sub";
                     "Holdfast-View"?: string;
                     Location?: string;
@@ -3469,6 +3470,7 @@ export interface operations {
                     "Holdfast-Audio"?: string;
                     "Holdfast-Codec"?: string;
                     "Holdfast-Note"?: string;
+                    "Holdfast-Slots"?: number;
                     "Holdfast-Stream"?: "main" | "sub";
                     "Holdfast-View"?: string;
                     Location?: string;

@@ -35,6 +35,9 @@ interface Slot {
   freedMs: number;
 }
 
+/** The connection has no place that was counted on: the site's agent is of an old version. */
+class Full extends Error {}
+
 class Link {
   readonly site: string;
   private readonly connection: RTCPeerConnection;
@@ -43,6 +46,7 @@ class Link {
   private location: string | undefined;
   private resting: ReturnType<typeof setTimeout> | undefined;
   private opening: Promise<Answer> | undefined;
+  private capacity = slotsPerLink;
   gone = false;
 
   constructor(site: string) {
@@ -86,13 +90,14 @@ class Link {
       throw new ApiError(410, text.live.ended);
     }
     this.location = answer.connection;
+    this.capacity = answer.slots;
     await this.connection.setRemoteDescription({ type: "answer", sdp: answer.sdp });
     return answer;
   }
 
   /** Takes the place that has been free for longest. */
   reserve(): Slot | undefined {
-    const [slot] = this.slots.filter((s) => !s.taken).sort((a, b) => a.freedMs - b.freedMs || a.index - b.index);
+    const [slot] = this.slots.filter((s) => !s.taken && s.index < this.capacity).sort((a, b) => a.freedMs - b.freedMs || a.index - b.index);
     if (!slot) return undefined;
     clearTimeout(this.resting);
     slot.taken = true;
@@ -102,6 +107,7 @@ class Link {
   /** Shows a camera on a place that was reserved. */
   async show(slot: Slot, offer: Offer, signal: AbortSignal): Promise<Answer> {
     await this.opening;
+    if (slot.index >= this.capacity) throw new Full();
     if (signal.aborted) throw new DOMException("called off", "AbortError");
     return view(this.location ?? "", slot.index, offer, signal);
   }
@@ -181,6 +187,10 @@ export async function take(site: string, offer: Offer, lost: Lost, signal: Abort
     try {
       return settled(link, slot, await link.show(slot, offer, signal), lost, signal);
     } catch (error) {
+      if (error instanceof Full) {
+        link.free(slot);
+        continue;
+      }
       const dead = link.gone || (error instanceof ApiError && error.status === 410);
       if (!dead || signal.aborted) {
         link.free(slot);

@@ -20,6 +20,8 @@ export interface Answer {
   sdp: string;
   /** Path of the connection, to end it. */
   connection: string | undefined;
+  /** Cameras that can be shown over the connection at once: of an old agent one. */
+  slots: number;
   /** Path of what is shown, to end it. */
   session: string | undefined;
   stream: string;
@@ -63,6 +65,7 @@ export async function connect(sdp: string, site: string, first: Offer | undefine
   return {
     sdp: await response.text(),
     connection: response.headers.get("Location") ?? undefined,
+    slots: Number(response.headers.get("Holdfast-Slots")) || 1,
     session: response.headers.get("Holdfast-View") ?? undefined,
     stream: response.headers.get("Holdfast-Stream") ?? "",
     codec: response.headers.get("Holdfast-Codec") ?? "",
@@ -77,7 +80,7 @@ export async function view(connection: string, slot: number, offer: Offer, signa
   wish.set("slot", String(slot));
   const response = await raw(`/cameras/${encodeURIComponent(offer.camera)}/view?${wish}`, { method: "POST", signal });
   const got = (await response.json()) as components["schemas"]["LiveView"];
-  return { sdp: "", connection: undefined, session: got.path, stream: got.stream, codec: got.codec, note: got.note ?? "" };
+  return { sdp: "", connection: undefined, slots: 0, session: got.path, stream: got.stream, codec: got.codec, note: got.note ?? "" };
 }
 
 /** Ends a session, also while the page is being left. */
