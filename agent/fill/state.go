@@ -11,31 +11,31 @@ import (
 
 // State is what filling does at one moment.
 type State struct {
-	Sources   bool    `json:"sources"`       // some stream has a source besides the agent
-	Waiting   int     `json:"waiting"`       // gaps that will be offered, or offered again; what is fetched now included
-	WaitingUs int64   `json:"waiting_us"`    // that they lack
-	Now       *Fetch  `json:"now,omitempty"` // nil while nothing is fetched
-	TodayUs   int64   `json:"today_us"`      // of footage that came in since midnight, by this machine's clock
-	GivenUp   int     `json:"given_up"`      // gaps of which no source has more
-	Given     []Given `json:"given"`         // the newest of them, at most 20
+	Sources   bool    // some stream has a source besides the agent
+	Waiting   int     // gaps that will be offered, or offered again; what is fetched now included
+	WaitingUs int64   // that they lack
+	Now       *Fetch  // nil while nothing is fetched
+	TodayUs   int64   // of footage that came in since midnight, by this machine's clock
+	GivenUp   int     // gaps of which no source has more
+	Given     []Given // the newest of them, at most 20
 }
 
 // Fetch is what is being fetched.
 type Fetch struct {
-	Stream  id.Stream `json:"stream"`
-	Source  string    `json:"source"`
-	StartUs int64     `json:"start_us"` // of what is wanted, wall time
-	EndUs   int64     `json:"end_us"`
-	Percent int       `json:"percent"` // of it that has come
+	Stream  id.Stream
+	Source  string
+	StartUs int64 // of what is wanted, wall time
+	EndUs   int64
+	Percent int // of it that has come
 }
 
 // Given is a gap that stays.
 type Given struct {
-	Stream  id.Stream   `json:"stream"`
-	StartUs int64       `json:"start_us"`
-	EndUs   int64       `json:"end_us"`
-	Reason  wire.Reason `json:"reason"` // of the gap
-	Text    string      `json:"text"`   // what the sources answered
+	Stream  id.Stream
+	StartUs int64
+	EndUs   int64
+	Reason  wire.Reason // of the gap
+	Text    string      // what the sources answered
 }
 
 const mostGiven = 20

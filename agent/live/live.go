@@ -208,6 +208,12 @@ func (r *Room) Offer(ctx context.Context, offer wire.LiveOffer) (wire.LiveAnswer
 // View shows a camera on a slot of a connection that is there; what was shown on it before ends. The error is a
 // *wire.Failure when the viewer should read it.
 func (r *Room) View(ctx context.Context, view wire.LiveView) (wire.LiveAnswer, error) {
+	r.mu.Lock()
+	p := r.peers[view.Connection]
+	r.mu.Unlock()
+	if p == nil {
+		return wire.LiveAnswer{}, errGone() // before a camera is asked for anything
+	}
 	pick, err := r.pick(ctx, &view)
 	if err == nil {
 		err = r.begin(view, pick)
@@ -216,6 +222,10 @@ func (r *Room) View(ctx context.Context, view wire.LiveView) (wire.LiveAnswer, e
 		return wire.LiveAnswer{}, err
 	}
 	return pick.answer(), nil
+}
+
+func errGone() *wire.Failure {
+	return wire.Fail(wire.FailedGone, "The connection to the site has ended: make a new one.")
 }
 
 // pick chooses what a view shows.
@@ -275,14 +285,14 @@ func (r *Room) begin(view wire.LiveView, pick choice) error {
 	defer r.mu.Unlock()
 	p := r.peers[view.Connection]
 	switch {
-	case p == nil || p.ctx.Err() != nil:
-		return wire.Fail(wire.FailedGone, "The connection to the site has ended: make a new one.")
+	case p == nil || p.toll.ctx.Err() != nil:
+		return errGone()
 	case view.Slot < 0 || view.Slot >= len(p.slots):
 		return wire.Fail(wire.FailedRefused, "The connection has places 0 to %d, not %d.", len(p.slots)-1, view.Slot)
 	case view.Session == "" || r.sessions[view.Session] != nil:
 		return wire.Fail(wire.FailedRefused, "A view needs a session of its own.")
 	}
-	ctx, cancel := context.WithCancel(p.ctx)
+	ctx, cancel := context.WithCancel(p.toll.ctx)
 	r.came++
 	s, err := newSession(p, p.slots[view.Slot], view, pick, r.came, cancel)
 	if err != nil {

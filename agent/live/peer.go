@@ -28,7 +28,6 @@ type peer struct {
 	id    id.Session
 	log   *slog.Logger
 	pc    *webrtc.PeerConnection
-	ctx   context.Context // of the connection: that of each session on it ends with it
 	end   context.CancelFunc
 	toll  toll
 	slots []*slot
@@ -63,7 +62,7 @@ const maxSlots = 16
 // newPeer makes the connection that belongs to an offer; its SDP is answered later.
 func newPeer(ctx context.Context, r *Room, offer wire.LiveOffer, end context.CancelFunc) (*peer, error) {
 	p := &peer{
-		room: r, id: offer.Session, ctx: ctx, end: end, log: r.log.With("connection", offer.Session),
+		room: r, id: offer.Session, end: end, log: r.log.With("connection", offer.Session),
 		connected: make(chan struct{}), idleAt: time.Now(),
 	}
 	p.toll.ctx, p.toll.flow = ctx, r.budget.Flow(pace.Live, time.Time{})

@@ -55,13 +55,13 @@ func testManyCameras(t *testing.T, s *site) {
 		})
 		return out
 	}
-	dock, checkout := view(0, "dock"), view(1, "checkout")
+	dock, corridor := view(0, "dock"), view(1, "corridor")
 	assertWhole(t, of("dock", 20))
-	assertWhole(t, of("checkout", 20))
+	assertWhole(t, of("corridor", 20))
 	v.order(op{Type: "pause"}) // the first slot's word: it does not touch the second one
 	shop := view(0, "shop")
 	eventually(t, "the one before to end", func() bool { return !slices.Contains(s.room.Open(), dock) })
-	for _, still := range []id.Session{shop, checkout, v.session} {
+	for _, still := range []id.Session{shop, corridor, v.session} {
 		if !slices.Contains(s.room.Open(), still) {
 			t.Errorf("session %s has ended too", still)
 		}
@@ -73,8 +73,8 @@ func testManyCameras(t *testing.T, s *site) {
 	if got[0].ssrc != last.ssrc || got[0].at.Before(last.at) || int32(got[0].rtp-last.rtp) <= 0 {
 		t.Errorf("a slot shows %+v after %+v: want the same track, later, with RTP time that grows", got[0], last)
 	}
-	have := len(of("checkout", 1))
-	if more := of("checkout", have+5); more[0].ssrc == got[0].ssrc {
+	have := len(of("corridor", 1))
+	if more := of("corridor", have+5); more[0].ssrc == got[0].ssrc {
 		t.Error("two slots share a track")
 	}
 
@@ -88,8 +88,8 @@ func testManyCameras(t *testing.T, s *site) {
 	_, err = s.room.View(t.Context(), wire.LiveView{Session: shop, Connection: v.session, Slot: 1, Camera: s.ids["dock"]})
 	assertFailure(t, err, wire.FailedRefused, "a session of its own")
 
-	s.room.Close(checkout)
-	eventually(t, "the view to end", func() bool { return !slices.Contains(s.room.Open(), checkout) })
+	s.room.Close(corridor)
+	eventually(t, "the view to end", func() bool { return !slices.Contains(s.room.Open(), corridor) })
 	have = len(of("shop", 1))
 	of("shop", have+5) // goes on
 	s.room.Close(v.session)

@@ -15,11 +15,11 @@ import (
 	"holdfast/agent/pace"
 )
 
-// toll makes what a session sends ask the budget, while its viewer is outside the site's own network. It stands next
+// toll makes what a connection sends ask the budget, while its viewer is outside the site's own network. It stands next
 // to the network, so that packets that are sent again ask again.
 type toll struct {
 	interceptor.NoOp
-	ctx     context.Context // of the session: an interceptor has no other way to be told of its end
+	ctx     context.Context // of the connection: an interceptor has no other way to be told of its end
 	flow    *pace.Flow
 	outside atomic.Bool
 	credit  atomic.Int64 // bytes that were asked for and not sent yet

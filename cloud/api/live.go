@@ -158,13 +158,10 @@ func offered(contentType string, sdp []byte) error {
 }
 
 func (d *door) openLive(ctx context.Context, who access.Actor, in *offerIn) (*offerOut, error) {
-	if _, err := d.camera(ctx, who, access.Live, in.Camera); err != nil {
-		return nil, err // whoever may not know of the camera learns nothing else
-	}
-	if err := offered(in.ContentType, in.RawBody); err != nil {
-		return nil, err
-	}
 	w, err := d.watch(ctx, who, in.Camera, in.ViewQuery)
+	if err == nil {
+		err = offered(in.ContentType, in.RawBody)
+	}
 	if err == nil {
 		err = d.access.Record(ctx, who, w.entry)
 	}
