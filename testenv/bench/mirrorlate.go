@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -59,19 +61,53 @@ func (l *lateness) put(ctx context.Context, n int) error {
 	return l.house.Sites[0].Event(ctx, map[string]any{"id": e, "kind": "door_opened", "text": fmt.Sprintf("door %d", n)})
 }
 
-// look reads the newest events of the portal and returns how many are still on their way.
+// look reads the portal's events since the oldest one that is still on its way, and returns how many still are.
 func (l *lateness) look(ctx context.Context) (missing int, err error) {
-	var page struct{ Events []struct{ ID id.Event } }
-	err = l.house.Owner.Get(ctx, "/events?limit=100&site="+string(l.house.Sites[0].ID), &page)
+	from := l.oldest()
+	for before := ""; from != 0; {
+		var page struct {
+			Events []struct{ ID id.Event }
+			Next   string
+		}
+		ask := url.Values{"limit": {"200"}, "site": {string(l.house.Sites[0].ID)}, "from_us": {strconv.FormatInt(from, 10)}}
+		if before != "" {
+			ask.Set("before", before)
+		}
+		if err := l.house.Owner.Get(ctx, "/events?"+ask.Encode(), &page); err != nil {
+			return 0, err
+		}
+		l.found(page.Events)
+		if before = page.Next; before == "" {
+			break
+		}
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, e := range page.Events {
+	return len(l.begun), nil
+}
+
+// oldest returns when the oldest event was made that is still on its way, a little earlier; 0 when there is none.
+func (l *lateness) oldest() (us int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, begun := range l.begun {
+		if at := begun.Add(-time.Second).UnixMicro(); us == 0 || at < us {
+			us = at
+		}
+	}
+	return us
+}
+
+// found notes which events have come.
+func (l *lateness) found(events []struct{ ID id.Event }) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range events {
 		if begun, ok := l.begun[e.ID]; ok {
 			l.delays = append(l.delays, time.Since(begun))
 			delete(l.begun, e.ID)
 		}
 	}
-	return len(l.begun), err
 }
 
 func (l *lateness) fail(err error) {
