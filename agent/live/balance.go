@@ -115,7 +115,7 @@ func (r *Room) weigh(now time.Time, fresh *session) {
 	for i, s := range viewers {
 		v, moved := &s.view, false
 		v.change(func() {
-			before, waited := v.ladder.now, s.toll.waited.Load()
+			before, waited := v.ladder.now, s.waits.Load()
 			v.waits += 0.3 * (min(float64(waited-v.waited)/float64(askEvery), 1) - v.waits)
 			v.waited = waited
 			if s == fresh {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"holdfast/agent/media"
@@ -27,6 +28,7 @@ type session struct {
 	pics  *sender
 	sound *sender // nil without audio
 	view  view
+	waits atomic.Int64 // nanoseconds that its frames have waited for the budget
 
 	// Only run's goroutine touches these.
 	told   string    // about the step
@@ -144,7 +146,9 @@ func (s *session) send(f shot, outUs int64) {
 		}
 	}
 	s.lastUs = max(s.lastUs, outUs)
+	begun := time.Now()
 	err := s.toll.ask(f.bytes())
+	s.waits.Add(int64(time.Since(begun)))
 	if err == nil {
 		err = out.send(f, outUs)
 	}

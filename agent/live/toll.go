@@ -23,7 +23,6 @@ type toll struct {
 	flow    *pace.Flow
 	outside atomic.Bool
 	credit  atomic.Int64 // bytes that were asked for and not sent yet
-	waited  atomic.Int64 // nanoseconds that frames have waited for the budget
 }
 
 // around is what SRTP's tag, UDP and IPv4 add to an RTP packet (RFC 3711 section 3.1, RFC 7714).
@@ -40,9 +39,7 @@ func (t *toll) ask(bytes int) error {
 		return nil
 	}
 	n -= int(max(t.credit.Load(), 0))
-	begun := time.Now()
 	err := t.flow.Take(t.ctx, n)
-	t.waited.Add(int64(time.Since(begun)))
 	if err == nil {
 		t.credit.Add(int64(n))
 	}
