@@ -58,9 +58,14 @@ func (r liveRoom) View(ctx context.Context, o api.ViewOrder) (wire.LiveAnswer, e
 	return answer, spoken(err)
 }
 
-// Close implements api.Live.
+// Close implements api.Live. A site that nobody reaches is told when it is back.
 func (r liveRoom) Close(ctx context.Context, session id.Session) error {
-	return r.broker.Close(ctx, session)
+	err := r.broker.Close(ctx, session)
+	var offline gateway.ErrOffline
+	if errors.As(err, &offline) {
+		return nil
+	}
+	return spoken(err)
 }
 
 // Open implements api.Live.

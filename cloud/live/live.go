@@ -48,6 +48,7 @@ type session struct {
 	place Place
 	over  id.Session // the connection; empty for a connection itself
 	began time.Time
+	ended bool // closed here; the agent has not confirmed it
 }
 
 // perConnection bounds what is shown over one connection at once: more than an agent has slots for, since what ended
@@ -192,35 +193,58 @@ func (b *Broker) remove(sid id.Session) {
 func (b *Broker) Open(sid id.Session) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	_, ok := b.sessions[sid]
-	return ok
+	s, ok := b.sessions[sid]
+	return ok && !s.ended
 }
 
-// Close ends a session; no error if it ended already. An agent that can't be reached is told nothing: its
-// viewers' sessions end with their own connection.
+// closing is how long an agent has to confirm the end of a session.
+const closing = 5 * time.Second
+
+// Close ends a session; no error if it ended already. After an error it counts as ended here, and an agent that still
+// reports it is told once more.
 func (b *Broker) Close(ctx context.Context, sid id.Session) error {
 	b.mu.Lock()
 	s, ok := b.sessions[sid]
-	b.remove(sid)
+	again := s.ended
+	if ok {
+		b.remove(sid)
+		s.ended = true
+		b.sessions[sid] = s
+	}
 	b.mu.Unlock()
-	if !ok {
+	if !ok || again {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	return b.finish(ctx, sid, s.place.Agent)
+}
+
+// finish has an agent end a session, and forgets it then.
+func (b *Broker) finish(ctx context.Context, sid id.Session, agent id.Agent) error {
+	ctx, cancel := context.WithTimeout(ctx, closing)
 	defer cancel()
-	if _, err := b.ask(ctx, s.place.Agent, wire.CmdLiveClose, wire.LiveClose{Session: sid}, nil); err != nil {
+	if _, err := b.ask(ctx, agent, wire.CmdLiveClose, wire.LiveClose{Session: sid}, nil); err != nil {
 		return fmt.Errorf("close live session: %w", err)
 	}
+	b.forget(sid)
 	return nil
 }
 
-// Reported takes from a heartbeat which sessions an agent has; the others of that agent have ended.
+// Reported takes from a heartbeat which sessions an agent has; the others of that agent have ended. One that was closed
+// while the agent could not be told is closed now: its viewer may have lost the right to watch. It does not block.
 func (b *Broker) Reported(agent id.Agent, open []id.Session) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for sid, s := range b.sessions {
-		if s.place.Agent == agent && time.Since(s.began) > b.cfg.Settle && !slices.Contains(open, sid) {
+		switch {
+		case s.place.Agent != agent || time.Since(s.began) <= b.cfg.Settle && !s.ended:
+		case !slices.Contains(open, sid):
 			delete(b.sessions, sid)
+		case s.ended:
+			go func() {
+				if err := b.finish(context.Background(), sid, agent); err != nil {
+					b.log.Warn("a live session that was closed is still open at its site; the next heartbeat tries again", "session", sid, "error", err)
+				}
+			}()
 		}
 	}
 }
@@ -235,7 +259,7 @@ func (b *Broker) Watching(site id.Site) int {
 func (b *Broker) watching(site id.Site) int {
 	n := 0
 	for _, s := range b.sessions {
-		if s.place.Site == site && s.over == "" {
+		if s.place.Site == site && s.over == "" && !s.ended {
 			n++
 		}
 	}
@@ -246,7 +270,7 @@ func (b *Broker) watching(site id.Site) int {
 func (b *Broker) over(connection id.Session) int {
 	n := 0
 	for _, s := range b.sessions {
-		if s.over == connection {
+		if s.over == connection && !s.ended {
 			n++
 		}
 	}

@@ -125,6 +125,42 @@ func TestViewsEndWithTheirConnection(t *testing.T) {
 	}
 }
 
+// TestASessionThatCouldNotBeClosed: the agent is away when a viewer's session is closed. It counts as ended at once, and the
+// agent is told when it is back and still has it.
+func TestASessionThatCouldNotBeClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		agent := &farAgent{}
+		b := New(Config{PerSite: 1}, agent, slog.New(slog.DiscardHandler))
+		p, o := place(), offer()
+		if _, err := b.Offer(t.Context(), p, o); err != nil {
+			t.Fatal(err)
+		}
+		agent.down = errors.New("away")
+		if err := b.Close(t.Context(), o.Session); !errors.Is(err, agent.down) {
+			t.Fatalf("Close = %v", err)
+		}
+		if b.Open(o.Session) || b.Watching(p.Site) != 0 {
+			t.Error("the session counts as open")
+		}
+		if err := b.Close(t.Context(), o.Session); err != nil {
+			t.Errorf("closing it again: %v", err)
+		}
+		for n, down := range []error{errors.New("away again"), nil} {
+			agent.down = down
+			b.Reported(p.Agent, []id.Session{o.Session})
+			synctest.Wait()
+			if len(agent.closed) != n {
+				t.Fatalf("after heartbeat %d the agent was told of %v", n+1, agent.closed)
+			}
+		}
+		b.Reported(p.Agent, []id.Session{o.Session}) // sent before it was told
+		synctest.Wait()
+		if len(agent.closed) != 1 {
+			t.Errorf("the agent was told of %v", agent.closed)
+		}
+	})
+}
+
 func TestFailuresKeepTheirWords(t *testing.T) {
 	agent := &farAgent{refuse: &wire.Reply{Error: "The camera sends H.265.", Code: wire.FailedCodec}}
 	b := New(Config{PerSite: 1}, agent, slog.New(slog.DiscardHandler))
