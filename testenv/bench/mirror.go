@@ -109,13 +109,13 @@ func outage(ctx context.Context, s *house.Site, events int) (made []id.Event, er
 	for i := range cameras {
 		cameras[i] = id.New[id.Camera]()
 	}
-	made = make([]id.Event, events)
-	for i := range made {
-		made[i] = id.New[id.Event]()
-	}
 	length := 72 * time.Hour
 	first := time.Now().Add(-length - time.Hour).UnixMicro()
 	step := length.Microseconds() / int64(events)
+	made = make([]id.Event, events)
+	for i := range made {
+		made[i] = id.NewEvent(time.UnixMicro(first + int64(i)*step))
+	}
 	next := make(chan int)
 	var workers sync.WaitGroup
 	var mu sync.Mutex
