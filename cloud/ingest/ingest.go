@@ -1,8 +1,8 @@
 // Package ingest takes in what the agents report: it applies each batch of facts once, in one transaction with
 // the mark that counts it, and answers after the commit.
 //
-// A batch may come twice, at once on two ways, late, or from a ledger with a new epoch; what it says is in the
-// database once. A fact that can't be applied is parked with the reason and the queue behind it goes on. When
+// A batch may come twice, at once on two ways, late, before the one that it follows, or from a ledger with a new epoch;
+// what it says is in the database once, and in order. A fact that can't be applied is parked with the reason and the queue behind it goes on. When
 // more batches come than the database takes, urgent and live ones go before backlog, and organisations take
 // turns. Days that are over are compared by count and hash; where they differ the site's own word is taken over.
 // It never trusts an agent about anything but its own site.
@@ -30,6 +30,7 @@ type Config struct {
 	Writers     int           // transactions at once; 1 on SQLite, which has one writer, 8 on PostgreSQL
 	WaitingMax  int           // batches of one organisation that may wait; 64
 	SweepPeriod time.Duration // 1 hour
+	AheadWait   time.Duration // how long a batch that has overtaken the one before it waits for that one; 5 seconds
 }
 
 // Validate reports every fault.
@@ -47,8 +48,10 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("%s: %d is negative", name, n))
 		}
 	}
-	if c.SweepPeriod < 0 {
-		errs = append(errs, fmt.Errorf("sweep_period: %v is negative", c.SweepPeriod))
+	for name, d := range map[string]time.Duration{"sweep_period": c.SweepPeriod, "ahead_wait": c.AheadWait} {
+		if d < 0 {
+			errs = append(errs, fmt.Errorf("%s: %v is negative", name, d))
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -71,6 +74,7 @@ func (c Config) withDefaults(postgres bool) Config {
 	fill(&c.Keep, 400*24*time.Hour)
 	fill(&c.ParkedKeep, 90*24*time.Hour)
 	fill(&c.SweepPeriod, time.Hour)
+	fill(&c.AheadWait, 5*time.Second)
 	count(&c.ParkedMax, 10000)
 	count(&c.Writers, writers)
 	count(&c.WaitingMax, 64)
@@ -143,10 +147,11 @@ func (e *BusyError) Unwrap() error {
 
 // Ingest is the room. Safe for concurrent use.
 type Ingest struct {
-	cfg  Config
-	db   *store.DB
-	deps Deps
-	turn *turnstile
+	cfg   Config
+	db    *store.DB
+	deps  Deps
+	turn  *turnstile
+	order *order
 
 	comparing chan struct{} // holds one element for each site that is being compared
 }
@@ -161,7 +166,8 @@ func New(cfg Config, db *store.DB, deps Deps) *Ingest {
 		deps.Changed = func(Change) {}
 	}
 	return &Ingest{
-		cfg: cfg, db: db, deps: deps, turn: newTurnstile(cfg.Writers, cfg.WaitingMax), comparing: make(chan struct{}, comparisons),
+		cfg: cfg, db: db, deps: deps, turn: newTurnstile(cfg.Writers, cfg.WaitingMax),
+		order: newOrder(cfg.AheadWait), comparing: make(chan struct{}, comparisons),
 	}
 }
 
@@ -170,13 +176,16 @@ func (in *Ingest) Marks(ctx context.Context, ref agents.Ref, epoch string) ([]wi
 	return marks.List(ctx, in.db.Read(), ref.Scope(), ref.Agent, epoch)
 }
 
-// Apply applies a batch and answers after the commit. Facts that were applied before are skipped. The error is
+// Apply applies a batch and answers after the commit. Facts that were applied before are skipped; a batch that has
+// overtaken the one before it waits a moment for that one. The error is
 // ErrBatch, an *AheadError, a *BusyError, or trouble with the database, after which the batch can be sent again.
 func (in *Ingest) Apply(ctx context.Context, ref agents.Ref, b wire.Batch) (wire.Ack, error) {
 	if err := checkBatch(b); err != nil {
 		return wire.Ack{}, err
 	}
 	queue := marks.Queue{Org: ref.Org, Site: ref.Site, Agent: ref.Agent, Epoch: b.Epoch, Queue: b.Queue}
+	turn, done := in.order.enter(queue) // before the mark is read, so that no move of it is missed
+	defer done()
 	mark, err := marks.Get(ctx, in.db.Read(), ref.Scope(), queue)
 	if err != nil {
 		return wire.Ack{}, err
@@ -185,6 +194,9 @@ func (in *Ingest) Apply(ctx context.Context, ref agents.Ref, b wire.Batch) (wire
 		return wire.Ack{Queue: b.Queue, Seq: mark}, nil
 	}
 	items := decode(b.Facts, mark)
+	if first := b.Facts[0].Seq; first > mark+1 {
+		in.order.await(ctx, turn, first-1)
+	}
 	leave, err := in.turn.enter(ctx, ref.Org, b.Lane)
 	if err != nil {
 		return wire.Ack{}, err
@@ -197,6 +209,7 @@ func (in *Ingest) Apply(ctx context.Context, ref agents.Ref, b wire.Batch) (wire
 	if err != nil {
 		return wire.Ack{}, fmt.Errorf("apply batch: %w", err)
 	}
+	in.order.passed(turn, w.mark)
 	for _, c := range w.changes() {
 		in.deps.Changed(c)
 	}

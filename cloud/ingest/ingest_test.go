@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"holdfast/cloud/ingest"
 	"holdfast/cloud/store"
@@ -49,7 +50,7 @@ func newRig(t *testing.T, d *store.DB) *rig {
 		defer r.mu.Unlock()
 		r.told = append(r.told, c)
 	}
-	r.in = ingest.New(ingest.Config{}, d, r.deps)
+	r.in = ingest.New(ingest.Config{AheadWait: 10 * time.Millisecond}, d, r.deps)
 	return r
 }
 
@@ -135,6 +136,7 @@ func TestIngest(t *testing.T) {
 			"every kind":            testEveryKind,
 			"counted once":          testOnce,
 			"ahead":                 testAhead,
+			"overtaken":             testOvertaken,
 			"queues":                testQueues,
 			"new epoch":             testNewEpoch,
 			"concurrent duplicates": testConcurrent,
@@ -218,6 +220,28 @@ func testOnce(t *testing.T, d *store.DB) {
 	got, err := r.in.Marks(t.Context(), r.ref, "EPOCH1")
 	if err != nil || !reflect.DeepEqual(got, []wire.Mark{{Queue: 1, Seq: 10}}) {
 		t.Fatalf("marks %v, %v", got, err)
+	}
+}
+
+// testOvertaken sends batches of which each has overtaken the one before it: they wait for it and are applied in order.
+func testOvertaken(t *testing.T, d *store.DB) {
+	r := newRig(t, d)
+	r.in = ingest.New(ingest.Config{AheadWait: time.Hour}, d, r.deps)
+	const batches = 5 // one comes in time, four may wait
+	send := func(n int64) {
+		ack, err := r.in.Apply(t.Context(), r.ref, batch(2, fact(t, 2*n-1, wire.KindEvent, event(2*n-1)), fact(t, 2*n, wire.KindEvent, event(2*n))))
+		if err != nil || ack.Seq != 2*n {
+			t.Errorf("batch %d: ack %+v, %v", n, ack, err)
+		}
+	}
+	var sending sync.WaitGroup
+	for n := int64(batches); n > 1; n-- {
+		sending.Go(func() { send(n) })
+	}
+	send(1)
+	sending.Wait()
+	if n := len(r.events()); n != 2*batches {
+		t.Errorf("%d events, want %d", n, 2*batches)
 	}
 }
 
