@@ -113,7 +113,7 @@ func (d *desk) facts(clip id.Clip) (out []wire.ClipFact) {
 		d.t.Fatal(err)
 	}
 	for _, q := range queues {
-		batch, err := d.ledger.Pending(d.t.Context(), q.Queue, 1<<20, 1<<30)
+		batch, err := d.ledger.Pending(d.t.Context(), q.Queue, 0, 1<<20, 1<<30)
 		if err != nil {
 			d.t.Fatal(err)
 		}

@@ -101,7 +101,7 @@ func facts(t tb, l *Ledger) map[int64][]wire.Fact {
 	must(t, err)
 	out := map[int64][]wire.Fact{}
 	for _, q := range queues {
-		b, err := l.Pending(context.Background(), q.Queue, 1<<20, 1<<30)
+		b, err := l.Pending(context.Background(), q.Queue, 0, 1<<20, 1<<30)
 		must(t, err)
 		if int64(len(b.Facts)) != q.Rows || q.Rows > 0 && b.Epoch != l.Epoch() {
 			t.Fatalf("queue %d says %d rows and yields %d of epoch %q", q.Queue, q.Rows, len(b.Facts), b.Epoch)

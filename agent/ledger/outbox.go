@@ -65,11 +65,11 @@ func (t *tx) behind(queue, seq int64) (int64, error) {
 	return liveQueue, nil
 }
 
-// Pending returns unacked facts of a queue in order, with the epoch that numbers them: at most limit, and at
-// most maxBytes together unless the first alone is larger. The ledger remembers that they may be on their way.
-// The batch's lane is the caller's to set.
-func (l *Ledger) Pending(ctx context.Context, queue int64, limit, maxBytes int) (wire.Batch, error) {
-	batch, sent, err := l.pending(ctx, queue, limit, maxBytes)
+// Pending returns unacked facts of a queue in order from above the seq after on, with the epoch that numbers them: at
+// most limit, and at most maxBytes together unless the first alone is larger. The ledger remembers that they may be on
+// their way. The batch's lane is the caller's to set.
+func (l *Ledger) Pending(ctx context.Context, queue, after int64, limit, maxBytes int) (wire.Batch, error) {
+	batch, sent, err := l.pending(ctx, queue, after, limit, maxBytes)
 	if n := len(batch.Facts); err != nil || n == 0 || batch.Facts[n-1].Seq <= sent {
 		return batch, explain("read outbox", err)
 	}
@@ -80,9 +80,9 @@ func (l *Ledger) Pending(ctx context.Context, queue int64, limit, maxBytes int) 
 	return batch, err
 }
 
-func (l *Ledger) pending(ctx context.Context, queue int64, limit, maxBytes int) (batch wire.Batch, sent int64, err error) {
+func (l *Ledger) pending(ctx context.Context, queue, after int64, limit, maxBytes int) (batch wire.Batch, sent int64, err error) {
 	rows, err := l.read.QueryContext(ctx, `SELECT seq, kind, body, sent, (SELECT value FROM meta WHERE name = 'epoch')
-		FROM queue q JOIN outbox o ON o.queue = q.id AND o.seq > q.acked WHERE q.id = ? ORDER BY seq LIMIT ?`, queue, limit)
+		FROM queue q JOIN outbox o ON o.queue = q.id AND o.seq > max(q.acked, ?) WHERE q.id = ? ORDER BY seq LIMIT ?`, after, queue, limit)
 	if err != nil {
 		return batch, 0, err
 	}

@@ -130,7 +130,7 @@ func TestTold(t *testing.T) {
 		put("a") // 1 3 5 7 9
 		put("b")
 	}
-	_, err := l.Pending(ctx, 1, 100, 1<<20)
+	_, err := l.Pending(ctx, 1, 0, 100, 1<<20)
 	must(t, err)
 	must(t, l.Acked(ctx, l.Epoch(), 1, 6))
 	_, err = l.OpenQueue(ctx)
@@ -138,7 +138,7 @@ func TestTold(t *testing.T) {
 	for range 3 {
 		put("a") // 11 12 13, told in a queue of their own
 	}
-	_, err = l.Pending(ctx, 2, 100, 1<<20)
+	_, err = l.Pending(ctx, 2, 0, 100, 1<<20)
 	must(t, err)
 	must(t, l.Acked(ctx, l.Epoch(), 2, 2))
 	all := func(mirrored bool) (out []uint64) {
@@ -168,10 +168,10 @@ func TestTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	check([]uint64{1, 3}, []uint64{5, 7, 9, 11, 12, 13})
-	_, err = l.Pending(ctx, 1, 100, 1<<20)
+	_, err = l.Pending(ctx, 1, 0, 100, 1<<20)
 	must(t, err)
 	must(t, l.Acked(ctx, l.Epoch(), 1, 6))
-	_, err = l.Pending(ctx, 2, 100, 1<<20)
+	_, err = l.Pending(ctx, 2, 0, 100, 1<<20)
 	must(t, err)
 	must(t, l.Acked(ctx, l.Epoch(), 2, 3))
 	check([]uint64{1, 3, 5, 7, 9, 11, 12, 13}, nil)
@@ -185,7 +185,7 @@ func TestUnsentVideoIsLostNotExpired(t *testing.T) {
 		_, err := l.CloseSegment(ctx, Segment{ID: l.NextSegment(), Volume: "v", Stream: s, StartUs: int64(n) * 100, EndUs: int64(n)*100 + 100, Bytes: 1}, nil)
 		must(t, err)
 	}
-	_, err := l.Pending(ctx, 1, 100, 1<<20)
+	_, err := l.Pending(ctx, 1, 0, 100, 1<<20)
 	must(t, err)
 	must(t, l.Acked(ctx, l.Epoch(), 1, 1))
 	must(t, l.Condemn(ctx, []Segment{{ID: 1}, {ID: 2}}, wire.Expired))

@@ -71,15 +71,17 @@ type far struct {
 	rand    *rand.Rand
 	bad     bool // the line has faults
 	open    bool // a session is
+	waits   bool // overtaken batches are waited for; a cloud of before refuses the others
 	records records
 	late    []wire.Batch // repeated by the line, delivered later
-	flying  map[place]bool
-	err     error // a rule was broken
+	flying  map[place]int
+	moved   chan struct{} // closed when a batch was applied
+	err     error         // a rule was broken
 }
 
 func newFar(seed uint64) *far {
 	return &far{
-		rand: rand.New(rand.NewPCG(seed, 1)), flying: map[place]bool{},
+		rand: rand.New(rand.NewPCG(seed, 1)), flying: map[place]int{}, moved: make(chan struct{}),
 		records: records{marks: map[place]int64{}, facts: map[place][]id.Event{}},
 	}
 }
@@ -88,8 +90,8 @@ func newFar(seed uint64) *far {
 func (f *far) SendBatch(ctx context.Context, b wire.Batch) (wire.Ack, error) {
 	f.mu.Lock()
 	p := place{b.Epoch, b.Queue}
-	if f.flying[p] {
-		f.err = fmt.Errorf("two batches of %v are in flight", p)
+	if f.flying[p] >= window {
+		f.err = fmt.Errorf("%d batches of %v are in flight", f.flying[p]+1, p)
 	}
 	if err := b.Check(); err != nil {
 		f.err = err
@@ -97,13 +99,13 @@ func (f *far) SendBatch(ctx context.Context, b wire.Batch) (wire.Ack, error) {
 	if !f.open {
 		f.err = errors.New("a batch was sent without a session")
 	}
-	f.flying[p] = true
+	f.flying[p]++
 	before, after, again := f.fate()
 	f.mu.Unlock()
 	defer func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		delete(f.flying, p)
+		f.flying[p]--
 	}()
 	select {
 	case <-time.After(before):
@@ -114,6 +116,9 @@ func (f *far) SendBatch(ctx context.Context, b wire.Batch) (wire.Ack, error) {
 	defer f.mu.Unlock()
 	if after > 2 {
 		return wire.Ack{}, errLine // lost on the way there
+	}
+	if f.waits {
+		f.await(ctx, p, b.Facts[0].Seq-1)
 	}
 	ack, err := f.apply(b)
 	if again {
@@ -127,6 +132,23 @@ func (f *far) SendBatch(ctx context.Context, b wire.Batch) (wire.Ack, error) {
 		return wire.Ack{}, errLine // lost on the way back
 	}
 	return ack, err
+}
+
+// await lets a batch that has overtaken the one before it wait for that one, as the cloud does.
+func (f *far) await(ctx context.Context, p place, seq int64) {
+	timeout := time.After(5 * time.Second)
+	for late := false; !late && f.records.marks[p] < seq; {
+		moved := f.moved
+		f.mu.Unlock()
+		select {
+		case <-moved:
+		case <-timeout:
+			late = true
+		case <-ctx.Done():
+			late = true
+		}
+		f.mu.Lock()
+	}
 }
 
 func (f *far) setOpen(open bool) {
@@ -161,6 +183,8 @@ func (f *far) apply(b wire.Batch) (wire.Ack, error) {
 		mark = fact.Seq
 	}
 	f.records.marks[p] = mark
+	close(f.moved)
+	f.moved = make(chan struct{})
 	return wire.Ack{Queue: b.Queue, Seq: mark}, nil
 }
 
@@ -346,7 +370,7 @@ func (w *world) kept(t *rapid.T) map[id.Event]bool {
 		t.Fatal(err)
 	}
 	for _, q := range queues {
-		b, err := l.Pending(context.Background(), q.Queue, 1<<20, 1<<30)
+		b, err := l.Pending(context.Background(), q.Queue, 0, 1<<20, 1<<30)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -449,6 +473,7 @@ func live(t *rapid.T, restores bool) {
 	w := &world{
 		dir: dir, far: newFar(rapid.Uint64().Draw(t, "seed")), order: map[id.Event]int{}, due: map[id.Event]bool{},
 	}
+	w.far.waits = rapid.Bool().Draw(t, "waits")
 	w.start(t)
 	defer func() {
 		w.halt(t)

@@ -1,7 +1,7 @@
 // Package outbox is the room that brings facts to the cloud: it drains the ledger's queues while a session is
 // open, marks what the cloud has acked, and removes it a day later.
 //
-// Urgent, live and backlog facts go side by side, one batch of each in flight, so that an alarm never waits
+// Urgent, live and backlog facts go side by side, a few batches of each in flight, so that an alarm never waits
 // behind a backlog and a backlog is never starved; the line's budget weighs them by their lane. It promises
 // order inside a queue and that nothing unacked is dropped, however long the cloud is away. Once a day it compares the
 // days that are over with the cloud, by count and hash, and says again what differs. It never writes facts of its own
@@ -29,7 +29,7 @@ type Sender interface {
 
 // Config bounds what the room sends and keeps. The zero value of a field means its default.
 type Config struct {
-	BatchFacts int           // facts in one batch; 1,000
+	BatchFacts int           // facts in one batch; 2,000
 	BatchBytes int           // bytes of facts in one batch; 1 MiB
 	Linger     time.Duration // how long live facts wait for others to share their batch; 1 s, below zero for none
 	Timeout    time.Duration // for one batch; 2 minutes
@@ -66,7 +66,7 @@ func (c Config) Validate() error {
 const maxBytes = wire.MaxBatchBytes - wire.MaxFactBytes
 
 func (c Config) withDefaults() Config {
-	c.BatchFacts, c.BatchBytes = either(c.BatchFacts, 1000), either(c.BatchBytes, 1<<20)
+	c.BatchFacts, c.BatchBytes = either(c.BatchFacts, wire.MaxBatchFacts), either(c.BatchBytes, 1<<20)
 	c.Linger, c.Timeout = either(c.Linger, time.Second), either(c.Timeout, 2*time.Minute)
 	c.RetryMin, c.RetryCap = either(c.RetryMin, time.Second), either(c.RetryCap, 30*time.Second)
 	c.Keep, c.PurgeEvery = either(c.Keep, 24*time.Hour), either(c.PurgeEvery, time.Hour)

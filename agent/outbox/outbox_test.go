@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -52,7 +53,7 @@ func (l *line) batches() string {
 }
 
 // run runs fn in a bubble with an open ledger and a running outbox.
-func run(t *testing.T, cfg Config, far *line, fn func(t *testing.T, l *ledger.Ledger, o *Outbox)) {
+func run(t *testing.T, cfg Config, far Sender, fn func(t *testing.T, l *ledger.Ledger, o *Outbox)) {
 	t.Helper()
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
@@ -93,6 +94,18 @@ func waiting(t *testing.T, l *ledger.Ledger) int64 {
 		t.Fatal(err)
 	}
 	return s.Facts
+}
+
+// drained waits until no fact waits.
+func drained(t *testing.T, l *ledger.Ledger, within time.Duration) {
+	t.Helper()
+	for range within / (100 * time.Millisecond) {
+		if waiting(t, l) == 0 {
+			return
+		}
+		bubble.Pass(100 * time.Millisecond)
+	}
+	t.Fatalf("%d facts wait after %v", waiting(t, l), within)
 }
 
 func (l *line) want(t *testing.T, batches string) {
@@ -136,12 +149,15 @@ func TestLiveFactsShareABatch(t *testing.T) {
 	})
 }
 
+// TestErrorsCostNoFact: whatever the far side answers, every fact arrives in the end; after an error batches are smaller
+// and go one at a time.
 func TestErrorsCostNoFact(t *testing.T) {
 	busy := wire.Refuse(wire.RefusedBusy, "come back later")
 	busy.RetryUs = (20 * time.Second).Microseconds()
+	var stage atomic.Int64
 	far := &line{}
-	far.answer = func(n int, b wire.Batch) (wire.Ack, error) {
-		switch n {
+	far.answer = func(_ int, b wire.Batch) (wire.Ack, error) {
+		switch stage.Add(1) {
 		case 1:
 			return wire.Ack{}, busy
 		case 2:
@@ -154,19 +170,139 @@ func TestErrorsCostNoFact(t *testing.T) {
 		return wire.Ack{Queue: b.Queue, Seq: b.Facts[len(b.Facts)-1].Seq}, nil
 	}
 	run(t, Config{BatchFacts: 16}, far, func(t *testing.T, l *ledger.Ledger, o *Outbox) {
-		put(t, l, "motion", 20)
+		put(t, l, "motion", 15) // one batch
 		o.Opened(nil)
 		bubble.Pass(10 * time.Second)
 		if o.Fault() == "" {
 			t.Error("Fault is empty while nothing gets through")
 		}
 		bubble.Pass(5 * time.Minute)
-		far.want(t, "backlog 1:1-16, backlog 1:1-8, backlog 1:1-4, backlog 1:1-2, backlog 1:2-5, backlog 1:6-13, backlog 1:14-20")
-		if wait := far.at[1].Sub(far.at[0]); wait < 20*time.Second {
+		far.mu.Lock()
+		wait := far.at[1].Sub(far.at[0])
+		for i, n := range []int{15, 8} {
+			if b := far.sent[i]; len(b.Facts) != n || b.Facts[0].Seq != 1 {
+				t.Errorf("batch %d has %d facts from %d on, want %d from 1 on", i+1, len(b.Facts), b.Facts[0].Seq, n)
+			}
+		}
+		far.mu.Unlock()
+		if wait < 20*time.Second {
 			t.Errorf("came back after %v, the cloud asked for 20 s", wait)
 		}
 		if o.Parked() != 1 || o.Fault() != "" || waiting(t, l) != 0 {
 			t.Errorf("parked %d, fault %q, %d wait; want 1, none, 0", o.Parked(), o.Fault(), waiting(t, l))
+		}
+	})
+}
+
+// slow is a far side behind a long line that holds the agent to the order of facts.
+type slow struct {
+	waits bool                      // a batch that has overtaken another waits for it, as the cloud has it
+	trip  func(n int) time.Duration // of the nth batch
+
+	mu     sync.Mutex
+	sent   int
+	flying int
+	most   int
+	after  int // most since the last refusal
+	mark   int64
+	moved  chan struct{}
+	facts  []int64
+}
+
+func (f *slow) SendBatch(ctx context.Context, b wire.Batch) (wire.Ack, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.moved == nil {
+		f.moved = make(chan struct{}) // not before: a channel belongs to the bubble that it was made in
+	}
+	n := f.sent
+	f.sent++
+	f.flying++
+	f.most, f.after = max(f.most, f.flying), max(f.after, f.flying)
+	defer func() { f.flying-- }()
+	f.mu.Unlock()
+	select {
+	case <-time.After(f.trip(n)):
+	case <-ctx.Done():
+	}
+	f.mu.Lock()
+	if ctx.Err() != nil {
+		return wire.Ack{}, ctx.Err()
+	}
+	for f.waits && b.Facts[0].Seq > f.mark+1 {
+		moved := f.moved
+		f.mu.Unlock()
+		select {
+		case <-moved:
+		case <-ctx.Done():
+		}
+		f.mu.Lock()
+		if ctx.Err() != nil {
+			return wire.Ack{}, ctx.Err()
+		}
+	}
+	if b.Facts[0].Seq > f.mark+1 {
+		f.after = 0
+		return wire.Ack{}, wire.Refuse(wire.RefusedConflict, "the batch begins at %d, the mark is %d", b.Facts[0].Seq, f.mark)
+	}
+	for _, fact := range b.Facts {
+		if fact.Seq > f.mark {
+			f.mark = fact.Seq
+			f.facts = append(f.facts, fact.Seq)
+		}
+	}
+	close(f.moved)
+	f.moved = make(chan struct{})
+	return wire.Ack{Queue: b.Queue, Seq: f.mark}, nil
+}
+
+func (f *slow) inOrder(t *testing.T, n int64) {
+	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if int64(len(f.facts)) != n {
+		t.Fatalf("%d facts arrived, want %d", len(f.facts), n)
+	}
+	for i, seq := range f.facts {
+		if seq != int64(i+1) {
+			t.Fatalf("fact %d arrived as the %dth", seq, i+1)
+		}
+	}
+}
+
+// TestALongLineIsKeptBusy: batches follow each other without waiting for the ack, also where they overtake each other.
+func TestALongLineIsKeptBusy(t *testing.T) {
+	far := &slow{waits: true, trip: func(n int) time.Duration {
+		return 300*time.Millisecond - time.Duration(n%3)*50*time.Millisecond // the later ones overtake
+	}}
+	run(t, Config{BatchFacts: 4}, far, func(t *testing.T, l *ledger.Ledger, o *Outbox) {
+		put(t, l, "motion", 4*60)
+		o.Opened(nil)
+		synctest.Wait()
+		began := time.Now()
+		drained(t, l, time.Minute)
+		if took := time.Since(began); took > 60*300*time.Millisecond/2 {
+			t.Errorf("60 batches took %v on a line with a round trip of 300 ms", took)
+		}
+		far.inOrder(t, 4*60)
+		if far.most != window {
+			t.Errorf("%d batches were on their way at once, want %d", far.most, window)
+		}
+	})
+}
+
+// TestACloudThatRefusesOvertakers gets one batch at a time from the first refusal on.
+func TestACloudThatRefusesOvertakers(t *testing.T) {
+	far := &slow{trip: func(n int) time.Duration {
+		return 300*time.Millisecond - time.Duration(n%3)*50*time.Millisecond
+	}}
+	run(t, Config{BatchFacts: 4}, far, func(t *testing.T, l *ledger.Ledger, o *Outbox) {
+		put(t, l, "motion", 4*60)
+		o.Opened(nil)
+		drained(t, l, 5*time.Minute)
+		far.inOrder(t, 4*60)
+		if far.most < 2 || far.after != 1 {
+			t.Errorf("at most %d at once, and %d after the refusal; want more than 1 at first, then 1", far.most, far.after)
 		}
 	})
 }

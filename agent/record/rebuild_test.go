@@ -72,7 +72,7 @@ func (s *site) facts() map[wire.FactKind]int {
 	queues, err := s.ledger.Queues(s.t.Context())
 	must(s.t, err)
 	for _, q := range queues {
-		batch, err := s.ledger.Pending(s.t.Context(), q.Queue, 10_000, 1<<30)
+		batch, err := s.ledger.Pending(s.t.Context(), q.Queue, 0, 10_000, 1<<30)
 		must(s.t, err)
 		for _, f := range batch.Facts {
 			out[f.Kind]++
@@ -258,7 +258,7 @@ func TestRebuildTellsWhatIsGone(t *testing.T) {
 		must(s.t, err)
 		found := false
 		for _, q := range queues {
-			batch, err := s.ledger.Pending(s.t.Context(), q.Queue, 10_000, 1<<30)
+			batch, err := s.ledger.Pending(s.t.Context(), q.Queue, 0, 10_000, 1<<30)
 			must(s.t, err)
 			for _, f := range batch.Facts {
 				found = found || f.Kind == wire.KindTrim && strings.Contains(string(f.Body), string(gone.Camera)) && strings.Contains(string(f.Body), `"lost"`)

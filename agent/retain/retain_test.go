@@ -197,7 +197,7 @@ func (s *site) facts() string {
 	}
 	var b strings.Builder
 	for _, q := range queues {
-		batch, err := s.floor.Ledger.Pending(s.t.Context(), q.Queue, 2000, 1<<20)
+		batch, err := s.floor.Ledger.Pending(s.t.Context(), q.Queue, 0, 2000, 1<<20)
 		if err != nil {
 			s.t.Fatal(err)
 		}

@@ -20,7 +20,7 @@ import (
 // ack has the cloud know the first so many facts.
 func (s *site) ack(seq int64) {
 	s.t.Helper()
-	if _, err := s.floor.Ledger.Pending(s.t.Context(), 1, 1, 1<<20); err != nil {
+	if _, err := s.floor.Ledger.Pending(s.t.Context(), 1, 0, 1, 1<<20); err != nil {
 		s.t.Fatal(err)
 	}
 	if err := s.floor.Ledger.Acked(s.t.Context(), s.floor.Ledger.Epoch(), 1, seq); err != nil {

@@ -47,11 +47,17 @@ func (u *Uplink) SendBatch(ctx context.Context, batch wire.Batch) (wire.Ack, err
 		class = pace.Backlog
 	}
 	var ack wire.Ack
-	err = u.post(u.pace.Request(ctx, class), wire.PathBatch, batchStall, "application/zstd", body, &ack)
+	err = u.post(u.inTurn(ctx, class), wire.PathBatch, batchStall, "application/zstd", body, &ack)
 	if err == nil && ack.Queue != batch.Queue {
 		err = fmt.Errorf("the cloud acked queue %d where queue %d was sent", ack.Queue, batch.Queue)
 	}
 	return ack, err
+}
+
+// inTurn returns ctx for a request whose bytes go after those of every earlier one of its class: what shares the line
+// with the one before it arrives no sooner, and holds that one up.
+func (u *Uplink) inTurn(ctx context.Context, class pace.Class) context.Context {
+	return u.pace.Request(pace.By(ctx, u.cfg.Now()), class)
 }
 
 // Days asks the cloud what it holds of past days.
@@ -74,7 +80,7 @@ func (u *Uplink) postPacked(ctx context.Context, path string, message, answer an
 	if err != nil {
 		return err
 	}
-	return u.post(u.pace.Request(ctx, pace.Backlog), path, batchStall, "application/zstd", body, answer)
+	return u.post(u.inTurn(ctx, pace.Backlog), path, batchStall, "application/zstd", body, answer)
 }
 
 // ClipBegin announces a cut clip and returns which of its parts are missing in the cloud.

@@ -127,7 +127,7 @@ func acked(ctx context.Context, l *ledger.Ledger) error {
 		if q.Rows == 0 {
 			continue
 		}
-		if _, err := l.Pending(ctx, q.Queue, 1, 1); err != nil {
+		if _, err := l.Pending(ctx, q.Queue, 0, 1, 1); err != nil {
 			return err
 		}
 		if err := l.Acked(ctx, l.Epoch(), q.Queue, q.Last); err != nil {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"holdfast/agent/ledger"
@@ -100,7 +101,7 @@ func trimmed(ctx context.Context, l *ledger.Ledger) (map[id.Stream][]ledger.Rang
 	}
 	out := map[id.Stream][]ledger.Range{}
 	for _, q := range queues {
-		batch, err := l.Pending(ctx, q.Queue, math.MaxInt32, math.MaxInt32)
+		batch, err := l.Pending(ctx, q.Queue, 0, math.MaxInt32, math.MaxInt32)
 		if err != nil {
 			return nil, err
 		}
@@ -173,7 +174,8 @@ func (b *book) check() {
 func (b *book) sentFrames(boot *boot) {
 	camera := uint32(boot.number*perBoot + b.camera + 1)
 	interval := int64(1e6 / b.load.FPS)
-	first, safe := b.ranges[0].StartUs, boot.startUs
+	// A cut costs nothing of the time before a camera recorded: that is a gap of its own, and startLimit bounds it.
+	first, safe := b.ranges[0].StartUs, max(boot.startUs, boot.waited[cameraName(b.camera)])
 	for _, f := range boot.sent[camera] {
 		on := b.onDisk[key{camera, f.number}]
 		if on.times > 0 {
@@ -202,8 +204,8 @@ func (b *book) sentFrames(boot *boot) {
 		starved := boot.starved(boot.cutUs-4_000_000, boot.cutUs)
 		b.starved = max(b.starved, starved)
 		if limit := tailLimit + starved; tail > limit {
-			b.broken = append(b.broken, fmt.Sprintf("%s %s, start %d: the cut cost %.2f s, allowed are %.2f", b.name, cameraName(b.camera),
-				boot.number+1, tail.Seconds(), limit.Seconds()))
+			b.broken = append(b.broken, fmt.Sprintf("%s %s, start %d: the cut cost %.2f s, allowed are %.2f; %s", b.name, cameraName(b.camera),
+				boot.number+1, tail.Seconds(), limit.Seconds(), boot.lastWords(cameraName(b.camera))))
 		}
 	}
 }
@@ -282,6 +284,27 @@ func (b *book) promises(boot *boot) {
 		}
 	}
 }
+
+// lastWords tells what the window said of a camera in the seconds before the cut, and what the machine did then.
+func (b *boot) lastWords(camera string) string {
+	const before = 8_000_000
+	var out strings.Builder
+	out.WriteString("seconds before the cut, safe up to:")
+	for _, c := range b.claims {
+		if c.AtUs > b.cutUs-before {
+			fmt.Fprintf(&out, " %.1f:%.2f", seconds(b.cutUs-c.AtUs), seconds(b.cutUs-c.Durable[camera]))
+		}
+	}
+	out.WriteString("; idle and at work since the sample before:")
+	for i, u := range b.use {
+		if i > 0 && u.atUs > b.cutUs-before {
+			fmt.Fprintf(&out, " %.1f:%.2f+%.2f", seconds(b.cutUs-u.atUs), seconds(u.idleUs-b.use[i-1].idleUs), seconds(u.busyUs-b.use[i-1].busyUs))
+		}
+	}
+	return out.String()
+}
+
+func seconds(us int64) float64 { return float64(us) / 1e6 }
 
 // expired says whether a moment was deleted since, and told of.
 func (b *book) expired(us int64) bool {
