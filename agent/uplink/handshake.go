@@ -29,7 +29,9 @@ func (u *Uplink) dial(ctx context.Context) (*session, error) {
 	})
 	u.pace.Spend(pace.Control, dialBytes)
 	conn, resp, err := websocket.Dial(ctx, target.String(), &websocket.DialOptions{
-		HTTPClient: client(u.line), HTTPHeader: req.Header, CompressionMode: websocket.CompressionDisabled,
+		HTTPClient: client(u.line), HTTPHeader: req.Header,
+		// One heartbeat is nearly what the one before was: what has been said lately need not be said again.
+		CompressionMode: websocket.CompressionContextTakeover,
 	})
 	if err != nil {
 		return nil, u.notUpgraded(resp, req.Header.Get(wire.HeaderSignature), err)

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -138,6 +139,19 @@ func transport(proxy Proxy, caFile string, wrap func(net.Conn) net.Conn) (*http.
 		MaxIdleConnsPerHost:   4,
 		DisableCompression:    true,
 	}, nil
+}
+
+// counted is a connection whose written bytes are counted.
+type counted struct {
+	net.Conn
+	n *atomic.Int64
+}
+
+// Write counts what the connection took.
+func (c counted) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.n.Add(int64(n))
+	return n, err
 }
 
 func authorities(caFile string) (*x509.CertPool, error) {

@@ -142,14 +142,14 @@ func (u *Uplink) adopt(welcome wire.Welcome) error {
 const (
 	// dialBytes is about what the opening of a session sends: TCP and TLS handshakes and the signed request.
 	dialBytes = 4 << 10
-	// envelope is about what a frame has around its body: header, signature, a short message.
-	envelope = 400
-	// wrapping is what WebSocket (RFC 6455 section 5.2) and TLS (RFC 8446 section 5.2) put around a frame.
-	wrapping = 14 + 22
+	// envelope is what a frame has around its body at least: header and signature, and what WebSocket (RFC 6455 section
+	// 5.2) and TLS (RFC 8446 section 5.2) put around it.
+	envelope = 160
 )
 
 // send asks the budget, seals and writes one frame. The budget is asked first, so that a frame that waits for it
-// does not hold up a more urgent one; what the frame turns out to have above the estimate is booked afterwards.
+// does not hold up a more urgent one. How well a frame packs shows when it is written: what the line carried above the
+// estimate is booked afterwards.
 func (s *session) send(ctx context.Context, class pace.Class, typ wire.FrameType, message any, body []byte) error {
 	asked := pace.OnWire(len(body) + envelope)
 	if err := s.u.pace.Take(ctx, class, asked); err != nil {
@@ -163,8 +163,10 @@ func (s *session) send(ctx context.Context, class pace.Class, typ wire.FrameType
 	if err != nil {
 		return err
 	}
-	s.u.pace.Spend(class, max(pace.OnWire(len(frame)+wrapping)-asked, 0))
-	return s.conn.Write(ctx, websocket.MessageBinary, frame)
+	before := s.u.carried.Load()
+	err = s.conn.Write(ctx, websocket.MessageBinary, frame)
+	s.u.pace.Spend(class, max(pace.OnWire(int(s.u.carried.Load()-before))-asked, 0))
+	return err
 }
 
 func (s *session) read(ctx context.Context) (wire.Frame, error) {

@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"holdfast/agent/pace"
@@ -70,15 +71,17 @@ type Deps struct {
 
 // Uplink is the gate. Safe for concurrent use.
 type Uplink struct {
-	cfg   Config
-	deps  Deps
-	pace  *pace.Pace
-	log   *slog.Logger
-	base  *url.URL
-	line  *http.Transport // of the session
-	bulk  *http.Transport // of everything else
-	coder *wire.BatchCoder
-	clock *clock
+	cfg  Config
+	deps Deps
+	pace *pace.Pace
+	log  *slog.Logger
+	base *url.URL
+	line *http.Transport // of the session
+	bulk *http.Transport // of everything else
+	// carried counts the bytes that session connections were given.
+	carried *atomic.Int64
+	coder   *wire.BatchCoder
+	clock   *clock
 
 	mu       sync.Mutex
 	me       Identity
@@ -107,7 +110,8 @@ func New(cfg Config, me Identity, budget *pace.Pace, deps Deps, log *slog.Logger
 	if err != nil {
 		return nil, err
 	}
-	line, err := transport(cfg.Proxy, cfg.CAFile, unasked)
+	carried := new(atomic.Int64)
+	line, err := transport(cfg.Proxy, cfg.CAFile, func(c net.Conn) net.Conn { return counted{unasked(c), carried} })
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +125,8 @@ func New(cfg Config, me Identity, budget *pace.Pace, deps Deps, log *slog.Logger
 	}
 	return &Uplink{
 		cfg: cfg, deps: deps, pace: budget, log: log, base: base, line: line, bulk: bulk, coder: coder, me: me,
-		clock: &clock{now: cfg.Now},
+		clock:   &clock{now: cfg.Now},
+		carried: carried,
 	}, nil
 }
 

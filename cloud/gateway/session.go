@@ -222,7 +222,11 @@ func (g *Gateway) accept(w http.ResponseWriter, r *http.Request, agent agents.Ag
 	wire.SignReply(w.Header(), s.pinned, claim.Signature, wire.ReplyClaim{
 		Version: version, Status: http.StatusSwitchingProtocols, Session: s.id, WallUs: g.nowUs(), Digest: emptyDigest(),
 	})
-	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{CompressionMode: websocket.CompressionDisabled})
+	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
+		CompressionMode: websocket.CompressionContextTakeover, // of what agents say; what they are told is little
+		// A compressor takes half a megabyte, and there are thousands of sessions: nothing is large enough for one.
+		CompressionThreshold: wire.MaxFrameBytes + 1,
+	})
 	if err != nil {
 		return nil, err
 	}
