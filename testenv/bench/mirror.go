@@ -151,6 +151,7 @@ func eventOf(event id.Event, camera id.Camera, n int, atUs int64) wire.EventFact
 type drained struct {
 	facts        int64
 	took         time.Duration
+	carried      int64         // bytes over the line meanwhile
 	agent, cloud time.Duration // of a processor
 	late         *lateness
 }
@@ -171,7 +172,9 @@ func (m *mirrored) drain(ctx context.Context) (d drained, err error) {
 	within, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	running.Go(func() { d.late.run(within, 200*time.Millisecond) })
-	d.facts, d.took, err = follow(ctx, l)
+	var before int64
+	d.facts, d.took, err = follow(ctx, l, func() { before = m.site.Line.Stats().Up })
+	d.carried = m.site.Line.Stats().Up - before
 	stop()
 	d.agent, _, errAgent = spent(m.site.Agent.PID())
 	d.cloud, _, errCloud = spent(m.house.Cloud.PID())
@@ -189,8 +192,9 @@ func (m *mirrored) same(ctx context.Context) error {
 	return sameEvents(ctx, m.database, m.site.ID, m.made)
 }
 
-// follow waits until no fact waits but what has come since, and returns how many were acked in which time.
-func follow(ctx context.Context, l *ledger.Ledger) (facts int64, took time.Duration, err error) {
+// follow waits until no fact waits but what has come since, and returns how many were acked in which time. It calls begins
+// when the first ack has come.
+func follow(ctx context.Context, l *ledger.Ledger, begins func()) (facts int64, took time.Duration, err error) {
 	acked := func() (acked, waits int64, err error) {
 		queues, err := l.Queues(ctx)
 		for _, q := range queues {
@@ -213,6 +217,7 @@ func follow(ctx context.Context, l *ledger.Ledger) (facts int64, took time.Durat
 		case begun.IsZero() && now == first:
 			return false, nil
 		case begun.IsZero():
+			begins()
 			begun, first, all = time.Now(), now, waits
 		}
 		return waits == 0, nil

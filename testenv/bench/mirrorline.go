@@ -37,15 +37,13 @@ func (b *bench) narrow(ctx context.Context) (err error) {
 	var beats heartbeats
 	var running sync.WaitGroup
 	running.Go(func() { beats.watch(within, m.house) })
-	before := m.site.Line.Stats().Up
 	d, err := m.drain(ctx)
-	carried := m.site.Line.Stats().Up - before
 	stop()
 	running.Wait()
 	if err := errors.Join(err, beats.err); err != nil {
 		return err
 	}
-	say("narrow_line_use", 100*float64(carried)/(d.took.Seconds()*narrowRate), fmt.Sprintf("%% of 1 Mbit/s, %d events in %.1f s", d.facts, d.took.Seconds()))
+	say("narrow_line_use", 100*float64(d.carried)/(d.took.Seconds()*narrowRate), fmt.Sprintf("%% of 1 Mbit/s, %d events in %.1f s", d.facts, d.took.Seconds()))
 	d.late.say("narrow_live")
 	say("narrow_heartbeat_age", beats.oldest.Seconds(), fmt.Sprintf("s since the last heartbeat, at most, where one comes every %.0f s", beat.Seconds()))
 	say("narrow_heartbeat_rtt", beats.slowest.Seconds(), "s there and back, at most, as the agent measured it")

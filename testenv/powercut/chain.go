@@ -59,11 +59,12 @@ type cut struct {
 // boot is what is known of one life of the machine.
 type boot struct {
 	number  int
-	cut     cut    // zero for the last one
-	startUs int64  // the agent's program began
-	readyUs int64  // all cameras recorded, by the window; 0 when it was cut before
-	cutUs   int64  // the power was gone; for the last boot: the agent was told to stop
-	before  string // folder with the ledger as the cut before had left it
+	cut     cut              // zero for the last one
+	startUs int64            // the agent's program began
+	readyUs int64            // all cameras recorded, by the window; 0 when it was cut before
+	waited  map[string]int64 // when each camera was last seen not to record
+	cutUs   int64            // the power was gone; for the last boot: the agent was told to stop
+	before  string           // folder with the ledger as the cut before had left it
 	early   []uml.Ended
 
 	mu      sync.Mutex
@@ -246,9 +247,11 @@ func (c *chain) wake(ctx context.Context, m *uml.Machine, b *boot) error {
 	wait, cancel := context.WithCancel(ctx)
 	defer cancel()
 	b.onEnd(cancel)
-	if err := m.Call(wait, "await", uml.Await{Recording: c.load.Cameras, LimitMs: 180_000}, &b.readyUs); err != nil {
+	var ready uml.Ready
+	if err := m.Call(wait, "await", uml.Await{Recording: c.load.Cameras, LimitMs: 180_000}, &ready); err != nil {
 		return err
 	}
+	b.readyUs, b.waited = ready.AtUs, ready.Waited
 	return m.Call(ctx, "watch", uml.Watch{EveryMs: 1000, Token: dataFolder + "/local.token"}, nil)
 }
 

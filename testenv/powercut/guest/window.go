@@ -49,22 +49,26 @@ func look() (s status, err error) {
 	return s, err
 }
 
-// await returns the moment at which the window said that so many cameras record.
-func await(a uml.Await) (int64, error) {
+// await returns when the window says that so many cameras record.
+func await(a uml.Await) (uml.Ready, error) {
 	limit := time.Now().Add(time.Duration(a.LimitMs) * time.Millisecond)
+	ready := uml.Ready{Waited: map[string]int64{}}
 	for {
+		ready.AtUs = time.Now().UnixMicro()
 		s, err := look()
 		n := 0
 		for _, c := range s.Cameras {
 			if c.Recording {
 				n++
+			} else {
+				ready.Waited[c.Name] = ready.AtUs
 			}
 		}
 		switch {
 		case err == nil && n >= a.Recording:
-			return time.Now().UnixMicro(), nil
+			return ready, nil
 		case time.Now().After(limit):
-			return 0, errors.Join(fmt.Errorf("%d of %d cameras record after %d ms", n, a.Recording, a.LimitMs), err)
+			return ready, errors.Join(fmt.Errorf("%d of %d cameras record after %d ms", n, a.Recording, a.LimitMs), err)
 		}
 		time.Sleep(100 * time.Millisecond)
 	}

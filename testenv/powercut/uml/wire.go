@@ -34,6 +34,13 @@ type Claim struct {
 	Durable map[string]int64 `json:"durable"`
 }
 
+// Ready is the answer to an Await.
+type Ready struct {
+	AtUs int64 `json:"at_us"` // all recorded then, by the window
+	// Waited names, for each camera, the last moment at which the window said that it did not record.
+	Waited map[string]int64 `json:"waited"`
+}
+
 // Ended says that a program has ended.
 type Ended struct {
 	Name string `json:"name"`
