@@ -55,6 +55,9 @@ func TestSite(t *testing.T) {
 	for name := range s.ids {
 		r.beginUs[name] = s.recorded(t, name, 2*time.Second)
 	}
+	// Each stream has a session of its own: the sub one may begin a moment after the main one.
+	sub := s.streamRecorded(t, id.Stream{Camera: s.ids["both"], Kind: id.Sub}, 3*time.Second)
+	r.beginUs["both"] = max(r.beginUs["both"], sub)
 	s.recorded(t, "dock", 6500*time.Millisecond)
 	s.recorded(t, "cut", time.Duration(r.backUs-r.beginUs["cut"]+2_500_000)*time.Microsecond)
 	s.finish()

@@ -161,12 +161,17 @@ func eventually(t *testing.T, what string, ok func() bool) {
 // recorded waits until a camera is on disk from some moment on for so long, and returns that moment.
 func (s *site) recorded(t *testing.T, name string, d time.Duration) (fromUs int64) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%v of %s", d, name), func() bool {
+	return s.streamRecorded(t, s.stream(name), d)
+}
+
+func (s *site) streamRecorded(t *testing.T, stream id.Stream, d time.Duration) (fromUs int64) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%v of %s", d, stream), func() bool {
 		stats, err := s.ledger.StreamStats(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		stat := stats[s.stream(name)]
+		stat := stats[stream]
 		fromUs = stat.FirstUs
 		return fromUs > 0 && stat.DurableUs-fromUs > d.Microseconds()
 	})
