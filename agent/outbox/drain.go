@@ -19,7 +19,7 @@ const logEvery = time.Minute
 
 // window is how many batches of a lane may be on their way at once: the line carries the next one while the cloud
 // applies one and its ack comes back.
-const window = 3
+const window = 4
 
 // lane drains the queues of one lane.
 type lane struct {
