@@ -196,11 +196,10 @@ func TestErrorsCostNoFact(t *testing.T) {
 
 // slow is a far side behind a long line that holds the agent to the order of facts.
 type slow struct {
-	waits bool                      // a batch that has overtaken another waits for it, as the cloud has it
-	trip  func(n int) time.Duration // of the nth batch
+	waits bool                        // a batch that has overtaken another waits for it, as the cloud has it
+	trip  func(n int64) time.Duration // of the batch that begins with fact n
 
 	mu     sync.Mutex
-	sent   int
 	flying int
 	most   int
 	after  int // most since the last refusal
@@ -210,19 +209,20 @@ type slow struct {
 }
 
 func (f *slow) SendBatch(ctx context.Context, b wire.Batch) (wire.Ack, error) {
+	if ctx.Err() != nil {
+		return wire.Ack{}, ctx.Err() // given up before it was on its way
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.moved == nil {
 		f.moved = make(chan struct{}) // not before: a channel belongs to the bubble that it was made in
 	}
-	n := f.sent
-	f.sent++
 	f.flying++
 	f.most, f.after = max(f.most, f.flying), max(f.after, f.flying)
 	defer func() { f.flying-- }()
 	f.mu.Unlock()
 	select {
-	case <-time.After(f.trip(n)):
+	case <-time.After(f.trip(b.Facts[0].Seq)):
 	case <-ctx.Done():
 	}
 	f.mu.Lock()
@@ -272,8 +272,8 @@ func (f *slow) inOrder(t *testing.T, n int64) {
 
 // TestALongLineIsKeptBusy: batches follow each other without waiting for the ack, also where they overtake each other.
 func TestALongLineIsKeptBusy(t *testing.T) {
-	far := &slow{waits: true, trip: func(n int) time.Duration {
-		return 300*time.Millisecond - time.Duration(n%3)*50*time.Millisecond // the later ones overtake
+	far := &slow{waits: true, trip: func(n int64) time.Duration {
+		return 300*time.Millisecond - time.Duration(n/4%3)*50*time.Millisecond // the later ones overtake
 	}}
 	run(t, Config{BatchFacts: 4}, far, func(t *testing.T, l *ledger.Ledger, o *Outbox) {
 		put(t, l, "motion", 4*60)
@@ -293,8 +293,8 @@ func TestALongLineIsKeptBusy(t *testing.T) {
 
 // TestACloudThatRefusesOvertakers gets one batch at a time from the first refusal on.
 func TestACloudThatRefusesOvertakers(t *testing.T) {
-	far := &slow{trip: func(n int) time.Duration {
-		return 300*time.Millisecond - time.Duration(n%3)*50*time.Millisecond
+	far := &slow{trip: func(n int64) time.Duration {
+		return 300*time.Millisecond - time.Duration(n/4%3)*50*time.Millisecond
 	}}
 	run(t, Config{BatchFacts: 4}, far, func(t *testing.T, l *ledger.Ledger, o *Outbox) {
 		put(t, l, "motion", 4*60)
