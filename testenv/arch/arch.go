@@ -86,6 +86,7 @@ func Libraries() []Library {
 		{"github.com/pion/webrtc", []string{"agent/live", "cloud/live"}},
 		{"github.com/pion/ice", []string{"agent/live", "cloud/live"}},
 		{"github.com/pion/turn", []string{"cloud/live"}},
+		{"github.com/pion/stun", []string{"cloud/live"}},
 		{"github.com/pion/interceptor", []string{"agent/live", "cloud/live"}},
 		{"github.com/bluenviron/gortsplib", []string{"agent/camera", "agent/nvr", "agent/live"}},
 		{"github.com/aws/", []string{"cloud/blob"}},
