@@ -16,13 +16,10 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"holdfast/cloud/access"
 	"holdfast/cloud/alert"
@@ -33,6 +30,7 @@ import (
 	"holdfast/cloud/gateway"
 	"holdfast/cloud/ingest"
 	"holdfast/cloud/live"
+	"holdfast/cloud/live/turn"
 	"holdfast/cloud/portal"
 	"holdfast/cloud/store"
 	"holdfast/cloud/store/agents"
@@ -55,6 +53,7 @@ type Config struct {
 	Proxies   []netip.Prefix // balancers whose X-Forwarded-For is believed
 	Plain     bool           // a balancer in front ends TLS: plain HTTP is taken on any address
 	ICE       []wire.ICEServer
+	Turn      Turn
 	Alert     alert.Config
 	Grace     time.Duration // after a start, in which no site is called dark; 0 means 150 s
 	Version   string
@@ -81,6 +80,7 @@ type house struct {
 	clips   *clip.Room
 	ingest  *ingest.Ingest
 	gateway *gateway.Gateway
+	turn    *turn.Server // nil without one
 	live    *live.Broker
 	api     *api.API
 }
@@ -102,6 +102,12 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closed(listener.Close())) }()
+	if err := h.openTurn(ctx, listener); err != nil {
+		return err
+	}
+	if h.turn != nil {
+		defer func() { err = errors.Join(err, closed(h.turn.Close())) }()
+	}
 	if err := h.floors(ctx); err != nil {
 		return err
 	}
@@ -127,20 +133,6 @@ func closed(err error) error {
 		return nil
 	}
 	return err
-}
-
-// listen takes the port first: a second cloud on it must not touch the database of the first.
-func (h *house) listen(ctx context.Context) (net.Listener, error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", h.cfg.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w (is another program using the port? choose another with --listen)", h.cfg.Listen, err)
-	}
-	addr, ok := l.Addr().(*net.TCPAddr)
-	if h.cfg.TLSCert == "" && !h.cfg.Plain && (!ok || !addr.IP.IsLoopback()) {
-		return nil, errors.Join(fmt.Errorf("plain HTTP on %s would send passwords in the clear: give --tls-cert and --tls-key, or --behind-proxy "+
-			"when a balancer in front ends TLS", l.Addr()), l.Close())
-	}
-	return l, nil
 }
 
 func (h *house) floors(ctx context.Context) error {
@@ -203,7 +195,7 @@ func (h *house) rooms() error {
 		Log: h.log.With("room", "ingest"), Clip: h.clips.Report, Events: h.clips.OnEvents,
 		Changed: func(c ingest.Change) { h.bus.Publish(api.Changed(c)) },
 	})
-	h.live = live.New(live.Config{ICE: h.cfg.ICE}, h.gateway, h.log.With("room", "live"))
+	h.live = live.New(live.Config{ICE: h.cfg.ICE, Turn: h.turn}, h.gateway, h.log.With("room", "live"))
 	return h.door()
 }
 
@@ -360,89 +352,4 @@ func (h *house) welcome(ctx context.Context, ref agents.Ref, hello wire.Hello) (
 	}
 	w.Clips, err = h.clips.Orders(ctx, ref)
 	return w, err
-}
-
-// serve starts what lives, says that it does, and ends it when ctx ends: the door first, then the agents'
-// sessions, then the rooms.
-func (h *house) serve(ctx context.Context, l net.Listener, token string) error {
-	mux := http.NewServeMux()
-	mux.Handle("/agent/v1/", h.gateway.Handler())
-	mux.Handle("/", h.api.Handler())
-	server := &http.Server{
-		Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
-	}
-	rooms, stopRooms := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopRooms()
-	var inner, outer errgroup.Group
-	failed := make(chan error, 8)
-	start := func(g *errgroup.Group, ctx context.Context, name string, run func(context.Context) error) {
-		g.Go(func() error {
-			err := run(ctx)
-			if err != nil {
-				err = fmt.Errorf("%s: %w", name, err)
-				failed <- err
-			}
-			return err
-		})
-	}
-	doors, stopDoors := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopDoors()
-	for name, run := range map[string]func(context.Context) error{
-		"access": h.access.Run, "alert": h.alert.Run, "fleet": h.fleet.Run, "clip": h.clips.Run, "ingest": h.ingest.Run,
-	} {
-		start(&inner, rooms, name, run)
-	}
-	start(&outer, doors, "gateway", h.gateway.Run)
-	start(&outer, doors, "api", h.api.Run)
-	start(&outer, doors, "server", func(context.Context) error { return h.listenAndServe(server, l) })
-	if h.cfg.Serving != nil {
-		h.cfg.Serving(h.url(l), token)
-	}
-	var cause error
-	select {
-	case <-ctx.Done():
-	case cause = <-failed:
-	}
-	stopDoors()
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	if err := server.Shutdown(grace); err != nil {
-		cause = errors.Join(cause, ignoreDeadline(err), server.Close())
-	}
-	err := outer.Wait()
-	stopRooms()
-	return errors.Join(cause, err, inner.Wait())
-}
-
-func ignoreDeadline(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return nil // what was still open is closed now
-	}
-	return err
-}
-
-func (h *house) listenAndServe(server *http.Server, l net.Listener) error {
-	var err error
-	if h.certificate != nil {
-		server.TLSConfig = h.certificate.config()
-		err = server.ServeTLS(l, "", "")
-	} else {
-		err = server.Serve(l)
-	}
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return fmt.Errorf("serve: %w", err)
-}
-
-func (h *house) url(l net.Listener) string {
-	if h.cfg.PublicURL != "" {
-		return h.cfg.PublicURL
-	}
-	scheme := "http://"
-	if h.cfg.TLSCert != "" {
-		scheme = "https://"
-	}
-	return scheme + l.Addr().String()
 }

@@ -44,7 +44,7 @@ func (r liveRoom) Offer(ctx context.Context, o api.LiveOrder) (wire.LiveAnswer, 
 	if err != nil {
 		return wire.LiveAnswer{}, err
 	}
-	answer, err := r.broker.Offer(ctx, p, o.Offer)
+	answer, err := r.broker.Offer(ctx, p, o.Offer, live.Viewer{Person: o.Person, Credentials: o.Relay})
 	return answer, spoken(err)
 }
 
@@ -72,8 +72,8 @@ func (r liveRoom) Close(ctx context.Context, session id.Session) error {
 func (r liveRoom) Open(session id.Session) bool { return r.broker.Open(session) }
 
 // ICE implements api.Live.
-func (r liveRoom) ICE(context.Context, id.Person) ([]wire.ICEServer, error) {
-	return r.broker.ICE(), nil
+func (r liveRoom) ICE(_ context.Context, person id.Person) ([]wire.ICEServer, error) {
+	return r.broker.ICE(person), nil
 }
 
 // Still implements api.Live.

@@ -35,9 +35,15 @@ type ViewQuery struct {
 	Silent bool   `query:"silent" doc:"Without sound."`
 }
 
+// RelayQuery names the relay credentials of a connection.
+type RelayQuery struct {
+	Relay string `query:"relay" maxLength:"64" doc:"User name of the credentials that GET /live/ice gave for this connection: they serve as long as it does, and without it for two minutes."`
+}
+
 type offerIn struct {
 	CameraPath
 	ViewQuery
+	RelayQuery
 	ContentType string `header:"Content-Type" hidden:"true"`
 	RawBody     []byte `contentType:"application/sdp"`
 }
@@ -45,6 +51,7 @@ type offerIn struct {
 type connectIn struct {
 	SitePath
 	ViewQuery
+	RelayQuery
 	Camera      string `query:"camera" maxLength:"64" doc:"A camera to show on the first slot at once; absent: none yet."`
 	ContentType string `header:"Content-Type" hidden:"true"`
 	RawBody     []byte `contentType:"application/sdp"`
@@ -169,7 +176,7 @@ func (d *door) openLive(ctx context.Context, who access.Actor, in *offerIn) (*of
 		return nil, err
 	}
 	session := id.New[id.Session]()
-	return d.offer(ctx, w.viewer, wire.LiveOffer{
+	return d.offer(ctx, w.viewer, in.Relay, wire.LiveOffer{
 		Session: session, Camera: w.camera.ID, Stream: id.StreamKind(in.Stream), Width: in.Width, SDP: string(in.RawBody), Codecs: w.codecs,
 		FromUs: in.FromUs, Silent: in.Silent,
 	})
@@ -199,12 +206,12 @@ func (d *door) connectLive(ctx context.Context, who access.Actor, in *connectIn)
 		offer.View, offer.Camera, offer.Codecs = id.New[id.Session](), w.camera.ID, w.codecs
 		offer.Stream, offer.Width, offer.FromUs, offer.Silent = id.StreamKind(in.Stream), in.Width, in.FromUs, in.Silent
 	}
-	return d.offer(ctx, v, offer)
+	return d.offer(ctx, v, in.Relay, offer)
 }
 
 // offer passes an offer on and notes who made it.
-func (d *door) offer(ctx context.Context, v viewer, o wire.LiveOffer) (*offerOut, error) {
-	answer, err := d.rooms.Live.Offer(ctx, LiveOrder{Org: v.target.Org, Site: v.target.Site, Person: v.who.Person, Offer: o})
+func (d *door) offer(ctx context.Context, v viewer, relay string, o wire.LiveOffer) (*offerOut, error) {
+	answer, err := d.rooms.Live.Offer(ctx, LiveOrder{Org: v.target.Org, Site: v.target.Site, Person: v.who.Person, Offer: o, Relay: relay})
 	if err != nil {
 		return nil, err
 	}

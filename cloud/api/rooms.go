@@ -121,6 +121,7 @@ type LiveOrder struct {
 	Site   id.Site
 	Person id.Person
 	Offer  wire.LiveOffer // with Session set; without ICE, which is the room's
+	Relay  string         // user name of the credentials from ICE that the viewer uses; empty for none
 }
 
 // ViewOrder is a viewer's wish for one camera over a connection that is there.

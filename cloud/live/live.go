@@ -15,13 +15,15 @@ import (
 	"sync"
 	"time"
 
+	"holdfast/cloud/live/turn"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
 )
 
 // Config bounds the broker.
 type Config struct {
-	ICE     []wire.ICEServer // STUN and TURN servers for both ends
+	ICE     []wire.ICEServer // STUN and TURN servers of others, for both ends
+	Turn    *turn.Server     // the cloud's own; nil without one
 	MaxSDP  int              // bytes of an offer; 0 means 64 KiB
 	PerSite int              // connections to one site; 0 means 64
 	Settle  time.Duration    // a session that the agent does not report after this has ended; 0 means 45 s
@@ -79,12 +81,40 @@ func New(cfg Config, agents Agents, log *slog.Logger) *Broker {
 	return &Broker{cfg: cfg, agents: agents, log: log, sessions: map[id.Session]session{}}
 }
 
-// ICE returns the ICE servers for a browser.
-func (b *Broker) ICE() []wire.ICEServer { return b.cfg.ICE }
+// ICE returns the ICE servers for the browser of a person; the credentials are for one connection.
+func (b *Broker) ICE(person id.Person) []wire.ICEServer { return b.servers(string(person)) }
+
+func (b *Broker) servers(holder string) []wire.ICEServer {
+	if b.cfg.Turn == nil {
+		return b.cfg.ICE
+	}
+	return append(b.cfg.Turn.Mint(holder), b.cfg.ICE...)
+}
+
+// bind has the cloud's relays serve a connection as long as it is open: by the credentials that its viewer has named, if
+// they are its own, and by those that the agent is given.
+func (b *Broker) bind(offer *wire.LiveOffer, p Place, by Viewer) {
+	offer.ICE = b.servers(string(p.Agent))
+	if b.cfg.Turn == nil {
+		return
+	}
+	for _, s := range offer.ICE {
+		b.cfg.Turn.Bind(s.Username, string(p.Agent), offer.Session)
+	}
+	if by.Credentials != "" && !b.cfg.Turn.Bind(by.Credentials, string(by.Person), offer.Session) {
+		b.log.Info("a viewer named relay credentials that are not its own or have ended: it connects without the cloud's relay", "session", offer.Session)
+	}
+}
+
+// Viewer is who makes a connection.
+type Viewer struct {
+	Person      id.Person
+	Credentials string // user name of those that ICE gave it, which it uses for this connection; empty for none
+}
 
 // Offer passes an offer on to the agent and returns its answer; offer.Session names the connection, and offer.View, if it
 // is set, what is shown over it at once. The error is a *wire.Failure when the viewer should read it.
-func (b *Broker) Offer(ctx context.Context, p Place, offer wire.LiveOffer) (wire.LiveAnswer, error) {
+func (b *Broker) Offer(ctx context.Context, p Place, offer wire.LiveOffer, by Viewer) (wire.LiveAnswer, error) {
 	switch {
 	case len(offer.SDP) == 0 || len(offer.SDP) > b.cfg.MaxSDP:
 		return wire.LiveAnswer{}, wire.Fail(wire.FailedRefused, "The offer has %d bytes, want 1 to %d.", len(offer.SDP), b.cfg.MaxSDP)
@@ -97,7 +127,8 @@ func (b *Broker) Offer(ctx context.Context, p Place, offer wire.LiveOffer) (wire
 		b.forget(offer.Session)
 		return wire.LiveAnswer{}, tooMany()
 	}
-	offer.Camera, offer.ICE = p.Camera, b.cfg.ICE
+	offer.Camera = p.Camera
+	b.bind(&offer, p, by)
 	var answer wire.LiveAnswer
 	if _, err := b.ask(ctx, p.Agent, wire.CmdLiveOffer, offer, &answer); err != nil {
 		b.forget(offer.Session)
@@ -179,9 +210,12 @@ func (b *Broker) forget(sid id.Session) {
 	b.remove(sid)
 }
 
-// remove forgets a session, and what is shown over it when it is a connection.
+// remove forgets a session, and what is shown over it when it is a connection. The cloud's relays carry it no longer.
 func (b *Broker) remove(sid id.Session) {
 	delete(b.sessions, sid)
+	if b.cfg.Turn != nil {
+		b.cfg.Turn.End(sid)
+	}
 	for other, s := range b.sessions {
 		if s.over == sid {
 			delete(b.sessions, other)
@@ -238,7 +272,7 @@ func (b *Broker) Reported(agent id.Agent, open []id.Session) {
 		switch {
 		case s.place.Agent != agent || time.Since(s.began) <= b.cfg.Settle && !s.ended:
 		case !slices.Contains(open, sid):
-			delete(b.sessions, sid)
+			b.remove(sid)
 		case s.ended:
 			go func() {
 				if err := b.finish(context.Background(), sid, agent); err != nil {

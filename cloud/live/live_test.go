@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"holdfast/cloud/live/turn"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
 )
@@ -61,7 +63,7 @@ func TestOfferAndClose(t *testing.T) {
 	agent := &farAgent{}
 	b := New(Config{ICE: []wire.ICEServer{{URLs: []string{"stun:stun.example.com"}}}}, agent, slog.New(slog.DiscardHandler))
 	p, o := place(), offer()
-	got, err := b.Offer(t.Context(), p, o)
+	got, err := b.Offer(t.Context(), p, o, Viewer{})
 	if err != nil || got.SDP != "answer to v=0" {
 		t.Fatalf("Offer = %+v, %v", got, err)
 	}
@@ -71,7 +73,7 @@ func TestOfferAndClose(t *testing.T) {
 	if !b.Open(o.Session) || b.Watching(p.Site) != 1 {
 		t.Fatal("the session is not open")
 	}
-	if _, err := b.Offer(t.Context(), p, o); err == nil {
+	if _, err := b.Offer(t.Context(), p, o, Viewer{}); err == nil {
 		t.Fatal("one session was opened twice")
 	}
 	for range 2 {
@@ -84,6 +86,54 @@ func TestOfferAndClose(t *testing.T) {
 	}
 }
 
+// TestRelaysLastAsLongAsTheirConnection: the credentials of both ends serve one connection, and end with it.
+func TestRelaysLastAsLongAsTheirConnection(t *testing.T) {
+	relay, err := turn.New(t.Context(), turn.Config{Listen: "127.0.0.1:0", Address: netip.MustParseAddr("127.0.0.1")}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = relay.Close() }()
+	agent, me := &farAgent{}, id.New[id.Person]()
+	b := New(Config{ICE: []wire.ICEServer{{URLs: []string{"stun:stun.example.com"}}}, Turn: relay}, agent, slog.New(slog.DiscardHandler))
+	user := func(servers []wire.ICEServer) string {
+		for _, s := range servers {
+			if s.Username != "" {
+				return s.Username
+			}
+		}
+		return ""
+	}
+	mine, others := user(b.ICE(me)), user(b.ICE(id.New[id.Person]()))
+	p, o := place(), offer()
+	if _, err := b.Offer(t.Context(), p, o, Viewer{Person: me, Credentials: mine}); err != nil {
+		t.Fatal(err)
+	}
+	its := user(agent.opened[0].ICE)
+	if its == "" || its == mine || mine == "" || len(agent.opened[0].ICE) != 3 {
+		t.Fatalf("the agent got %+v", agent.opened[0].ICE)
+	}
+	second := offer()
+	if _, err := b.Offer(t.Context(), p, second, Viewer{Person: me, Credentials: others}); err != nil {
+		t.Fatalf("credentials of another cost a viewer more than the relay: %v", err)
+	}
+	holds := func(name, holder string, session id.Session) bool { return relay.Bind(name, holder, session) }
+	if !holds(mine, string(me), o.Session) || !holds(its, string(p.Agent), o.Session) || holds(mine, string(me), second.Session) ||
+		holds(others, string(me), second.Session) {
+		t.Error("credentials are not bound to the connection that they were named for")
+	}
+	if err := b.Close(t.Context(), o.Session); err != nil {
+		t.Fatal(err)
+	}
+	if holds(mine, string(me), o.Session) || holds(its, string(p.Agent), o.Session) {
+		t.Error("credentials outlive their connection")
+	}
+	b.cfg.Settle = 0
+	b.Reported(p.Agent, nil)
+	if holds(user(agent.opened[1].ICE), string(p.Agent), second.Session) {
+		t.Error("credentials outlive a connection that the agent no longer has")
+	}
+}
+
 // TestViewsEndWithTheirConnection shows cameras over one connection: they count as one viewer, each can end alone, and all
 // of them end with it.
 func TestViewsEndWithTheirConnection(t *testing.T) {
@@ -91,7 +141,7 @@ func TestViewsEndWithTheirConnection(t *testing.T) {
 	b := New(Config{PerSite: 1}, agent, slog.New(slog.DiscardHandler))
 	p, o := place(), offer()
 	o.View = id.New[id.Session]()
-	if _, err := b.Offer(t.Context(), p, o); err != nil {
+	if _, err := b.Offer(t.Context(), p, o, Viewer{}); err != nil {
 		t.Fatal(err)
 	}
 	second := wire.LiveView{Session: id.New[id.Session](), Connection: o.Session, Slot: 3}
@@ -132,7 +182,7 @@ func TestASessionThatCouldNotBeClosed(t *testing.T) {
 		agent := &farAgent{}
 		b := New(Config{PerSite: 1}, agent, slog.New(slog.DiscardHandler))
 		p, o := place(), offer()
-		if _, err := b.Offer(t.Context(), p, o); err != nil {
+		if _, err := b.Offer(t.Context(), p, o, Viewer{}); err != nil {
 			t.Fatal(err)
 		}
 		agent.down = errors.New("away")
@@ -168,7 +218,7 @@ func TestFailuresKeepTheirWords(t *testing.T) {
 	want := func(name string, p Place, o wire.LiveOffer, code wire.FailureCode) {
 		t.Helper()
 		var f *wire.Failure
-		if _, err := b.Offer(t.Context(), p, o); !errors.As(err, &f) || f.Code != code {
+		if _, err := b.Offer(t.Context(), p, o, Viewer{}); !errors.As(err, &f) || f.Code != code {
 			t.Errorf("%s: %v, want code %s", name, err, code)
 		}
 	}
@@ -181,12 +231,12 @@ func TestFailuresKeepTheirWords(t *testing.T) {
 	want("a large offer", p, large, wire.FailedRefused)
 	want("a site without agent", Place{Site: p.Site}, offer(), Offline)
 	agent.refuse = nil
-	if _, err := b.Offer(t.Context(), p, offer()); err != nil {
+	if _, err := b.Offer(t.Context(), p, offer(), Viewer{}); err != nil {
 		t.Fatal(err)
 	}
 	want("one more than the site takes", p, offer(), wire.FailedBusy)
 	agent.down = errors.New("gone since noon")
-	if _, err := b.Offer(t.Context(), place(), offer()); !errors.Is(err, agent.down) {
+	if _, err := b.Offer(t.Context(), place(), offer(), Viewer{}); !errors.Is(err, agent.down) {
 		t.Fatalf("an agent that is offline: %v", err)
 	}
 }
@@ -196,7 +246,7 @@ func TestHeartbeatsSayWhichSessionsEnded(t *testing.T) {
 		b := New(Config{}, &farAgent{}, slog.New(slog.DiscardHandler))
 		p, stays, ends := place(), offer(), offer()
 		for _, o := range []wire.LiveOffer{stays, ends} {
-			if _, err := b.Offer(t.Context(), p, o); err != nil {
+			if _, err := b.Offer(t.Context(), p, o, Viewer{}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -89,6 +90,10 @@ type serveCmd struct {
 	BehindProxy bool           `name:"behind-proxy" help:"A balancer in front ends TLS: take plain HTTP on any address." env:"HOLDFAST_BEHIND_PROXY"`
 	Proxies     []netip.Prefix `name:"trusted-proxy" help:"Network of balancers whose X-Forwarded-For is believed." env:"HOLDFAST_TRUSTED_PROXIES"`
 	ICE         []string       `name:"ice-server" help:"STUN or TURN server for live view: stun:host:port or turn:user:password@host:port." env:"HOLDFAST_ICE_SERVERS"`
+	Turn        string         `name:"turn" help:"Address of the cloud's own STUN and TURN server, UDP and TCP: host:port, or off. Absent: :3478 where the cloud is reached from elsewhere." env:"HOLDFAST_TURN"`
+	TurnAddress string         `name:"turn-address" help:"Name or address by which browsers and sites reach the TURN server; absent: the host of --public-url." env:"HOLDFAST_TURN_ADDRESS"`
+	TurnPorts   string         `name:"turn-ports" help:"UDP ports of relays, to be opened in the firewall: first-last." default:"50000-50999" env:"HOLDFAST_TURN_PORTS"`
+	TurnAllow   []netip.Prefix `name:"turn-allow" help:"Private network that relays may reach, where sites and viewers share one with the cloud." env:"HOLDFAST_TURN_ALLOW"`
 	SMTP        string         `name:"smtp" help:"Mail server for alerts: smtp://user:password@host:587, smtps:// for TLS from the first byte, smtp+plain:// on this machine only." env:"HOLDFAST_SMTP"`
 	MailFrom    string         `name:"mail-from" help:"Sender of alerts." env:"HOLDFAST_MAIL_FROM"`
 	LocalHooks  bool           `name:"allow-local-webhooks" help:"Let webhooks go to private and loopback addresses." env:"HOLDFAST_ALLOW_LOCAL_WEBHOOKS"`
@@ -114,10 +119,14 @@ func (s *serveCmd) Run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	relay := cloud.Turn{Listen: s.Turn, Address: s.TurnAddress, Allow: s.TurnAllow}
+	if relay.Ports, err = portRange(s.TurnPorts); err != nil {
+		return err
+	}
 	mail.From, mail.Private, mail.Portal = s.MailFrom, s.LocalHooks, s.PublicURL
 	return cloud.Run(ctx, cloud.Config{
 		Data: s.Data, Listen: s.Listen, Database: s.Database, Clips: s.Clips, TLSCert: s.TLSCert, TLSKey: s.TLSKey, PublicURL: s.PublicURL,
-		Proxies: s.Proxies, Plain: s.BehindProxy, ICE: ice, Version: version, Env: os.Getenv, Grace: s.Grace,
+		Proxies: s.Proxies, Plain: s.BehindProxy, ICE: ice, Turn: relay, Version: version, Env: os.Getenv, Grace: s.Grace,
 		Alert: mail,
 		Log:   slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
 		Serving: func(url, token string) {
@@ -153,6 +162,19 @@ func mailServer(text string) (alert.Config, error) {
 	}
 	c.Password, _ = u.User.Password()
 	return c, nil
+}
+
+// portRange reads "50000-50999".
+func portRange(text string) (out [2]uint16, err error) {
+	first, last, ok := strings.Cut(text, "-")
+	for i, part := range []string{first, last} {
+		port, err := strconv.ParseUint(strings.TrimSpace(part), 10, 16)
+		if err != nil || port < 1024 || !ok {
+			return out, fmt.Errorf("TURN ports %q: want first-last between 1024 and 65535, for example 50000-50999", text)
+		}
+		out[i] = uint16(port)
+	}
+	return out, nil
 }
 
 // iceServer reads "stun:host:port" or "turn:user:password@host:port".

@@ -67,6 +67,10 @@ func TestServeRefuses(t *testing.T) {
 		{[]string{"--tls-cert", os.Args[0], "--tls-key", os.Args[0]}, []string{"can't be used", "the chain as PEM"}},
 		{[]string{"--smtp", "mail.example.com"}, []string{"--smtp: want smtp://user:password@host:587"}},
 		{[]string{"--ice-server", "nonsense"}, []string{`ICE server "nonsense": want stun:host:port`}},
+		{[]string{"--turn-ports", "3478"}, []string{`TURN ports "3478": want first-last`}},
+		{[]string{"--turn", ":0"}, []string{"the relay's address is not known", "--turn-address"}},
+		{[]string{"--turn", "127.0.0.1", "--turn-address", "127.0.0.1"}, []string{"is no address to listen on"}},
+		{[]string{"--turn", taken.Addr().String(), "--turn-address", "127.0.0.1"}, []string{"listen for TURN", "--turn"}},
 		{[]string{"--clips", "s3://bucket/prefix?endpoint=http://127.0.0.1:1"}, []string{"AWS_ACCESS_KEY_ID"}},
 		{[]string{"--database", "postgres://holdfast:s3cret@127.0.0.1:1/holdfast"}, []string{"is the database reachable"}},
 	} {

@@ -2180,6 +2180,8 @@ export interface operations {
                 from_us?: number;
                 /** @description Without sound. */
                 silent?: boolean;
+                /** @description User name of the credentials that GET /live/ice gave for this connection: they serve as long as it does, and without it for two minutes. */
+                relay?: string;
             };
             header?: never;
             path: {
@@ -3448,6 +3450,8 @@ export interface operations {
                 from_us?: number;
                 /** @description Without sound. */
                 silent?: boolean;
+                /** @description User name of the credentials that GET /live/ice gave for this connection: they serve as long as it does, and without it for two minutes. */
+                relay?: string;
                 /** @description A camera to show on the first slot at once; absent: none yet. */
                 camera?: string;
             };

@@ -10,6 +10,7 @@ const slotsPerLink = 8;
 /** How long a connection that nobody needs is kept for whoever comes back. */
 const idleMs = 30_000;
 const gatherWithServersMs = 600;
+const afterRelayMs = 50;
 
 /** A place for one camera on a connection. */
 export interface Seat {
@@ -84,7 +85,7 @@ class Link {
     await this.connection.setLocalDescription(await this.connection.createOffer());
     // Without servers there is nothing to gather that the site could use: its answer says where it is.
     if (servers.length > 0) await gathered(this.connection, gatherWithServersMs);
-    const answer = await connect(this.connection.localDescription?.sdp ?? "", this.site, first, this.calledOff.signal);
+    const answer = await connect(this.connection.localDescription?.sdp ?? "", this.site, first, relayUser(servers), this.calledOff.signal);
     if (this.gone) {
       if (answer.connection) end(answer.connection);
       throw new ApiError(410, text.live.ended);
@@ -231,11 +232,19 @@ function prefer(transceiver: RTCRtpTransceiver, types: string[]): void {
   if (known.length > 0) transceiver.setCodecPreferences(known);
 }
 
-/** Waits until the browser has gathered its candidates, but not for long: the rest shows itself on the way. */
+const relayUser = (servers: RTCIceServer[]): string | undefined => servers.find((s) => s.username)?.username;
+
+/** Waits until the browser has gathered its candidates, but not for long: the rest shows itself on the way. Once it has a
+ *  relay it has heard from a server all that it needs, and does not wait for those that a firewall keeps silent. */
 function gathered(connection: RTCPeerConnection, longestMs: number): Promise<void> {
   if (connection.iceGatheringState === "complete") return Promise.resolve();
   return new Promise((done) => {
-    const timer = setTimeout(done, longestMs);
+    let timer = setTimeout(done, longestMs);
+    connection.addEventListener("icecandidate", ({ candidate }) => {
+      if (candidate?.type !== "relay") return;
+      clearTimeout(timer);
+      timer = setTimeout(done, afterRelayMs);
+    });
     connection.addEventListener("icegatheringstatechange", () => {
       if (connection.iceGatheringState !== "complete") return;
       clearTimeout(timer);

@@ -55,9 +55,10 @@ function query(offer: Offer): URLSearchParams {
 }
 
 /** Makes a connection to a site, and shows a camera on its first place if there is one; throws an ApiError whose words
- *  are for the person who waits. */
-export async function connect(sdp: string, site: string, first: Offer | undefined, signal: AbortSignal): Promise<Answer> {
+ *  are for the person who waits. relay is the user name of the relay credentials that the browser uses. */
+export async function connect(sdp: string, site: string, first: Offer | undefined, relay: string | undefined, signal: AbortSignal): Promise<Answer> {
   const wish = first ? query(first) : new URLSearchParams();
+  if (relay) wish.set("relay", relay);
   if (first) wish.set("camera", first.camera);
   const response = await raw(`/sites/${encodeURIComponent(site)}/live?${wish}`, {
     method: "POST", body: sdp, headers: { "Content-Type": "application/sdp" }, signal,
