@@ -3,6 +3,7 @@ package live
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -16,20 +17,43 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// port is the one UDP port of all sessions. It offers the addresses that the machine has at the moment of asking:
-// networks come and go while the agent runs, and at boot it may be earlier than they are.
+// port is the one port of all sessions, for UDP and, where a network lets nothing else pass, for TCP that viewers open
+// (RFC 6544). It offers the addresses that the machine has at the moment of asking: networks come and go while the agent
+// runs, and at boot it may be earlier than they are.
 type port struct {
 	ice.UDPMux
+	tcp      ice.TCPMux // nil when another program has the port
 	conn     net.PacketConn
 	loopback bool
 }
+
+// tcpPackets is how many packets wait on a TCP connection to be read.
+const tcpPackets = 64
 
 func openPort(cfg Config, log logging.LeveledLogger) (*port, error) {
 	conn, err := (&net.ListenConfig{}).ListenPacket(context.Background(), "udp", fmt.Sprintf(":%d", cfg.Port))
 	if err != nil {
 		return nil, fmt.Errorf("open UDP port for live view: %w (is another program using live.port?)", err)
 	}
-	return &port{UDPMux: webrtc.NewICEUDPMux(log, conn), conn: conn, loopback: cfg.Loopback}, nil
+	p := &port{UDPMux: webrtc.NewICEUDPMux(log, conn), conn: conn, loopback: cfg.Loopback}
+	if at, ok := conn.LocalAddr().(*net.UDPAddr); ok {
+		tcp, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", fmt.Sprintf(":%d", at.Port))
+		if err == nil {
+			p.tcp = webrtc.NewICETCPMux(log, tcp, tcpPackets)
+		} else {
+			log.Warnf("live view goes on without TCP: %v", err)
+		}
+	}
+	return p, nil
+}
+
+// Close frees the port.
+func (p *port) Close() error {
+	err := p.UDPMux.Close()
+	if p.tcp != nil {
+		err = errors.Join(err, p.tcp.Close())
+	}
+	return err
 }
 
 // GetListenAddresses implements ice.UDPMux.
@@ -110,6 +134,12 @@ func newAPI(cfg Config, p *port, toll *toll, loggers logging.LoggerFactory) (*we
 	}
 	settings := webrtc.SettingEngine{LoggerFactory: loggers}
 	settings.SetICEUDPMux(p)
+	if p.tcp != nil {
+		settings.SetICETCPMux(p.tcp)
+		settings.SetNetworkTypes([]webrtc.NetworkType{
+			webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6, webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6,
+		})
+	}
 	settings.SetIncludeLoopbackCandidate(cfg.Loopback)
 	// Browsers hide their address behind a name that only multicast DNS knows. It is not needed: their own checks
 	// show where they are.

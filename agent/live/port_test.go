@@ -95,7 +95,7 @@ func TestAnswerIsQuick(t *testing.T) {
 	s := newStage(t, Config{})
 	best := time.Hour
 	for range 5 {
-		v := newViewer(t, webrtc.Configuration{})
+		v := newViewer(t, webrtc.Configuration{}, false)
 		offer := s.wish().LiveOffer
 		offer.Session, offer.SDP = v.session, v.offer()
 		began := time.Now()
@@ -135,6 +135,22 @@ func TestServersThatAreNoUse(t *testing.T) {
 		}
 		t.Logf("%s: first picture after %v", name, first.at.Sub(v.asked))
 	}
+}
+
+// TestOverTCP: a viewer whose network lets no UDP pass opens a TCP connection to the same port.
+func TestOverTCP(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, Config{})
+	w := s.wish()
+	w.tcp = true
+	v := watch(t, s.room, w)
+	assertWhole(t, v.seen(10))
+	pair, err := v.pc.SCTP().Transport().ICETransport().GetSelectedCandidatePair()
+	if err != nil || pair.Remote.Protocol != webrtc.ICEProtocolTCP {
+		t.Errorf("the path is %v, %v", pair, err)
+	}
+	v.close()
+	eventually(t, "the session to end", func() bool { return len(s.room.Open()) == 0 })
 }
 
 func TestThroughARelay(t *testing.T) {

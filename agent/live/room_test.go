@@ -42,7 +42,7 @@ func TestASessionLeavesNothingBehind(t *testing.T) {
 func TestAViewerThatNeverConnects(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, Config{Connect: 300 * time.Millisecond})
-	v := newViewer(t, webrtc.Configuration{})
+	v := newViewer(t, webrtc.Configuration{}, false)
 	offer := s.wish().LiveOffer
 	offer.Session, offer.SDP = v.session, v.offer()
 	if _, err := s.room.Offer(t.Context(), offer); err != nil {

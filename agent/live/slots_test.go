@@ -13,7 +13,7 @@ import (
 
 // testManyCameras makes one connection and shows one camera after the other on its slots.
 func testManyCameras(t *testing.T, s *site) {
-	v := newViewer(t, webrtc.Configuration{})
+	v := newViewer(t, webrtc.Configuration{}, false)
 	for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeVideo, webrtc.RTPCodecTypeAudio} {
 		if _, err := v.pc.AddTransceiverFromKind(kind, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
 			t.Fatal(err)

@@ -58,6 +58,7 @@ type wish struct {
 	change func(sdp string) string
 	back   func(sdp string) string // alters the answer
 	relay  bool                    // it can be reached through the TURN server only
+	tcp    bool                    // its network lets TCP pass alone
 }
 
 // watch opens a session that must come about.
@@ -79,7 +80,7 @@ func try(t *testing.T, r *Room, w wish) (*viewer, error) {
 		cfg.ICETransportPolicy = webrtc.ICETransportPolicyRelay
 		cfg.ICEServers = []webrtc.ICEServer{{URLs: turn.URLs, Username: turn.Username, Credential: turn.Credential}}
 	}
-	v := newViewer(t, cfg)
+	v := newViewer(t, cfg, w.tcp)
 	w.Session, w.SDP = v.session, v.offer()
 	if w.change != nil {
 		w.SDP = w.change(w.SDP)
@@ -103,7 +104,7 @@ func try(t *testing.T, r *Room, w wish) (*viewer, error) {
 	return v, nil
 }
 
-func newViewer(t *testing.T, cfg webrtc.Configuration) *viewer {
+func newViewer(t *testing.T, cfg webrtc.Configuration, tcp bool) *viewer {
 	t.Helper()
 	engine := &webrtc.MediaEngine{}
 	if err := engine.RegisterDefaultCodecs(); err != nil {
@@ -111,6 +112,9 @@ func newViewer(t *testing.T, cfg webrtc.Configuration) *viewer {
 	}
 	var settings webrtc.SettingEngine
 	settings.SetIncludeLoopbackCandidate(true)
+	if tcp {
+		settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeTCP4})
+	}
 	settings.SetSRTPReplayProtectionWindow(1024) // as in browsers: else what is sent again after a burst is refused
 	settings.SetInterfaceFilter(func(name string) bool { return name == "lo" })
 	reports := &interceptor.Registry{}
