@@ -192,7 +192,7 @@ func (b *book) sentFrames(boot *boot) {
 			b.hole("frame %d of start %d is on disk %d times", f.number, boot.number+1, on.times)
 		case b.lossless && f.atUs > boot.readyUs && f.atUs < boot.cutUs-1_000_000: // the newest were on their way at the end
 			b.hole("frame %d of start %d, sent at %s, is lost", f.number, boot.number+1, clock(f.atUs))
-		case b.declared(b.wall(boot, camera, f)):
+		case b.declared(b.wall(boot, camera, f), boot.lateness(f.atUs)):
 			b.inGaps++
 		default:
 			b.hole("frame %d of start %d, sent at %s, is neither on disk nor in a gap", f.number, boot.number+1, clock(f.atUs))
@@ -203,7 +203,7 @@ func (b *book) sentFrames(boot *boot) {
 		b.tails = append(b.tails, tail)
 		starved := boot.starved(boot.cutUs-4_000_000, boot.cutUs)
 		b.starved = max(b.starved, starved)
-		if limit := tailLimit + starved; tail > limit {
+		if limit := tailLimit + starved + time.Duration(boot.lateness(boot.cutUs))*time.Microsecond; tail > limit {
 			b.broken = append(b.broken, fmt.Sprintf("%s %s, start %d: the cut cost %.2f s, allowed are %.2f; %s", b.name, cameraName(b.camera),
 				boot.number+1, tail.Seconds(), limit.Seconds(), boot.lastWords(cameraName(b.camera))))
 		}
@@ -228,7 +228,7 @@ func (b *book) byNumber() {
 			switch n := b.onDisk[key{camera, f.number}].times; {
 			case n == 1:
 				b.kept++
-			case n == 0 && b.declared(b.wall(boot, camera, f)):
+			case n == 0 && b.declared(b.wall(boot, camera, f), boot.lateness(f.atUs)):
 				b.inGaps++
 			default:
 				b.hole("frame %d of start %d is on disk %d times, and in no gap", f.number, boot.number+1, n)
@@ -250,11 +250,11 @@ func (b *book) wall(boot *boot, camera uint32, f frame) int64 {
 	return best
 }
 
-// declared says whether a moment lies in a declared gap.
-func (b *book) declared(atUs int64) bool {
+// declared says whether a moment lies in a declared gap, or so little before one.
+func (b *book) declared(atUs, late int64) bool {
 	const slack = 20_000 // rates are rounded, and clocks slewed
 	for _, r := range b.ranges {
-		if !r.Recorded && atUs >= r.StartUs-slack && atUs < r.EndUs+slack {
+		if !r.Recorded && atUs >= r.StartUs-slack-late && atUs < r.EndUs+slack {
 			return true
 		}
 	}

@@ -110,6 +110,28 @@ func (b *boot) starved(fromUs, toUs int64) time.Duration {
 	return time.Duration(max(0, us)) * time.Microsecond
 }
 
+// lateness returns by how many microseconds a frame may be late at most that was sent at a moment: while the machine's own
+// processor has nothing left, frames wait to be received, and the agent says that they were when they came.
+func (b *boot) lateness(atUs int64) int64 {
+	const window, most = 3_000_000, 2_000_000
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var first, last *use
+	for i := range b.use {
+		u := &b.use[i]
+		if u.atUs <= atUs-window {
+			first = u
+		}
+		if u.atUs <= atUs {
+			last = u
+		}
+	}
+	if first == nil || last == nil || (last.idleUs-first.idleUs)*20 > last.atUs-first.atUs {
+		return 0
+	}
+	return most
+}
+
 // onEnd has a function called when a program ends.
 func (b *boot) onEnd(end func()) {
 	b.mu.Lock()
