@@ -16,6 +16,9 @@ import (
 const (
 	burstBytes = 32 << 10
 	burstPause = 3 * time.Millisecond
+	// The key frame at its beginning has so much time for itself: a browser that has pictures after it at hand shows none
+	// before the last of them is decoded.
+	firstAlone = 60 * time.Millisecond
 )
 
 // follow is the state of one stay at the live edge.
@@ -95,12 +98,17 @@ func (f *follow) catchUp(ctx context.Context) error {
 		f.s.viewer.tell(note{Type: "state", Text: breakInWords(brk)})
 	}
 	f.wait, f.burst, f.began = len(frames) == 0, true, time.Now()
-	for _, fr := range frames {
+	for i, fr := range frames {
 		if f.tooLong() {
 			break
 		}
 		if err := f.item(ctx, media.Item{Frame: fr}); err != nil {
 			return err
+		}
+		if i == 0 {
+			if err := sleep(ctx, firstAlone); err != nil {
+				return err
+			}
 		}
 	}
 	err := f.drain(ctx) // what came meanwhile
@@ -201,11 +209,14 @@ func (f *follow) item(ctx context.Context, it media.Item) error {
 	if f.burst {
 		return f.hurry(ctx, sh)
 	}
-	if now := time.Now(); now.Sub(f.lastNo) >= time.Second {
-		f.lastNo = now
-		f.s.viewer.tell(note{Type: "position", Live: true, AtUs: f.s.room.footage.Wall(fr.Params.Run, fr.MonoUs)})
-	}
 	f.s.send(sh, f.outUs+sh.mediaUs-f.edgeUs)
+	if now := time.Now(); t.Codec.IsVideo() && now.Sub(f.lastNo) >= time.Second {
+		f.lastNo = now
+		wall := f.s.room.footage.Wall(fr.Params.Run, fr.MonoUs)
+		f.s.viewer.tell(note{
+			Type: "position", Live: true, AtUs: wall, SentUs: now.UnixMicro(), RTP: f.s.pics.stamp, AgeUs: max(now.UnixMicro()-wall, 0),
+		})
+	}
 	return nil
 }
 
