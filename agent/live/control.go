@@ -12,16 +12,22 @@ import (
 
 // op is a viewer's word over the control channel.
 type op struct {
-	Type string  `json:"type"`  // "seek", "play", "pause", "live", "rate"
-	AtUs int64   `json:"at_us"` // of "seek": wall time, microseconds since 1970
+	Type string  `json:"type"`  // "seek", "play", "pause", "live", "rate", "ping"
+	AtUs int64   `json:"at_us"` // of "seek": wall time, microseconds since 1970; of "ping": anything, said again in the "pong"
 	Rate float64 `json:"rate"`  // of "rate": 0.25 to 4; without sound where it is not 1
 }
 
 // note is the agent's word over the control channel. A "note" says why the viewer gets less than it asked for; empty
 // when that is over.
+//
+// With SentUs, RTP and AgeUs a viewer knows how old a picture is when it is shown: "pong" gives it the offset of the two
+// clocks, and a live "position" names a picture and when it came from the camera.
 type note struct {
-	Type   string  `json:"type"` // "position", "gap", "state", "note", "end"
+	Type   string  `json:"type"` // "position", "gap", "state", "note", "end", "pong"
 	AtUs   int64   `json:"at_us,omitempty"`
+	SentUs int64   `json:"sent_us,omitempty"` // of "pong" and a live "position": now, by the agent's clock
+	RTP    uint32  `json:"rtp,omitempty"`     // of a live "position": timestamp of the picture that was just sent
+	AgeUs  int64   `json:"age_us,omitempty"`  // of a live "position": since that picture came from the camera
 	FromUs int64   `json:"from_us,omitempty"` // of "gap"
 	ToUs   int64   `json:"to_us,omitempty"`   // of "gap"
 	Live   bool    `json:"live,omitempty"`    // of "position"
@@ -62,7 +68,11 @@ func (c *control) open(dc *webrtc.DataChannel) {
 	})
 	dc.OnMessage(func(m webrtc.DataChannelMessage) {
 		var o op
-		if m.IsString && len(m.Data) <= 1024 && json.Unmarshal(m.Data, &o) == nil && o.tidy() {
+		switch {
+		case !m.IsString || len(m.Data) > 1024 || json.Unmarshal(m.Data, &o) != nil:
+		case o.Type == "ping":
+			c.say(dc, note{Type: "pong", AtUs: o.AtUs, SentUs: time.Now().UnixMicro()})
+		case o.tidy():
 			c.put(o)
 		}
 	})

@@ -2,6 +2,7 @@ package live
 
 import (
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,25 @@ import (
 )
 
 // TestSite holds everything that needs cameras and a recording: one site, many viewers at once.
+// TestThePictureTellsItsAge: a viewer can tell how old a picture is that it is shown.
+func TestThePictureTellsItsAge(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, Config{})
+	v := watch(t, s.room, s.wish())
+	v.order(op{Type: "ping", AtUs: 4711})
+	before := time.Now().Add(-time.Minute).UnixMicro()
+	if n := v.note("pong", nil); n.AtUs != 4711 || n.SentUs < before || n.SentUs > time.Now().UnixMicro() {
+		t.Errorf("the clock is %+v", n)
+	}
+	n := v.note("position", func(n note) bool { return n.RTP != 0 })
+	if n.SentUs < before || n.SentUs > time.Now().UnixMicro() || n.AgeUs < 0 || n.AgeUs > 2_000_000 || !n.Live {
+		t.Errorf("the picture is %+v", n)
+	}
+	v.until("the picture that was named", func() bool {
+		return slices.ContainsFunc(v.pictures, func(p picture) bool { return p.rtp == n.RTP })
+	})
+}
+
 func TestSite(t *testing.T) {
 	t.Parallel()
 	s := newSite(t,

@@ -44,7 +44,8 @@ type sender struct {
 	track *track
 	clock int64 // RTP units per second
 	pack  func(units [][]byte) ([]*rtp.Packet, error)
-	after int64 // the next frame's time on the session's timeline is this at least, microseconds
+	after int64  // the next frame's time on the session's timeline is this at least, microseconds
+	stamp uint32 // RTP timestamp of the last frame
 }
 
 // newSender packs frames of t for a track that takes that codec.
@@ -97,9 +98,9 @@ func (s *sender) send(f shot, outUs int64) error {
 	}
 	outUs = max(outUs, s.after)
 	s.after = outUs + 1000
-	ts := uint32(outUs * s.clock / 1_000_000) // RTP time wraps
+	s.stamp = uint32(outUs * s.clock / 1_000_000) // RTP time wraps
 	for _, p := range packets {
-		p.Timestamp = ts
+		p.Timestamp = s.stamp
 		if err := s.track.write(s.codec, p); err != nil {
 			return fmt.Errorf("send packet: %w", err)
 		}

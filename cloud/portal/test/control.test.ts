@@ -8,6 +8,12 @@ describe("messages of the site", () => {
     expect(readWord('{"type":"position","at_us":1700000000000000}')).toEqual({ type: "position", at_us: 1_700_000_000_000_000 });
   });
 
+  test("what it says about time is read", () => {
+    expect(readWord('{"type":"pong","at_us":5,"sent_us":1700000000000000}')).toEqual({ type: "pong", at_us: 5, sent_us: 1_700_000_000_000_000 });
+    expect(readWord('{"type":"position","at_us":7,"rtp":4294967295,"sent_us":9}')).toEqual({ type: "position", at_us: 7, born: { rtp: 4_294_967_295, sent_us: 9, age_us: 0 } });
+    expect(readWord('{"type":"pong","at_us":5}')).toBeUndefined();
+  });
+
   test("reasons are read, cut to what a tile can hold", () => {
     expect(readWord('{"type":"state","text":"No route."}')).toEqual({ type: "state", text: "No route." });
     expect(readWord('{"type":"state"}')).toEqual({ type: "state", text: "" });

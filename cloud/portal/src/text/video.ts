@@ -57,6 +57,7 @@ export const video = {
     size: "Size",
     rate: "Rate",
     lost: "Lost packets",
+    age: "From site to screen",
     delay: "Round trip",
     path: "Path",
     paths: { host: "direct, same network", srflx: "direct", prflx: "direct", relay: "relayed" } as Record<string, string>,

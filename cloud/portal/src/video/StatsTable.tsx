@@ -11,6 +11,7 @@ export function StatsTable({ snapshot }: { snapshot: Snapshot }) {
     [text.live.size, stats && stats.width > 0 ? `${stats.width} × ${stats.height}, ${Math.round(stats.fps)} fps` : undefined],
     [text.live.rate, stats && stats.kbps > 0 ? bitrate(stats.kbps) : undefined],
     [text.live.firstFrame, snapshot.firstFrameMs === undefined ? undefined : `${(snapshot.firstFrameMs / 1000).toFixed(2)} s`],
+    [text.live.age, snapshot.delayMs === undefined ? undefined : `${Math.round(snapshot.delayMs)} ms`],
     [text.live.delay, stats?.rttMs === undefined ? undefined : `${Math.round(stats.rttMs)} ms`],
     [text.live.lost, stats ? whole(stats.lost) : undefined],
     [text.live.path, stats?.path ? (text.live.paths[stats.path] ?? stats.path) : undefined],

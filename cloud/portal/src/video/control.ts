@@ -5,13 +5,23 @@ export type Order = { type: "seek"; at_us: number } | { type: "pause" } | { type
 /** The name of the data channel, whichever side opens it. */
 export const channelName = "control";
 
-/** What the site says: where it is, that it has no picture now and why, that it skips a gap, that the line has room for
+/** A live picture by its RTP time, how old it was when the site sent it, and when by the site's clock that was. */
+export interface Born {
+  rtp: number;
+  sent_us: number;
+  age_us: number;
+}
+
+/** What the site says: where it is, what its clock shows, that it has no picture now and why, that it skips a gap, that the line has room for
  * less than was asked for, or that this is all. */
 export type Word =
-  | { type: "position"; at_us: number }
+  | { type: "position"; at_us: number; born?: Born }
+  | { type: "pong"; at_us: number; sent_us: number }
   | { type: "state" | "gap" | "note" | "end"; text: string };
 
 const longestText = 500;
+
+const finite = (value: unknown): value is number => typeof value === "number" && Number.isFinite(value);
 
 /** The site's word; undefined for a message that is none. */
 export function readWord(message: unknown): Word | undefined {
@@ -23,8 +33,12 @@ export function readWord(message: unknown): Word | undefined {
     return undefined;
   }
   if (typeof body !== "object" || body === null) return undefined;
-  const { type, at_us: atUs, text } = body as Record<string, unknown>;
-  if (type === "position") return typeof atUs === "number" && Number.isFinite(atUs) ? { type, at_us: atUs } : undefined;
+  const { type, at_us: atUs, text, rtp, sent_us: sentUs, age_us: ageUs } = body as Record<string, unknown>;
+  if (type === "position" || type === "pong") {
+    if (!finite(atUs)) return undefined;
+    if (type === "pong") return finite(sentUs) ? { type, at_us: atUs, sent_us: sentUs } : undefined;
+    return finite(rtp) && finite(sentUs) ? { type, at_us: atUs, born: { rtp, sent_us: sentUs, age_us: finite(ageUs) ? ageUs : 0 } } : { type, at_us: atUs };
+  }
   if (type !== "state" && type !== "gap" && type !== "note" && type !== "end") return undefined;
   return { type, text: typeof text === "string" ? text.slice(0, longestText) : "" };
 }

@@ -63,6 +63,8 @@ class Link {
   private addSlot(index: number): void {
     const video = this.connection.addTransceiver("video", { direction: "recvonly" });
     const audio = this.connection.addTransceiver("audio", { direction: "recvonly" });
+    // A picture is shown when it is there: the site sends at the pace of the camera, and what is lost is sent again.
+    if ("jitterBufferTarget" in video.receiver) video.receiver.jitterBufferTarget = 0;
     prefer(video, ["video/h264", "video/h265"]);
     prefer(audio, ["audio/opus", "audio/pcmu", "audio/pcma"]);
     this.slots.push({
@@ -180,11 +182,13 @@ export function warm(site: string): () => void {
 }
 
 /** Takes a place for a camera on a connection to its site: on one that is there, else on a new one. `lost` is told when
- *  the connection ends later. Throws an ApiError whose words are for the person who waits. */
-export async function take(site: string, offer: Offer, lost: Lost, signal: AbortSignal): Promise<Seat> {
+ *  the connection ends later. `early` gets the place before the site is asked, if nothing was ever shown on it: the first
+ *  picture may come before the answer, and nobody would see it. Throws an ApiError whose words are for the person who waits. */
+export async function take(site: string, offer: Offer, lost: Lost, early: (media: MediaStream) => void, signal: AbortSignal): Promise<Seat> {
   for (const link of of(site)) {
     const slot = link.reserve();
     if (!slot) continue;
+    if (slot.freedMs === 0) early(slot.media);
     try {
       return settled(link, slot, await link.show(slot, offer, signal), lost, signal);
     } catch (error) {
@@ -203,6 +207,7 @@ export async function take(site: string, offer: Offer, lost: Lost, signal: Abort
   const link = made(site);
   const slot = link.reserve();
   if (!slot) throw new ApiError(501, text.live.unsupported);
+  early(slot.media);
   try {
     return settled(link, slot, await link.open(offer), lost, signal);
   } catch (error) {

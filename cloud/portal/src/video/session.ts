@@ -5,6 +5,7 @@ import type { StreamKind } from "../api/types";
 import { text } from "../text";
 import { nowUs } from "../lib/time";
 import { type Order, Playhead, readWord, type Word } from "./control";
+import { Delay } from "./delay";
 import { type Seat, take } from "./link";
 import { type Stats, StatsReader } from "./stats";
 import { receivable } from "./whep";
@@ -27,6 +28,8 @@ export interface Snapshot {
   /** From asking to the first picture, milliseconds. */
   firstFrameMs: number | undefined;
   stats: Stats | undefined;
+  /** From the site to the screen, milliseconds; undefined while it is not known, and in recordings. */
+  delayMs: number | undefined;
 }
 
 export interface Wish {
@@ -44,7 +47,7 @@ const retries = 6;
 
 const blank: Snapshot = {
   phase: "connecting", fromUs: undefined, paused: false, reason: "", note: "", stream: "", codec: "", hasAudio: false,
-  firstFrameMs: undefined, stats: undefined,
+  firstFrameMs: undefined, stats: undefined, delayMs: undefined,
 };
 
 export class VideoSession {
@@ -57,6 +60,8 @@ export class VideoSession {
   private controlled = false;
   private playhead: Playhead;
   private reader = new StatsReader();
+  private delay = new Delay();
+  private delayMs: number | undefined;
   private ticking: ReturnType<typeof setInterval> | undefined;
   private retryTimer: ReturnType<typeof setTimeout> | undefined;
   private failures = 0;
@@ -166,7 +171,11 @@ export class VideoSession {
       const lost = (why: string) => {
         if (!attempt.signal.aborted) this.fail(why);
       };
-      this.accept(await take(this.wish.site, this.offer(), lost, attempt.signal));
+      const early = (media: MediaStream) => {
+        this.video.srcObject = media;
+        void this.play();
+      };
+      this.accept(await take(this.wish.site, this.offer(), lost, early, attempt.signal));
     } catch (error) {
       if (!attempt.signal.aborted) this.fail(words(error), error);
     }
@@ -191,10 +200,11 @@ export class VideoSession {
       track.onunmute = () => this.set({ hasAudio: true });
       if (!track.muted) this.set({ hasAudio: true });
     }
-    this.video.srcObject = seat.media;
+    if (this.video.srcObject !== seat.media) this.video.srcObject = seat.media;
     this.decoded = 0;
     this.movedMs = performance.now();
     this.ticking = setInterval(() => void this.tick(seat), 1000);
+    this.askTime(seat);
     void this.play();
   }
 
@@ -208,7 +218,10 @@ export class VideoSession {
 
   /** Takes the site's word: a picture that stands still has its reason from there, not from a guess here. */
   private hear(word: Word): void {
+    this.delay.hear(word, performance.now());
     switch (word.type) {
+      case "pong":
+        return;
       case "position":
         this.controlled = true;
         this.playhead.set(word.at_us, this.video.currentTime);
@@ -233,6 +246,8 @@ export class VideoSession {
     const count = (_: number, frame: VideoFrameCallbackMetadata) => {
       if (this.current.phase === "closed") return;
       this.video.dataset.frames = String(++this.frames);
+      this.delayMs = this.wish.fromUs === undefined ? this.delay.of(frame.rtpTimestamp, frame.expectedDisplayTime) : undefined;
+      this.video.dataset.delay = this.delayMs === undefined ? "" : String(Math.round(this.delayMs));
       this.playhead.firstFrame(frame.mediaTime);
       if (this.current.firstFrameMs === undefined) {
         this.set({ firstFrameMs: performance.now() - this.askedMs });
@@ -256,13 +271,18 @@ export class VideoSession {
     // Decoded frames count even where the browser does not paint them, as in a hidden tab.
     if (stats.framesDecoded > this.decoded) this.moving();
     this.decoded = stats.framesDecoded;
-    this.set({ stats });
+    this.set({ stats, delayMs: this.delayMs });
+    this.askTime(seat);
     if (this.current.paused) return;
     const still = performance.now() - this.movedMs;
     if (this.current.phase === "waiting" && still > firstPictureMs) this.fail(text.live.noPicture);
     else if (this.siteReason) return; // the site is there and says why: it goes on by itself
     else if (this.current.phase === "playing" && still > stallMs) this.set({ phase: "stalled", reason: text.live.stalled });
     else if (this.current.phase === "stalled" && still > giveUpMs) this.fail(text.live.stalled);
+  }
+
+  private askTime(seat: Seat): void {
+    if (seat.channel.readyState === "open") seat.channel.send(Delay.ask(performance.now()));
   }
 
   private fail(reason: string, error?: unknown): void {
@@ -289,6 +309,8 @@ export class VideoSession {
     this.seat = undefined;
     this.controlled = false;
     this.reader = new StatsReader();
+    this.delay = new Delay();
+    this.delayMs = undefined;
   }
 
   private set(change: Partial<Snapshot>): void {

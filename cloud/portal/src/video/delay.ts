@@ -1,0 +1,38 @@
+// How old a picture is when it is shown: from its arrival at the site's agent to the screen. The two clocks are compared
+// over the control channel, by the quickest of the latest questions.
+import type { Word } from "./control";
+
+/** So many answered questions are remembered: one every few seconds, and clocks drift apart slowly. */
+const remembered = 8;
+const rtpPerMs = 90; // of every video codec (RFC 6184 and 7798 section 8.2.1)
+
+export class Delay {
+  private readonly answers: { tripMs: number; aheadMs: number }[] = [];
+  /** A picture of which the site has said when it came. */
+  private known: { rtp: number; bornMs: number } | undefined;
+
+  /** The word that asks for the site's clock. */
+  static ask(nowMs: number): string {
+    return JSON.stringify({ type: "ping", at_us: Math.round(nowMs * 1000) });
+  }
+
+  /** Takes what the site says about time. */
+  hear(word: Word, nowMs: number): void {
+    if (word.type === "pong") {
+      const tripMs = nowMs - word.at_us / 1000;
+      if (tripMs < 0) return;
+      this.answers.push({ tripMs, aheadMs: word.sent_us / 1000 - (nowMs - tripMs / 2) });
+      if (this.answers.length > remembered) this.answers.shift();
+    } else if (word.type === "position" && word.born) {
+      this.known = { rtp: word.born.rtp, bornMs: (word.born.sent_us - word.born.age_us) / 1000 };
+    }
+  }
+
+  /** Milliseconds from a picture's arrival at the site to `shownMs`; undefined while that is not known. */
+  of(rtp: number | undefined, shownMs: number): number | undefined {
+    if (rtp === undefined || !this.known || this.answers.length === 0) return undefined;
+    const best = this.answers.reduce((a, b) => (b.tripMs < a.tripMs ? b : a));
+    const later = ((rtp - this.known.rtp) | 0) / rtpPerMs; // RTP time wraps
+    return Math.max(0, shownMs + best.aheadMs - this.known.bornMs - later);
+  }
+}
