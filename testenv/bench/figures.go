@@ -82,11 +82,17 @@ func (b *bench) live(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("click: %w\n%s", err, text)
 	}
-	var out struct{ P50, P95 float64 }
+	var out map[string]struct{ P50, P95 float64 }
 	if err := json.Unmarshal(text, &out); err != nil {
 		return fmt.Errorf("read clicks: %w: %s", err, text)
 	}
-	say("live_first_frame_p50", out.P50, "ms")
-	say("live_first_frame_p95", out.P95, "ms")
+	for _, f := range []struct{ name, what string }{
+		{"first_frame", "ms from the click to the first picture, the change of the page in it"}, {"page", "ms of it until the page asks for the camera"},
+		{"answer", "ms of it until the site has answered"}, {"picture", "ms of it until the picture is shown"},
+		{"latency", "ms from a picture's arrival at the site to the screen, a second later"},
+	} {
+		say("live_"+f.name+"_p50", out[f.name].P50, f.what)
+		say("live_"+f.name+"_p95", out[f.name].P95, f.what)
+	}
 	return nil
 }

@@ -3,7 +3,7 @@ import { infiniteQueryOptions, QueryClient, queryOptions } from "@tanstack/react
 
 import { client, data } from "./client";
 import { ApiError, mayPass } from "./errors";
-import type { RuleRequest, StreamKind } from "./types";
+import type { Camera, RuleRequest, StreamKind } from "./types";
 
 export const queryClient = new QueryClient({
   defaultOptions: {
@@ -65,11 +65,22 @@ export const cameras = (site: string) => queryOptions({
   refetchInterval: 20_000,
 });
 
+/** One camera. What the list of its site has said lately will do at first: who clicks there waits for nothing. */
 export const camera = (id: string) => queryOptions({
   queryKey: ["camera", id],
+  initialData: () => listed(id)?.camera,
+  initialDataUpdatedAt: () => listed(id)?.atMs,
   queryFn: () => data(client.GET("/cameras/{camera}", { params: { path: { camera: id } } })),
   refetchInterval: 20_000,
 });
+
+function listed(id: string): { camera: Camera; atMs: number } | undefined {
+  for (const query of queryClient.getQueryCache().findAll({ queryKey: ["cameras"] })) {
+    const found = (query.state.data as Camera[] | undefined)?.find((known) => known.id === id);
+    if (found) return { camera: found, atMs: query.state.dataUpdatedAt };
+  }
+  return undefined;
+}
 
 export const story = (site: string, fromUs: number) => queryOptions({
   queryKey: ["story", site, fromUs],

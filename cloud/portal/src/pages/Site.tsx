@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useParams, useRouterState, useSearch } from "@tanstack/react-router";
 import { KeyRound } from "lucide-react";
-import { useState } from "react";
+import { useEffect, useState } from "react";
 
 import { type Action, useCan } from "../api/can";
 import { site as siteQuery } from "../api/queries";
@@ -39,6 +39,8 @@ export default function SitePage() {
   const { data: site, error, isPending, refetch } = useQuery(siteQuery(id));
   const [enrolling, setEnrolling] = useState(fresh);
   useWarm(can("live") && site?.agent?.connected ? id : undefined);
+  // Who looks at a site clicks a camera next: its page is there by then.
+  useEffect(() => void import("./Camera"), []);
   const up = { to: "/", label: text.site.up };
 
   if (isPending) return <Page title="…" name={text.nav.sites} up={up} wide><Skeleton lines={5} height={72} /></Page>;
