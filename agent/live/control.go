@@ -14,7 +14,7 @@ import (
 type op struct {
 	Type string  `json:"type"`  // "seek", "play", "pause", "live", "rate", "ping"
 	AtUs int64   `json:"at_us"` // of "seek": wall time, microseconds since 1970; of "ping": anything, said again in the "pong"
-	Rate float64 `json:"rate"`  // of "rate": 0.25 to 4; without sound where it is not 1
+	Rate float64 `json:"rate"`  // of "rate": 0.25 to 16; without sound where it is not 1, and key frames alone above 4
 }
 
 // note is the agent's word over the control channel. A "note" says why the viewer gets less than it asked for; empty
@@ -47,6 +47,12 @@ type control struct {
 	channel *webrtc.DataChannel // nil until the viewer has opened it
 	early   []note              // said before
 }
+
+// Rates of playback: at up to allFrames times the speed of life every picture is sent.
+const (
+	fastest   = 16
+	allFrames = 4
+)
 
 // maxEarly bounds the notes that wait for the channel to open.
 const maxEarly = 16
@@ -87,7 +93,7 @@ func (o *op) tidy() bool {
 		}
 		return o.Type == "live" || o.AtUs > 0
 	case "rate":
-		return o.Rate >= 0.25 && o.Rate <= 4
+		return o.Rate >= 0.25 && o.Rate <= fastest
 	case "play", "pause", "live":
 		return true
 	default:

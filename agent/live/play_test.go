@@ -76,6 +76,20 @@ func testPlayback(t *testing.T, s *site) {
 	if d := fast[29].at.Sub(fast[0].at); d > 1200*time.Millisecond {
 		t.Errorf("two seconds at rate 4 took %v", d)
 	}
+	v.order(op{Type: "pause"})
+	v.order(op{Type: "rate", Rate: 16})
+	v.order(op{Type: "seek", AtUs: begin})
+	v.note("position", func(n note) bool { return n.AtUs < begin+200_000 && n.Rate == 16 })
+	v.until("silence", func() bool { return time.Since(v.pictures[len(v.pictures)-1].at) > 300*time.Millisecond })
+	v.forget()
+	have = len(v.seen(1))
+	v.order(op{Type: "play"})
+	for _, p := range v.seen(have + 1)[have : have+1] {
+		if !p.key {
+			t.Errorf("frame %d was sent at rate 16, and is no key frame", p.Frame)
+		}
+	}
+	v.order(op{Type: "rate", Rate: 1})
 	v.order(op{Type: "seek", AtUs: begin + 500_000}) // back inside the same segment
 	v.note("position", func(n note) bool { return n.AtUs < begin+600_000 })
 

@@ -127,5 +127,8 @@ func (w *play) skips(f shot) bool {
 		w.s.room.costs.set(w.p.stream, c)
 	}
 	now := w.s.view.now()
+	if w.rate > allFrames {
+		now = max(now, keys)
+	}
 	return w.sparse.skips(now, &f, f.atUs)
 }

@@ -8,6 +8,11 @@ describe("messages of the site", () => {
     expect(readWord('{"type":"position","at_us":1700000000000000}')).toEqual({ type: "position", at_us: 1_700_000_000_000_000 });
   });
 
+  test("a position tells how fast it moves", () => {
+    expect(readWord('{"type":"position","at_us":7,"rate":0.25}')).toEqual({ type: "position", at_us: 7, rate: 0.25 });
+    expect(readWord('{"type":"position","at_us":7,"rate":-1}')).toEqual({ type: "position", at_us: 7 });
+  });
+
   test("what it says about time is read", () => {
     expect(readWord('{"type":"pong","at_us":5,"sent_us":1700000000000000}')).toEqual({ type: "pong", at_us: 5, sent_us: 1_700_000_000_000_000 });
     expect(readWord('{"type":"position","at_us":7,"rtp":4294967295,"sent_us":9}')).toEqual({ type: "position", at_us: 7, born: { rtp: 4_294_967_295, sent_us: 9, age_us: 0 } });
@@ -52,6 +57,14 @@ describe("the playhead", () => {
     head.firstFrame(0);
     head.set(start + 60 * SECOND, 10);
     expect(head.at(11)).toBe(start + 61 * SECOND);
+  });
+
+  test("runs as fast as the recording is played", () => {
+    const head = new Playhead(start);
+    head.set(start, 10, 4);
+    expect(head.at(12)).toBe(start + 8 * SECOND);
+    head.set(start + 8 * SECOND, 12);
+    expect(head.at(13)).toBe(start + 12 * SECOND);
   });
 
   test("after a jump it stands at the target until the picture is there", () => {

@@ -20,7 +20,7 @@ import { Button } from "../ui/button";
 import { Failure, Notice, Skeleton } from "../ui/notice";
 import { Page } from "../ui/page";
 import { say } from "../ui/toast";
-import { Player } from "../video/Player";
+import { nextRate, Player } from "../video/Player";
 import { toggleFullScreen, toggleMute } from "../video/stage";
 import { useVideo } from "../video/useVideo";
 import { CameraAside } from "./camera/CameraAside";
@@ -88,6 +88,8 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
     f: () => { if (video.current) toggleFullScreen(video.current); },
     k: () => { if (selection) keep?.(); },
     b: () => void bookmark?.(),
+    ",": () => { if (snapshot.fromUs !== undefined) session?.pace(nextRate(snapshot.rate, -1)); },
+    ".": () => { if (snapshot.fromUs !== undefined) session?.pace(nextRate(snapshot.rate, 1)); },
     i: () => set({ in: Math.round(playheadUs()), out: Math.max(search.out ?? 0, Math.round(playheadUs()) + 1_000_000) }),
     o: () => set({ in: Math.min(search.in ?? Infinity, Math.round(playheadUs()) - 1_000_000), out: Math.round(playheadUs()) }),
   });

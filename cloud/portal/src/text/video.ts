@@ -36,6 +36,7 @@ export const video = {
     playNext: (at: string) => `Play from ${at}`,
     playPrevious: (at: string) => `Play up to here from ${at}`,
     playClip: "Play the clip in the cloud",
+    speed: (rate: string) => `Speed: ${rate}. Press for the next one.`,
     backToLive: "Back to live",
     goLive: "Go live",
     play: "Play",

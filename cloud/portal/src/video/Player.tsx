@@ -7,6 +7,7 @@ import { clockSeconds, dayWord } from "../lib/time";
 import { useNow } from "../lib/hooks";
 import { text } from "../text";
 import { Button, IconButton } from "../ui/button";
+import { rates } from "./control";
 import type { Snapshot, VideoSession } from "./session";
 import { saveSnapshot, toggleFullScreen, toggleMute } from "./stage";
 import { Still } from "./Still";
@@ -66,6 +67,9 @@ export function Player({ camera, zone, video, session, snapshot, instead, bare, 
             {muted || !snapshot.hasAudio ? <VolumeX size={18} aria-hidden /> : <Volume2 size={18} aria-hidden />}
           </IconButton>
           <span className="player-space" />
+          {snapshot.fromUs !== undefined && (
+            <Button small look="stage" isDisabled={!session} onPress={() => session?.pace(nextRate(snapshot.rate, 1))} aria-label={text.live.speed(rateWord(snapshot.rate))} data-testid="rate">{rateWord(snapshot.rate)}</Button>
+          )}
           {(snapshot.fromUs !== undefined || paused) && (
             <Button small look="stage" icon={<Radio size={16} aria-hidden />} onPress={() => { if (snapshot.fromUs === undefined) session?.resume(); onLive(); }} data-testid="back-to-live">{text.live.backToLive}</Button>
           )}
@@ -83,6 +87,15 @@ export function Player({ camera, zone, video, session, snapshot, instead, bare, 
     </div>
   );
 }
+
+/** The next rate in a direction; after the fastest comes the slowest. */
+export function nextRate(rate: number, by: 1 | -1): number {
+  const at = rates.indexOf(rate);
+  return rates[(at < 0 ? rates.indexOf(1) : at + by + rates.length) % rates.length] ?? 1;
+}
+
+const fractions: Record<number, string> = { 0.25: "¼", 0.5: "½" };
+const rateWord = (rate: number): string => `${fractions[rate] ?? rate}×`;
 
 /** What is on the stage: live, or which moment. */
 function Mode({ snapshot, session, zone }: { snapshot: Snapshot; session: VideoSession | undefined; zone: string }) {

@@ -1,6 +1,9 @@
 // The control channel of a playback session: the site says where it is, the viewer says where to go.
 
-export type Order = { type: "seek"; at_us: number } | { type: "pause" } | { type: "play" };
+export type Order = { type: "seek"; at_us: number } | { type: "pause" } | { type: "play" } | { type: "rate"; rate: number };
+
+/** How fast a recording can be played; above 4 the site sends key frames alone. */
+export const rates = [0.25, 0.5, 1, 2, 4, 8, 16];
 
 /** The name of the data channel, whichever side opens it. */
 export const channelName = "control";
@@ -15,7 +18,7 @@ export interface Born {
 /** What the site says: where it is, what its clock shows, that it has no picture now and why, that it skips a gap, that the line has room for
  * less than was asked for, or that this is all. */
 export type Word =
-  | { type: "position"; at_us: number; born?: Born }
+  | { type: "position"; at_us: number; born?: Born; rate?: number }
   | { type: "pong"; at_us: number; sent_us: number }
   | { type: "state" | "gap" | "note" | "end"; text: string };
 
@@ -33,11 +36,11 @@ export function readWord(message: unknown): Word | undefined {
     return undefined;
   }
   if (typeof body !== "object" || body === null) return undefined;
-  const { type, at_us: atUs, text, rtp, sent_us: sentUs, age_us: ageUs } = body as Record<string, unknown>;
+  const { type, at_us: atUs, text, rtp, sent_us: sentUs, age_us: ageUs, rate } = body as Record<string, unknown>;
   if (type === "position" || type === "pong") {
     if (!finite(atUs)) return undefined;
     if (type === "pong") return finite(sentUs) ? { type, at_us: atUs, sent_us: sentUs } : undefined;
-    return finite(rtp) && finite(sentUs) ? { type, at_us: atUs, born: { rtp, sent_us: sentUs, age_us: finite(ageUs) ? ageUs : 0 } } : { type, at_us: atUs };
+    return finite(rtp) && finite(sentUs) ? { type, at_us: atUs, born: { rtp, sent_us: sentUs, age_us: finite(ageUs) ? ageUs : 0 } } : { type, at_us: atUs, ...(finite(rate) && rate > 0 ? { rate } : {}) };
   }
   if (type !== "state" && type !== "gap" && type !== "note" && type !== "end") return undefined;
   return { type, text: typeof text === "string" ? text.slice(0, longestText) : "" };
@@ -47,15 +50,18 @@ export function readWord(message: unknown): Word | undefined {
 export class Playhead {
   private atUs: number;
   private mediaS: number | undefined;
+  /** How fast the recording goes by, against the video's clock. */
+  private rate = 1;
 
   constructor(fromUs: number) {
     this.atUs = fromUs;
   }
 
   /** The moment that is shown at `mediaS` of the video's clock, in seconds. */
-  set(atUs: number, mediaS: number): void {
+  set(atUs: number, mediaS: number, rate = this.rate): void {
     this.atUs = atUs;
     this.mediaS = mediaS;
+    this.rate = rate;
   }
 
   /** The picture is somewhere else from now on and has not arrived yet. */
@@ -76,6 +82,6 @@ export class Playhead {
 
   at(mediaS: number): number {
     if (this.mediaS === undefined) return this.atUs;
-    return this.atUs + Math.max(0, mediaS - this.mediaS) * 1_000_000;
+    return this.atUs + Math.max(0, mediaS - this.mediaS) * 1_000_000 * this.rate;
   }
 }

@@ -18,6 +18,8 @@ export interface Snapshot {
   /** Undefined: live. */
   fromUs: number | undefined;
   paused: boolean;
+  /** How fast a recording is played; 1 when live. */
+  rate: number;
   /** Why it is not playing, for a person. */
   reason: string;
   /** Why it is another stream than asked for, for a person. */
@@ -46,7 +48,7 @@ const giveUpMs = 9_000;
 const retries = 6;
 
 const blank: Snapshot = {
-  phase: "connecting", fromUs: undefined, paused: false, reason: "", note: "", stream: "", codec: "", hasAudio: false,
+  phase: "connecting", fromUs: undefined, paused: false, rate: 1, reason: "", note: "", stream: "", codec: "", hasAudio: false,
   firstFrameMs: undefined, stats: undefined, delayMs: undefined,
 };
 
@@ -95,7 +97,7 @@ export class VideoSession {
     this.frames = 0;
     this.video.dataset.frames = "0";
     this.askedMs = performance.now();
-    this.set({ ...blank, fromUs: wish.fromUs });
+    this.set({ ...blank, fromUs: wish.fromUs, rate: wish.fromUs === undefined ? 1 : this.current.rate });
     void this.connect();
   }
 
@@ -153,6 +155,21 @@ export class VideoSession {
       return;
     }
     this.start(this.wish);
+  }
+
+  /** Plays the recording so many times as fast as life. */
+  pace(rate: number): void {
+    this.set({ rate });
+    this.order({ type: "rate", rate });
+  }
+
+  /** Takes how fast the site plays: a session that is new is told first what is wished, and has the last word then. */
+  private paced(rate: number): void {
+    const known = this.controlled;
+    this.controlled = true;
+    if (this.wish.fromUs === undefined || rate === this.current.rate) return;
+    if (known) this.set({ rate });
+    else this.order({ type: "rate", rate: this.current.rate });
   }
 
   private order(order: Order): boolean {
@@ -223,8 +240,8 @@ export class VideoSession {
       case "pong":
         return;
       case "position":
-        this.controlled = true;
-        this.playhead.set(word.at_us, this.video.currentTime);
+        this.playhead.set(word.at_us, this.video.currentTime, word.rate ?? 1);
+        this.paced(word.rate ?? 1);
         return;
       case "state":
         this.siteReason = word.text;
