@@ -23,11 +23,12 @@ var long = flag.Bool("long", false, "play through every pair of routers")
 
 // The paths that a case may take.
 const (
-	direct  = "direct"
-	ofSite  = "relay of the site"
-	overUDP = "relay/udp"
-	overTCP = "relay/tcp"
-	overTLS = "relay/tls"
+	direct    = "direct"
+	directTCP = "direct/tcp"
+	ofSite    = "relay of the site"
+	overUDP   = "relay/udp"
+	overTCP   = "relay/tcp"
+	overTLS   = "relay/tls"
 )
 
 // pair is one case: the routers, and the paths of which one has to be taken.
@@ -43,6 +44,7 @@ func (p pair) String() string { return fmt.Sprintf("%s,%s", p.site, p.viewer) }
 func pairs() []pair {
 	return []pair{
 		{Open, Open, true, []string{direct}},
+		{Open, UDPBlocked, false, []string{directTCP, overTCP, overTLS}},
 		{PortRestricted, PortRestricted, true, []string{direct}},
 		{Symmetric, PortRestricted, false, []string{overUDP, ofSite}},
 		{PortRestricted, Symmetric, false, []string{overUDP, ofSite}},
@@ -108,17 +110,15 @@ func TestAPublicSiteNeedsNoServer(t *testing.T) {
 }
 
 // play starts a house in an Internet, watches its camera, and checks that pictures come and by which path. Its machines
-// trust the authorities in a folder.
+// trust the authorities in a folder; whose certificate the cloud shows, the agent is told in its configuration.
 func play(t *testing.T, i *Internet, p pair, authorities string, cloud ...string) {
 	t.Helper()
 	dir := t.TempDir()
-	trust := []string{ // TURN over TLS is taken from whom the machine trusts
-		"SSL_CERT_FILE=" + filepath.Join(dir, "ca.pem"), "SSL_CERT_DIR=" + authorities,
-	}
+	trust := "SSL_CERT_DIR=" + authorities
 	h := house.New(t, house.Setup{
 		Dir: dir, Programs: os.Getenv(programs), Listen: CloudAddr + ":443", TLS: true, Cloud: cloud, Place: i.Cloud.Do,
 		Branches: []house.BranchPlan{{
-			Name: "Branch", Place: i.Site.Do, Env: trust,
+			Name: "Branch", Place: i.Site.Do, Env: []string{trust},
 			Cameras: []house.CameraPlan{{Key: camera, Name: "Dock", Place: "dock", Mute: true}},
 		}},
 	})
@@ -130,7 +130,7 @@ func play(t *testing.T, i *Internet, p pair, authorities string, cloud ...string
 	if err != nil {
 		t.Fatal(err)
 	}
-	saw := look(t, i, trust, viewer.Order{
+	saw := look(t, i, []string{trust, "SSL_CERT_FILE=" + filepath.Join(dir, "ca.pem")}, viewer.Order{
 		Cloud: h.URL, Email: house.OwnerEmail, Password: house.OwnerPassword, Site: string(site.ID), Camera: string(ids[camera]),
 		Pictures: pictures, Limit: within, Gather: gather,
 	})

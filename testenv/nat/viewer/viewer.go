@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,7 +37,7 @@ type Order struct {
 	Camera   string
 	Pictures int           // in a row from a key frame on; then it ends
 	Limit    time.Duration // from the click to the last of them
-	Gather   time.Duration // how long it looks for its own addresses before it asks
+	Gather   time.Duration // how long it looks for its own addresses at most before it asks
 }
 
 // Sight is what it saw.
@@ -56,12 +57,13 @@ type Sight struct {
 
 // End is one end of the selected pair of candidates, as this side knows it.
 type End struct {
-	Type    string // host, srflx, prflx or relay
-	Address string
-	Relay   string // how a local relay is reached: udp, tcp or tls
+	Type      string // host, srflx, prflx or relay
+	Address   string
+	Transport string // udp or tcp
+	Relay     string // how a local relay is reached: udp, tcp or tls
 }
 
-// Path says how the pictures come: "direct"; "relay/udp", "relay/tcp" or "relay/tls" over a relay of the viewer's own, by
+// Path says how the pictures come: "direct", or "direct/tcp" over TCP; "relay/udp", "relay/tcp" or "relay/tls" over a relay of the viewer's own, by
 // how it is reached; "relay of the site" when the site alone uses one, which is at one of the addresses.
 func (s Sight) Path(relays ...string) string {
 	switch {
@@ -76,6 +78,9 @@ func (s Sight) Path(relays ...string) string {
 		if s.Remote.Address == r {
 			return "relay of the site" // the checks came before the answer that names it
 		}
+	}
+	if s.Local.Transport == "tcp" {
+		return "direct/tcp"
 	}
 	return "direct"
 }
@@ -122,7 +127,7 @@ func watch(ctx context.Context, o Order, s *Sight) (err error) {
 		return err
 	}
 	s.Offered = candidates(offer)
-	answer, connection, err := post(ctx, browser, o, offer)
+	answer, connection, err := post(ctx, browser, o, ice.Servers, offer)
 	if err != nil {
 		return err
 	}
@@ -139,8 +144,11 @@ func watch(ctx context.Context, o Order, s *Sight) (err error) {
 }
 
 // post sends the offer as the portal does and returns the answer and the path of the connection.
-func post(ctx context.Context, browser *house.Client, o Order, offer string) (answer, connection string, err error) {
+func post(ctx context.Context, browser *house.Client, o Order, servers []webrtc.ICEServer, offer string) (answer, connection string, err error) {
 	query := url.Values{"camera": {o.Camera}, "width": {"640"}, "codecs": {"h264"}}
+	if i := slices.IndexFunc(servers, func(s webrtc.ICEServer) bool { return s.Username != "" }); i >= 0 {
+		query.Set("relay", servers[i].Username)
+	}
 	at := fmt.Sprintf("%s/api/v1/sites/%s/live?%s", o.Cloud, url.PathEscape(o.Site), query.Encode())
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, at, strings.NewReader(offer))
 	if err != nil {
@@ -197,9 +205,19 @@ func newView(servers []webrtc.ICEServer) (*view, error) {
 	return v, nil
 }
 
+// afterRelay is how much longer it looks once it has a relay: from then on a firewall keeps silent what has not answered.
+const afterRelay = 50 * time.Millisecond
+
 // offer returns the offer with the candidates that were found in time.
 func (v *view) offer(ctx context.Context, limit time.Duration) (string, error) {
 	gathered := webrtc.GatheringCompletePromise(v.pc)
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	v.pc.OnICECandidate(func(c *webrtc.ICECandidate) {
+		if c != nil && c.Typ == webrtc.ICECandidateTypeRelay {
+			timer.Reset(afterRelay)
+		}
+	})
 	offer, err := v.pc.CreateOffer(nil)
 	if err == nil {
 		err = v.pc.SetLocalDescription(offer)
@@ -207,8 +225,6 @@ func (v *view) offer(ctx context.Context, limit time.Duration) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("make the offer: %w", err)
 	}
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
 	select {
 	case <-gathered:
 	case <-timer.C:
@@ -235,7 +251,7 @@ func endOf(s webrtc.Stats) End {
 	if !ok {
 		return End{}
 	}
-	return End{Type: c.CandidateType.String(), Address: c.IP, Relay: c.RelayProtocol}
+	return End{Type: c.CandidateType.String(), Address: c.IP, Transport: c.Protocol, Relay: c.RelayProtocol}
 }
 
 // candidates picks the candidates out of an SDP.
