@@ -48,9 +48,9 @@ type BranchPlan struct {
 	Name    string
 	Region  string
 	Cameras []CameraPlan
-	YAML    string // further lines for the agent's configuration, at the top level
+	YAML    string   // further lines for the agent's configuration, at the top level
 	Env     []string // further environment of the agent
-	Place   Place // where the agent and its cameras are; if it is set, they have no Line but the place's own way to the cloud
+	Place   Place    // where the agent and its cameras are; if it is set, they have no Line but the place's own way to the cloud
 
 	// Before is called when the site is enrolled and its agent has not run yet.
 	Before func(ctx context.Context, s *Site) error
