@@ -102,7 +102,8 @@ func Main(out io.Writer) int {
 	return 0
 }
 
-// watch signs in, and from the click on has so long as the order says.
+// watch signs in, and from the click on has so long as the order says. It leaves the connection to the end of the process:
+// to close it would wait, for minutes, for servers that a firewall hides.
 func watch(ctx context.Context, o Order, s *Sight) (err error) {
 	browser := house.NewClient(o.Cloud)
 	if err := browser.SignIn(ctx, o.Email, o.Password); err != nil {
@@ -121,7 +122,6 @@ func watch(ctx context.Context, o Order, s *Sight) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, v.pc.Close()) }()
 	offer, err := v.offer(ctx, o.Gather)
 	if err != nil {
 		return err
