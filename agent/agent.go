@@ -173,7 +173,13 @@ func (h *house) rooms() error {
 	if err != nil {
 		return err
 	}
-	h.live, err = live.New(live.Config{Port: h.cfg.Live.Port, Loopback: h.cfg.Live.Loopback, LAN: h.cfg.Live.LAN}, live.Footage{
+	roots, err := uplink.Authorities(h.cfg.Cloud.CAFile)
+	if err != nil {
+		return err
+	}
+	h.live, err = live.New(live.Config{
+		Port: h.cfg.Live.Port, Loopback: h.cfg.Live.Loopback, LAN: h.cfg.Live.LAN, Authorities: roots,
+	}, live.Footage{
 		Hub: h.cameras.Hub, Recent: h.record.Recent, Segments: h.ledger.Segments, Wall: h.clock.WallIn, Gap: h.gapInWords, Pin: h.disk.Pin,
 		Rates: h.rates,
 		Open:  func(volume string, segment uint64) (live.File, int64, error) { return h.disk.OpenRead(volume, segment) },

@@ -10,6 +10,7 @@ package live
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -36,6 +37,8 @@ type Config struct {
 	MaxSessions int           // more are refused in words; 0 means 64
 	Connect     time.Duration // a connection that does not come about by then ends; 0 means 20 s
 	Idle        time.Duration // a connection over which nothing was watched for so long ends; 0 means 15 min
+	// Authorities are those whose certificates TURN servers may show; nil means the system's.
+	Authorities *x509.CertPool
 	// LAN are networks of the site beside the machine's own: who watches from there is not on the WAN.
 	LAN []netip.Prefix
 }

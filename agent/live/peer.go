@@ -69,7 +69,7 @@ func newPeer(ctx context.Context, r *Room, offer wire.LiveOffer, end context.Can
 	if err := p.places(offer.SDP); err != nil {
 		return nil, err
 	}
-	if err := p.connect(offer.ICE); err != nil {
+	if err := p.connect(ctx, offer.ICE); err != nil {
 		return nil, err
 	}
 	if err := p.prepare(); err != nil {
@@ -125,12 +125,12 @@ func unreadableOffer(err error) error {
 
 // connect makes the peer connection. Without servers a viewer on the same network still connects, so servers that
 // can't be used are no reason to refuse.
-func (p *peer) connect(ice []wire.ICEServer) error {
+func (p *peer) connect(ctx context.Context, ice []wire.ICEServer) error {
 	var servers []webrtc.ICEServer
 	for _, i := range ice {
 		servers = append(servers, webrtc.ICEServer{URLs: i.URLs, Username: i.Username, Credential: i.Credential})
 	}
-	api, err := newAPI(p.room.cfg, p.room.port, &p.toll, chatter{p.room.log})
+	api, err := newAPI(p.room.cfg, p.room.port, &p.toll, newRelayDialer(ctx, p.room.cfg.Authorities, ice), chatter{p.room.log})
 	if err != nil {
 		return err
 	}

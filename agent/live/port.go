@@ -117,7 +117,7 @@ func madeUp(name string) bool {
 const resendPackets = 4096
 
 // newAPI returns what makes the connection of one session. All that it sends goes by the toll.
-func newAPI(cfg Config, p *port, toll *toll, loggers logging.LoggerFactory) (*webrtc.API, error) {
+func newAPI(cfg Config, p *port, toll *toll, relays *relayDialer, loggers logging.LoggerFactory) (*webrtc.API, error) {
 	engine := &webrtc.MediaEngine{}
 	if err := registerCodecs(engine); err != nil {
 		return nil, fmt.Errorf("register codecs: %w", err)
@@ -147,6 +147,7 @@ func newAPI(cfg Config, p *port, toll *toll, loggers logging.LoggerFactory) (*we
 	// An offer must not make the agent open TCP connections inside the site.
 	settings.DisableActiveTCP(true)
 	settings.SetICETimeouts(7*time.Second, 25*time.Second, 2*time.Second)
+	settings.SetICEProxyDialer(relays)
 	settings.SetSTUNGatherTimeout(2 * time.Second)
 	return webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithInterceptorRegistry(registry),
 		webrtc.WithSettingEngine(settings)), nil

@@ -112,7 +112,7 @@ func transport(proxy Proxy, caFile string, wrap func(net.Conn) net.Conn) (*http.
 	if err := proxy.check(); err != nil {
 		return nil, err
 	}
-	roots, err := authorities(caFile)
+	roots, err := Authorities(caFile)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +154,9 @@ func (c counted) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func authorities(caFile string) (*x509.CertPool, error) {
+// Authorities returns those whose certificates are taken: the system's and those of a PEM file. Without a file it returns
+// nil, which stands for the system's.
+func Authorities(caFile string) (*x509.CertPool, error) {
 	if caFile == "" {
 		return nil, nil // the system's own
 	}

@@ -41,7 +41,7 @@ type Config struct {
 func (c Config) Validate() error {
 	errs := []error{c.Proxy.check()}
 	if c.CAFile != "" {
-		_, err := authorities(c.CAFile)
+		_, err := Authorities(c.CAFile)
 		errs = append(errs, err)
 	}
 	if c.Retry != (backoff.Policy{}) && (c.Retry.Min <= 0 || c.Retry.Cap < c.Retry.Min) {

@@ -36,6 +36,7 @@ type Setup struct {
 	Clips    string       // clip store of the cloud; empty: a folder in Dir
 	Cloud    []string     // further arguments of holdfast-cloud serve
 	Env      []string     // further environment of the cloud
+	Place    Place        // where the cloud is, and its owner's browser
 	Sites    int          // with Cameras cameras each, when Branches is empty; 0 means 1
 	Cameras  int          // 0 means 1
 	Branches []BranchPlan // instead of Sites and Cameras
@@ -47,7 +48,9 @@ type BranchPlan struct {
 	Name    string
 	Region  string
 	Cameras []CameraPlan
-	YAML    string // further lines for the agent's configuration, at the top level
+	YAML    string   // further lines for the agent's configuration, at the top level
+	Env     []string // further environment of the agent
+	Place   Place    // where the agent and its cameras are; if it is set, they have no Line but the place's own way to the cloud
 
 	// Before is called when the site is enrolled and its agent has not run yet.
 	Before func(ctx context.Context, s *Site) error
@@ -93,7 +96,7 @@ type Site struct {
 	BranchPlan
 	ID      id.Site
 	Agent   *Process
-	Line    *netcut.Proxy   // between agent and cloud
+	Line    *netcut.Proxy   // between agent and cloud; nil at a site with a Place of its own
 	Cameras *fakecam.Server // nil when all cameras are elsewhere
 	Local   string          // http://host:port of the agent's window
 	Data    string          // the agent's data folder
@@ -233,7 +236,7 @@ func (h *House) StartCloud(ctx context.Context) error {
 		}
 		args = append(args, more...)
 	}
-	p, err := h.spawn("cloud", h.setup.Env, h.program("holdfast-cloud"), args...)
+	p, err := h.spawn("cloud", h.setup.Place, h.setup.Env, h.program("holdfast-cloud"), args...)
 	if err != nil {
 		return err
 	}
@@ -249,9 +252,7 @@ func (h *House) StartCloud(ctx context.Context) error {
 // found makes the organisation and its owner through the one-time link, or signs in if that was done before.
 func (h *House) found(ctx context.Context) error {
 	h.Owner = NewClient(h.URL)
-	if h.ca != nil {
-		h.Owner.trust(h.ca)
-	}
+	h.Owner.reach(h.setup.Place, h.ca)
 	var state struct {
 		Needed bool `json:"needed"`
 	}

@@ -27,11 +27,15 @@ type Process struct {
 }
 
 // spawn starts a program of the house.
-func (h *House) spawn(name string, env []string, program string, args ...string) (*Process, error) {
+func (h *House) spawn(name string, in Place, env []string, program string, args ...string) (p *Process, err error) {
 	path := filepath.Join(h.Dir, strings.ToLower(strings.ReplaceAll(name, " ", "-"))+".log")
 	cmd := exec.CommandContext(context.WithoutCancel(h.ctx), program, args...)
 	cmd.Env = append(os.Environ(), env...)
-	return Spawn(name, path, cmd)
+	err = in.do(func() error {
+		p, err = Spawn(name, path, cmd)
+		return err
+	})
+	return p, err
 }
 
 // Spawn starts a program as the first of its own process group: Ctrl-C is for this process, which ends the others in
@@ -141,10 +145,15 @@ func (p *Process) Tail(n int) string {
 }
 
 // output runs a program to its end and returns all it printed.
-func output(ctx context.Context, program string, args ...string) (string, error) {
+func output(ctx context.Context, in Place, env []string, program string, args ...string) (out string, err error) {
 	cmd := exec.CommandContext(ctx, program, args...)
-	out, err := cmd.CombinedOutput()
-	return string(out), err
+	cmd.Env = append(os.Environ(), env...)
+	err = in.do(func() error {
+		text, err := cmd.CombinedOutput()
+		out = string(text)
+		return err
+	})
+	return out, err
 }
 
 // Until asks again and again until ok, an error, or the limit; what names the condition.

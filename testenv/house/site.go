@@ -36,7 +36,7 @@ func (h *House) addSite(ctx context.Context, n int, plan BranchPlan) error {
 	if err := s.connect(); err != nil {
 		return err
 	}
-	addr, err := FreeAddr(ctx)
+	addr, err := s.Place.free(ctx)
 	if err != nil {
 		return err
 	}
@@ -75,13 +75,19 @@ func (s *Site) connect() error {
 			Card: c.Card,
 		})
 	}
-	var err error
 	if len(cams.Cameras) > 0 {
-		if s.Cameras, err = fakecam.New(cams); err != nil {
+		if err := s.Place.do(func() (err error) {
+			s.Cameras, err = fakecam.New(cams)
+			return err
+		}); err != nil {
 			return err
 		}
 		s.house.background("cameras", s.Cameras.Run)
 	}
+	if s.Place != nil {
+		return nil
+	}
+	var err error
 	if s.Line, err = netcut.New("127.0.0.1:0", s.house.Addr()); err != nil {
 		return err
 	}
@@ -92,8 +98,8 @@ func (s *Site) connect() error {
 // WriteConfig writes the agent's configuration; change, if not nil, edits its text first.
 func (s *Site) WriteConfig(change func(text string) string) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "data: %q\ncamera_networks: [127.0.0.0/8]\nlocal: {listen: %q}\nlive: {loopback: true}\n",
-		s.Data, strings.TrimPrefix(s.Local, "http://"))
+	fmt.Fprintf(&b, "data: %q\ncamera_networks: [127.0.0.0/8]\nlocal: {listen: %q}\nlive: {loopback: %v}\n",
+		s.Data, strings.TrimPrefix(s.Local, "http://"), s.Place == nil)
 	if !strings.Contains(s.YAML, "volumes:") {
 		fmt.Fprintf(&b, "volumes: [{path: %q, free: 100MB}]\n", filepath.Join(s.Data, "video"))
 	}
@@ -176,7 +182,11 @@ func (s *Site) Enrol(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	out, err := s.Run(ctx, "enrol", "--cloud", s.house.scheme()+s.Line.Addr(), code)
+	cloud := s.house.URL
+	if s.Line != nil {
+		cloud = s.house.scheme() + s.Line.Addr()
+	}
+	out, err := s.Run(ctx, "enrol", "--cloud", cloud, code)
 	if err != nil {
 		return fmt.Errorf("enrol: %w\n%s", err, out)
 	}
@@ -185,12 +195,12 @@ func (s *Site) Enrol(ctx context.Context) error {
 
 // Run runs one command of the agent's program with the site's configuration and returns what it printed.
 func (s *Site) Run(ctx context.Context, args ...string) (string, error) {
-	return output(ctx, s.house.program("holdfast-agent"), append([]string{"--config", s.Config}, args...)...)
+	return output(ctx, s.Place, s.Env, s.house.program("holdfast-agent"), append([]string{"--config", s.Config}, args...)...)
 }
 
 // StartAgent starts the agent and waits until its window answers, which it does once recording has begun.
 func (s *Site) StartAgent(ctx context.Context) error {
-	p, err := s.house.spawn(s.Name, nil, s.house.program("holdfast-agent"), "run", "--config", s.Config)
+	p, err := s.house.spawn(s.Name, s.Place, s.Env, s.house.program("holdfast-agent"), "run", "--config", s.Config)
 	if err != nil {
 		return err
 	}
@@ -210,7 +220,7 @@ func (s *Site) Status(ctx context.Context) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := s.Place.client().Do(req)
 	if err != nil {
 		return nil, err
 	}
@@ -249,7 +259,7 @@ func (s *Site) Event(ctx context.Context, event map[string]any) error {
 	}
 	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := s.Place.client().Do(req)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -39,7 +40,11 @@ func (h *House) certify() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	cert, err := ca.Issue(time.Now().Add(90*24*time.Hour), "127.0.0.1")
+	hosts := []string{"127.0.0.1"}
+	if host, _, err := net.SplitHostPort(h.setup.Listen); err == nil && host != "" {
+		hosts = append(hosts, host)
+	}
+	cert, err := ca.Issue(time.Now().Add(90*24*time.Hour), hosts...)
 	if err != nil {
 		return nil, err
 	}
@@ -60,9 +65,16 @@ func (h *House) certify() ([]string, error) {
 	return args, nil
 }
 
-// trust has the client take the certificates of an authority.
-func (c *Client) trust(ca *fakecam.CA) {
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(ca.PEM)
-	c.HTTP.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
+// reach has the client connect from a place, and take the certificates of an authority if there is one.
+func (c *Client) reach(from Place, ca *fakecam.CA) {
+	if from == nil && ca == nil {
+		return
+	}
+	tr := &http.Transport{DialContext: from.dial}
+	if ca != nil {
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM(ca.PEM)
+		tr.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	}
+	c.HTTP.Transport = tr
 }

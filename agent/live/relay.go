@@ -1,0 +1,53 @@
+package live
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"strings"
+	"time"
+
+	"holdfast/shared/wire"
+)
+
+// relayDialer connects to TURN servers over TCP, and over TLS where their URL says so. What the library does by itself
+// can't be called off, and trusts only whom the system does: behind a firewall that swallows packets, the end of a
+// connection would wait for it, for two minutes.
+type relayDialer struct {
+	ctx    context.Context // of the connection
+	roots  *x509.CertPool  // nil: the system's
+	secure map[string]bool // host:port of servers that speak TLS
+}
+
+// relayWait is how long a TURN server has to take a connection.
+const relayWait = 10 * time.Second
+
+func newRelayDialer(ctx context.Context, roots *x509.CertPool, servers []wire.ICEServer) *relayDialer {
+	d := &relayDialer{ctx: ctx, roots: roots, secure: map[string]bool{}}
+	for _, s := range servers {
+		for _, u := range s.URLs {
+			scheme, at, _ := strings.Cut(u, ":") // RFC 7065 section 3.1
+			if !strings.EqualFold(scheme, "turns") {
+				continue
+			}
+			at, _, _ = strings.Cut(at, "?")
+			host, port, err := net.SplitHostPort(at)
+			if err != nil {
+				host, port = strings.Trim(at, "[]"), "5349"
+			}
+			d.secure[net.JoinHostPort(host, port)] = true
+		}
+	}
+	return d
+}
+
+// Dial implements golang.org/x/net/proxy.Dialer.
+func (d *relayDialer) Dial(network, addr string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(d.ctx, relayWait)
+	defer cancel()
+	if d.secure[addr] {
+		return (&tls.Dialer{Config: &tls.Config{RootCAs: d.roots, MinVersion: tls.VersionTLS12}}).DialContext(ctx, network, addr)
+	}
+	return (&net.Dialer{}).DialContext(ctx, network, addr)
+}

@@ -1,0 +1,153 @@
+//go:build linux
+
+package nat
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// Router is what stands between a machine and the Internet.
+type Router string
+
+// The routers. All but Open let only answers in, each from the address and port that was asked (RFC 4787 section 5:
+// address and port-dependent filtering).
+const (
+	Open           Router = "open"            // translates and filters nothing: the machine itself has a public address
+	PortRestricted Router = "port-restricted" // one outside port for an inside one, whoever is asked (RFC 4787 section 4.1)
+	Symmetric      Router = "symmetric"       // another outside port for each destination
+	UDPBlocked     Router = "udp-blocked"     // passes TCP alone
+	Only443        Router = "443-only"        // passes TCP to port 443 alone
+)
+
+// Addresses of the cloud's machine. The second one is of whatever else a test puts on the Internet.
+const (
+	CloudAddr = "198.51.100.10"
+	OtherAddr = "198.51.100.11"
+)
+
+// Internet is the whole of it.
+type Internet struct {
+	Cloud, Site, Viewer *Namespace
+	all                 []*Namespace
+}
+
+// New makes an Internet for a test, with these routers before site and viewer, and removes it after the test.
+func New(t testing.TB, site, viewer Router) *Internet {
+	t.Helper()
+	i := &Internet{}
+	t.Cleanup(func() {
+		for _, n := range i.all {
+			if err := n.close(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	if err := i.build(site, viewer); err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
+
+func (i *Internet) build(site, viewer Router) error {
+	core, err := i.add("core")
+	if err != nil {
+		return err
+	}
+	if i.Cloud, err = i.add("cloud"); err != nil {
+		return err
+	}
+	err = errors.Join(
+		link(end{core, "cloud", "198.51.100.1/24"}, end{i.Cloud, "eth0", CloudAddr + "/24"}),
+		i.Cloud.feed("ip", []string{"-batch", "-"}, "addr add "+OtherAddr+"/24 dev eth0\nroute add default via 198.51.100.1"),
+	)
+	if err != nil {
+		return err
+	}
+	if i.Site, err = i.branch(core, "site", 20, site); err != nil {
+		return err
+	}
+	i.Viewer, err = i.branch(core, "viewer", 30, viewer)
+	return err
+}
+
+func (i *Internet) add(name string) (*Namespace, error) {
+	n, err := newNamespace(name)
+	if err == nil {
+		i.all = append(i.all, n)
+	}
+	return n, err
+}
+
+// branch makes a machine behind a router whose public address ends in a number.
+func (i *Internet) branch(core *Namespace, name string, number int, kind Router) (*Namespace, error) {
+	router, err := i.add(name + "'s router")
+	if err != nil {
+		return nil, err
+	}
+	machine, err := i.add(name)
+	if err != nil {
+		return nil, err
+	}
+	public, gateway := fmt.Sprintf("203.0.113.%d", number), fmt.Sprintf("192.168.%d.1", number)
+	inside, outside := gateway+"/24", fmt.Sprintf("192.168.%d.2/24", number)
+	routes := ""
+	if kind == Open {
+		own := fmt.Sprintf("203.0.113.%d", number+1)
+		inside, outside = gateway+" peer "+own, own+" peer "+gateway
+		routes = "route add " + own + " via " + public
+	}
+	return machine, errors.Join(
+		link(end{core, name, "203.0.113.1 peer " + public}, end{router, "wan", public + " peer 203.0.113.1"}),
+		link(end{router, "lan", inside}, end{machine, "eth0", outside}),
+		router.feed("ip", []string{"-batch", "-"}, "route add default via 203.0.113.1"),
+		machine.feed("ip", []string{"-batch", "-"}, "route add default via "+gateway),
+		core.feed("ip", []string{"-batch", "-"}, routes),
+		router.feed("nft", []string{"-f", "-"}, kind.rules()),
+	)
+}
+
+// end is one end of a link.
+type end struct {
+	at   *Namespace
+	name string // of the interface
+	addr string // as ip-address(8) takes it
+}
+
+func (e end) up() error {
+	return e.at.feed("ip", []string{"-batch", "-"}, fmt.Sprintf("addr add %s dev %s\nlink set %s up", e.addr, e.name, e.name))
+}
+
+// link joins two machines.
+func link(a, b end) error {
+	text := fmt.Sprintf("link add %s type veth peer name %s netns %s", a.name, b.name, b.at.path())
+	if err := a.at.feed("ip", []string{"-batch", "-"}, text); err != nil {
+		return err
+	}
+	return errors.Join(a.up(), b.up())
+}
+
+// rules returns what nft is told for a router. What comes unasked from outside is dropped before the router remembers it:
+// else it would hold the port that the machine inside is about to use towards the same peer, and translate that to another.
+func (r Router) rules() string {
+	lines := map[Router]struct{ masquerade, never, out string }{
+		PortRestricted: {"masquerade", "", "accept"},
+		Symmetric:      {"masquerade random,fully-random", "", "accept"},
+		UDPBlocked:     {"masquerade", "meta l4proto udp drop", "accept"},
+		Only443:        {"masquerade", "", "tcp dport 443 accept"},
+	}
+	l, ok := lines[r]
+	if !ok {
+		return ""
+	}
+	return strings.Join([]string{
+		`table ip router {`,
+		`chain translate {`, `type nat hook postrouting priority 100`, `oifname "wan" ` + l.masquerade, `}`,
+		`chain forward {`, `type filter hook forward priority 0; policy drop;`, l.never,
+		`ct state established,related accept`, `iifname "lan" ` + l.out, `}`,
+		`chain input {`, `type filter hook input priority 0`, `iifname "wan" drop`, `}`,
+		`}`, ``,
+	}, "\n")
+}
