@@ -7,7 +7,7 @@ TOOL  := $(GO) tool -modfile=testenv/tools/go.mod
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 PORTAL_SOURCES := $(shell find cloud/portal -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.go' 2>/dev/null)
 
-.PHONY: help demo test lint bench bench-record bench-mirror durability e2e fuzz dist screenshots portal browser unit cross schema smoke wine setup powercut
+.PHONY: help demo test lint bench bench-record bench-mirror durability e2e fuzz dist screenshots portal browser unit cross schema smoke wine setup powercut nat
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -35,7 +35,7 @@ test: setup portal lint unit cross ## everything that CI runs
 
 # What runs a whole house comes after the rest: it measures time. The first ones wait more than they work and share the
 # machine, the others have it for themselves.
-QUIET  := ./testenv/count ./testenv/fulldisk ./testenv/line/real
+QUIET  := ./testenv/count ./testenv/fulldisk ./testenv/line/real ./testenv/nat
 BUSY   := ./testenv/e2e ./testenv/powercut
 HOUSES := $(QUIET) $(BUSY)
 unit: setup portal browser
@@ -62,6 +62,9 @@ bench: setup portal browser ## figures as "name: value unit"
 
 powercut: setup ## cut the power N times (200 if not said) and account for every frame, then faults of disk and clock
 	$(GO) run ./testenv/powercut -n $(or $(N),200)
+
+nat: setup ## live view through every pair of the world's routers, with the cloud's relay and with one elsewhere
+	$(GO) test -count=1 -timeout 30m -v ./testenv/nat -long
 
 bench-record: setup ## what recording costs: N=64 streams, SECONDS=60, HEAVY=60 s of 80 x 4 Mbit/s; PEER_CMD (see testenv/bench/record.go)
 	$(GO) run ./testenv/bench -run record,heavy -n $(or $(N),64) -for $(or $(SECONDS),60)s -heavy $(or $(HEAVY),60)s

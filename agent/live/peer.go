@@ -24,13 +24,14 @@ import (
 // peer is one viewer's connection (RFC 8829). It has slots, each of which shows one camera at a time: another camera
 // costs neither ICE nor DTLS again.
 type peer struct {
-	room  *Room
-	id    id.Session
-	log   *slog.Logger
-	pc    *webrtc.PeerConnection
-	end   context.CancelFunc
-	toll  toll
-	slots []*slot
+	room   *Room
+	id     id.Session
+	log    *slog.Logger
+	pc     *webrtc.PeerConnection
+	end    context.CancelFunc
+	toll   toll
+	slots  []*slot
+	relays bool // the cloud has given a server that relays
 
 	connected chan struct{}
 	listening sync.WaitGroup
@@ -69,6 +70,7 @@ func newPeer(ctx context.Context, r *Room, offer wire.LiveOffer, end context.Can
 	if err := p.places(offer.SDP); err != nil {
 		return nil, err
 	}
+	p.relays = slices.ContainsFunc(offer.ICE, func(s wire.ICEServer) bool { return s.Username != "" })
 	if err := p.connect(ctx, offer.ICE); err != nil {
 		return nil, err
 	}
@@ -253,9 +255,14 @@ func asksForPicture(p rtcp.Packet) bool {
 	}
 }
 
-// gatherFor is how long an answer waits for the addresses that servers know of. Where a firewall blocks them they
-// never answer.
-const gatherFor = 500 * time.Millisecond
+// So long an answer waits for the addresses that servers know of; where a firewall blocks them they never answer. A relay
+// is worth a longer wait, for without one there may be no path at all, and TLS takes five round trips; but once there is
+// one, hardly anything is missing.
+const (
+	gatherFor  = 500 * time.Millisecond
+	relayFor   = 1500 * time.Millisecond
+	afterRelay = 50 * time.Millisecond
+)
 
 // answer takes the viewer's offer and returns the answer with all candidates of this machine.
 func (p *peer) answer(ctx context.Context, sdp string) (string, error) {
@@ -263,6 +270,15 @@ func (p *peer) answer(ctx context.Context, sdp string) (string, error) {
 	if err != nil {
 		return "", unreadableOffer(err)
 	}
+	relayed := make(chan struct{}, 1)
+	p.pc.OnICECandidate(func(c *webrtc.ICECandidate) {
+		if c != nil && c.Typ == webrtc.ICECandidateTypeRelay {
+			select {
+			case relayed <- struct{}{}:
+			default: // one is enough
+			}
+		}
+	})
 	gathered := webrtc.GatheringCompletePromise(p.pc)
 	answer, err := p.pc.CreateAnswer(nil)
 	if err == nil {
@@ -276,15 +292,24 @@ func (p *peer) answer(ctx context.Context, sdp string) (string, error) {
 	}
 	// Without STUN and TURN servers this takes no time. What servers answer later is used all the same: the viewer
 	// learns of it from the agent's own checks (RFC 8445 section 7.3.1.3).
-	limit := time.NewTimer(gatherFor)
-	defer limit.Stop()
-	select {
-	case <-gathered:
-	case <-limit.C:
-	case <-ctx.Done():
-		return "", ctx.Err()
+	longest := gatherFor
+	if p.relays {
+		longest = relayFor
 	}
-	return p.pc.LocalDescription().SDP, nil
+	limit := time.NewTimer(longest)
+	defer limit.Stop()
+	for {
+		select {
+		case <-relayed:
+			limit.Reset(afterRelay)
+			continue
+		case <-gathered:
+		case <-limit.C:
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+		return p.pc.LocalDescription().SDP, nil
+	}
 }
 
 // taken says whether the offer has taken up the video track of every slot.

@@ -10,6 +10,8 @@ const slotsPerLink = 8;
 /** How long a connection that nobody needs is kept for whoever comes back. */
 const idleMs = 30_000;
 const gatherWithServersMs = 600;
+/** Without a relay there may be no path at all, and TLS takes five round trips. */
+const gatherRelayMs = 1500;
 const afterRelayMs = 50;
 
 /** A place for one camera on a connection. */
@@ -86,7 +88,7 @@ class Link {
     if (servers.length > 0) this.connection.setConfiguration({ iceServers: servers, bundlePolicy: "max-bundle" });
     await this.connection.setLocalDescription(await this.connection.createOffer());
     // Without servers there is nothing to gather that the site could use: its answer says where it is.
-    if (servers.length > 0) await gathered(this.connection, gatherWithServersMs);
+    if (servers.length > 0) await gathered(this.connection, relayUser(servers) ? gatherRelayMs : gatherWithServersMs);
     const answer = await connect(this.connection.localDescription?.sdp ?? "", this.site, first, relayUser(servers), this.calledOff.signal);
     if (this.gone) {
       if (answer.connection) end(answer.connection);
