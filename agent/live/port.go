@@ -30,21 +30,29 @@ type port struct {
 // tcpPackets is how many packets wait on a TCP connection to be read.
 const tcpPackets = 64
 
+// openPort opens the port that is configured, or one that is free for both.
 func openPort(cfg Config, log logging.LeveledLogger) (*port, error) {
-	conn, err := (&net.ListenConfig{}).ListenPacket(context.Background(), "udp", fmt.Sprintf(":%d", cfg.Port))
-	if err != nil {
-		return nil, fmt.Errorf("open UDP port for live view: %w (is another program using live.port?)", err)
-	}
-	p := &port{UDPMux: webrtc.NewICEUDPMux(log, conn), conn: conn, loopback: cfg.Loopback}
-	if at, ok := conn.LocalAddr().(*net.UDPAddr); ok {
-		tcp, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", fmt.Sprintf(":%d", at.Port))
-		if err == nil {
+	for tries := 0; ; tries++ {
+		var lc net.ListenConfig
+		conn, err := lc.ListenPacket(context.Background(), "udp", fmt.Sprintf(":%d", cfg.Port))
+		if err != nil {
+			return nil, fmt.Errorf("open UDP port for live view: %w (is another program using live.port?)", err)
+		}
+		p := &port{UDPMux: webrtc.NewICEUDPMux(log, conn), conn: conn, loopback: cfg.Loopback}
+		at, _ := conn.LocalAddr().(*net.UDPAddr)
+		tcp, err := lc.Listen(context.Background(), "tcp", fmt.Sprintf(":%d", at.Port))
+		switch {
+		case err == nil:
 			p.tcp = webrtc.NewICETCPMux(log, tcp, tcpPackets)
-		} else {
+			return p, nil
+		case cfg.Port != 0 || tries == 10:
 			log.Warnf("live view goes on without TCP: %v", err)
+			return p, nil
+		}
+		if err := p.Close(); err != nil {
+			return nil, fmt.Errorf("close UDP port: %w", err)
 		}
 	}
-	return p, nil
 }
 
 // Close frees the port.
