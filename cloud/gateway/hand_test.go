@@ -142,7 +142,9 @@ func (a *raw) signed(method, path string, c wire.RequestClaim) http.Header {
 // dial opens a connection; the answer's status is returned when it is not upgraded.
 func (a *raw) dial(h http.Header) (int, wire.Refusal) {
 	a.r.t.Helper()
-	conn, resp, err := websocket.Dial(a.r.t.Context(), a.r.URL+wire.PathSession, &websocket.DialOptions{HTTPHeader: h})
+	conn, resp, err := websocket.Dial(a.r.t.Context(), a.r.URL+wire.PathSession, &websocket.DialOptions{
+		HTTPHeader: h, CompressionMode: websocket.CompressionContextTakeover, // as agents have it
+	})
 	if err != nil {
 		if resp == nil {
 			a.r.t.Fatal(err)

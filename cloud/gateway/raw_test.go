@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -111,6 +112,35 @@ func TestFrameRefusals(t *testing.T) {
 	if a := line.Get(t, r.Alarms, "alarm"); a.Kind != gateway.AlarmForged || a.Ref.Site != r.Site {
 		t.Fatalf("alarm %+v", a)
 	}
+}
+
+// TestAFrameThatUnpacksToMuch ends its session: a thousandth of what it unpacks to is on the line.
+func TestAFrameThatUnpacksToMuch(t *testing.T) {
+	r := newRig(t)
+	a := r.raw(r.Code())
+	a.welcomed()
+	w, err := a.conn.Writer(t.Context(), websocket.MessageBinary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	zeros := make([]byte, 1<<20)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range 64 {
+		if _, err := w.Write(zeros); err != nil {
+			break // the gateway has seen enough
+		}
+	}
+	_ = w.Close() // or has now
+	if _, err := a.next(); websocket.CloseStatus(err) != websocket.StatusMessageTooBig {
+		t.Errorf("the session goes on: %v", err)
+	}
+	line.Get(t, r.Closed, "end")
+	runtime.ReadMemStats(&after)
+	if grown := after.TotalAlloc - before.TotalAlloc; grown > 16*wire.MaxFrameBytes {
+		t.Errorf("%d bytes were allocated for frames of at most %d", grown, wire.MaxFrameBytes)
+	}
+	a.welcomed() // another session is as welcome as ever
 }
 
 func TestHelloRefusals(t *testing.T) {
