@@ -28,6 +28,7 @@ import (
 	"holdfast/agent/health"
 	"holdfast/agent/ledger"
 	"holdfast/agent/live"
+	"holdfast/agent/live/restream"
 	"holdfast/agent/local"
 	"holdfast/agent/media"
 	"holdfast/agent/outbox"
@@ -68,16 +69,17 @@ type house struct {
 	holds     *retain.Holds
 	reclaimed []disk.Found // segments that went before the ledger could be opened
 
-	cameras *camera.Cameras
-	record  *record.Recorder
-	retain  *retain.Sweeper
-	fill    *fill.Filler
-	scrub   *scrub.Scrubber
-	clips   *clip.Room
-	live    *live.Room
-	outbox  *outbox.Outbox
-	uplink  *uplink.Uplink
-	local   *local.Local
+	cameras  *camera.Cameras
+	record   *record.Recorder
+	retain   *retain.Sweeper
+	fill     *fill.Filler
+	scrub    *scrub.Scrubber
+	clips    *clip.Room
+	live     *live.Room
+	restream *restream.Server // nil without one
+	outbox   *outbox.Outbox
+	uplink   *uplink.Uplink
+	local    *local.Local
 
 	urgent chan struct{} // asks the gate for a heartbeat at once
 }
@@ -184,6 +186,9 @@ func (h *house) rooms() error {
 		Rates: h.rates,
 		Open:  func(volume string, segment uint64) (live.File, int64, error) { return h.disk.OpenRead(volume, segment) },
 	}, h.pace, h.board, log.With("room", "live"))
+	if rtsp := h.cfg.Live.RTSP.config(); rtsp.Listen != "" {
+		h.restream = restream.New(rtsp, restream.Deps{Find: h.cameraCalled, Hub: h.cameras.Hub, Wall: h.clock.WallIn}, log.With("room", "restream"))
+	}
 	return err
 }
 
@@ -251,6 +256,9 @@ func (h *house) run(ctx context.Context) error {
 	start(recording.group, recording.ctx, "camera", h.cameras.Run)
 	start(people.group, people.ctx, "clip", h.clips.Run)
 	start(people.group, people.ctx, "live", h.live.Run)
+	if h.restream != nil {
+		start(people.group, people.ctx, "restream", h.restream.Run)
+	}
 	start(people.group, people.ctx, "scrub", h.scrub.Run)
 	if h.local != nil {
 		start(people.group, people.ctx, "local", h.local.Run)

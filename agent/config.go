@@ -66,10 +66,12 @@ type Local struct {
 
 // Live holds the WebRTC settings.
 type Live struct {
-	Port     int  `yaml:"port"`     // one UDP port for all viewers; 0: any
+	Port     int  `yaml:"port"`     // one port for all viewers, UDP and TCP; 0: any
 	Loopback bool `yaml:"loopback"` // offer loopback addresses too: browser and agent on one machine
 	// LAN are networks inside the site beside the agent's own: who watches from there is not on the WAN.
 	LAN []netip.Prefix `yaml:"lan"`
+	// RTSP serves the cameras to programs of the site.
+	RTSP RTSP `yaml:"rtsp"`
 }
 
 // Log says where the log goes; it is rotated at 20 MB, five files are kept.
@@ -162,6 +164,7 @@ func (c *Config) check() []string {
 	f.when(c.Cloud.Proxy != "" && !isProxy(c.Cloud.Proxy), "cloud.proxy", "want http://host:port")
 	c.Line.check(&f)
 	f.when(c.Live.Port < 0 || c.Live.Port > 65535, "live.port", "want 0 to 65535")
+	c.Live.RTSP.check(&f)
 	f.when(!map[string]bool{"debug": true, "info": true, "warn": true, "error": true}[c.Log.Level], "log.level",
 		"want debug, info, warn or error")
 	if c.Local.Listen != "off" {

@@ -49,6 +49,7 @@ type BranchPlan struct {
 	Region  string
 	Cameras []CameraPlan
 	YAML    string   // further lines for the agent's configuration, at the top level
+	Live    string   // further settings under "live:", as YAML in one line
 	Env     []string // further environment of the agent
 	Place   Place    // where the agent and its cameras are; if it is set, they have no Line but the place's own way to the cloud
 

@@ -98,8 +98,8 @@ func (s *Site) connect() error {
 // WriteConfig writes the agent's configuration; change, if not nil, edits its text first.
 func (s *Site) WriteConfig(change func(text string) string) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "data: %q\ncamera_networks: [127.0.0.0/8]\nlocal: {listen: %q}\nlive: {loopback: %v}\n",
-		s.Data, strings.TrimPrefix(s.Local, "http://"), s.Place == nil)
+	fmt.Fprintf(&b, "data: %q\ncamera_networks: [127.0.0.0/8]\nlocal: {listen: %q}\nlive: {loopback: %v, %s}\n",
+		s.Data, strings.TrimPrefix(s.Local, "http://"), s.Place == nil, s.Live)
 	if !strings.Contains(s.YAML, "volumes:") {
 		fmt.Fprintf(&b, "volumes: [{path: %q, free: 100MB}]\n", filepath.Join(s.Data, "video"))
 	}
