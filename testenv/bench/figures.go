@@ -87,10 +87,10 @@ func (b *bench) live(ctx context.Context) error {
 		return fmt.Errorf("read clicks: %w: %s", err, text)
 	}
 	for _, f := range []struct{ name, what string }{
-		{"first_frame", "ms from the click to the first picture, the change of the page in it"},
-		{"page", "ms of it until the page asks for the camera"},
-		{"answer", "ms of it until the site has answered"},
-		{"picture", "ms of it until the picture is shown"},
+		{"first_frame", "ms from the press to the first picture, the change of the page in it"},
+		{"asked", "ms from the press until the site is asked"},
+		{"answered", "ms from the press until the site has answered"},
+		{"page", "ms from the press until the camera's page is there"},
 		{"latency", "ms from a picture's arrival at the site to the screen, a second later"},
 	} {
 		say("live_"+f.name+"_p50", out[f.name].P50, f.what)

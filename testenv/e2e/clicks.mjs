@@ -8,13 +8,20 @@ const p = await page(browser, 1440, 900);
 await signIn(p, process.env.OWNER, process.env.PASSWORD);
 const site = (await api(p, "/sites")).sites[0].id;
 const clicks = Number(process.env.CLICKS);
-const times = { first_frame: [], page: [], answer: [], picture: [], latency: [] };
-// The clock starts at the click inside the page and stops at the first frame that a video presents after it.
+const times = { first_frame: [], asked: [], answered: [], page: [], latency: [] };
+// The clock starts at the press inside the page and stops at the first frame that a video presents after it.
 await p.addInitScript(() => {
-  document.addEventListener("click", () => { window.clickedAt = performance.now(); window.firstFrame = undefined; }, true);
+  const made = [];
+  const Real = RTCPeerConnection;
+  window.RTCPeerConnection = class extends Real {
+    constructor(...args) { super(...args); made.push(this); }
+  };
+  window.connected = () => made.some((c) => c.connectionState === "connected");
+  document.addEventListener("pointerdown", () => { window.clickedAt = performance.now(); window.firstFrame = undefined; }, true);
   new MutationObserver(() => {
     for (const video of document.querySelectorAll("video:not([data-watched])")) {
       video.dataset.watched = "1";
+      window.videoAt = performance.now() - window.clickedAt;
       video.requestVideoFrameCallback((now) => { window.firstFrame ??= now - window.clickedAt; });
     }
   }).observe(document, { childList: true, subtree: true });
@@ -22,18 +29,19 @@ await p.addInitScript(() => {
 for (let i = 0; i < clicks; i++) {
   await p.goto(`${process.env.PORTAL}/sites/${site}`);
   await p.waitForSelector(`${id("still")}[data-state=shown]`);
+  // Nobody clicks in the first moment: by then the page has its connection to the site.
+  await p.waitForFunction(() => window.connected?.());
   const links = p.locator('a[href*="/cameras/"]');
   await links.nth(i % (await links.count())).click();
   await p.waitForFunction(() => window.firstFrame !== undefined, null, { timeout: 15_000 });
-  const [firstFrame, page, answer] = await p.evaluate(() => {
-    const asked = performance.getEntriesByType("resource").filter((r) => /\/(view|live)\?/.test(r.name) && r.startTime >= window.clickedAt);
-    const first = asked[0];
-    return [window.firstFrame, first ? first.startTime - window.clickedAt : NaN, first ? first.responseEnd - first.startTime : NaN];
+  const [firstFrame, pageThere, asked, answered] = await p.evaluate(() => {
+    const first = performance.getEntriesByType("resource").find((r) => /\/(view|live)\?/.test(r.name) && r.startTime >= window.clickedAt);
+    return [window.firstFrame, window.videoAt, first ? first.startTime - window.clickedAt : NaN, first ? first.responseEnd - window.clickedAt : NaN];
   });
   times.first_frame.push(firstFrame);
-  times.page.push(page);
-  times.answer.push(answer);
-  times.picture.push(firstFrame - page - answer);
+  times.page.push(pageThere);
+  times.asked.push(asked);
+  times.answered.push(answered);
   await p.waitForFunction(() => performance.now() - window.clickedAt > window.firstFrame + 1000 && Number(document.querySelector("video")?.dataset.delay) > 0);
   times.latency.push(Number(await p.locator("video").first().getAttribute("data-delay")));
 }
