@@ -106,6 +106,7 @@ export const video = {
     shortcuts: "Keyboard shortcuts",
     keys: [
       ["Space", "Play or pause"],
+      [", .", "Play a recording slower, faster"],
       ["L", "Back to live"],
       ["← →", "Move the cursor; with Shift further"],
       ["Enter", "Play from the cursor"],
