@@ -79,7 +79,6 @@ type Server struct {
 	log  *slog.Logger
 
 	starts chan *source
-	gone   chan struct{} // closed when Run has ended
 
 	mu       sync.Mutex
 	rtsp     *gortsplib.Server // nil while there is none
@@ -91,14 +90,13 @@ type Server struct {
 // New returns the server; Run must follow. cfg must be valid and name an address.
 func New(cfg Config, deps Deps, log *slog.Logger) *Server {
 	return &Server{
-		cfg: cfg, deps: deps, log: log, starts: make(chan *source), gone: make(chan struct{}),
+		cfg: cfg, deps: deps, log: log, starts: make(chan *source),
 		sources: map[id.Stream]*source{}, watching: map[*gortsplib.ServerSession]*source{}, conns: map[*gortsplib.ServerConn]bool{},
 	}
 }
 
 // Run serves until ctx ends; it then returns nil. A port that another program has is tried again.
 func (s *Server) Run(ctx context.Context) error {
-	defer close(s.gone)
 	var sources sync.WaitGroup
 	defer sources.Wait()
 	ctx, cancel := context.WithCancel(ctx)
@@ -156,6 +154,7 @@ func (s *Server) serve(ctx context.Context, sources *sync.WaitGroup, ended <-cha
 	}
 }
 
+// closed ends a server. No source begins any more by then: its end would wait for a program that waits for one.
 func (s *Server) closed(server *gortsplib.Server) {
 	s.mu.Lock()
 	s.rtsp = nil
@@ -196,13 +195,17 @@ func (s *Server) stream(path string) (id.Stream, bool) {
 	return id.Stream{Camera: camera, Kind: id.StreamKind(kind)}, ok
 }
 
-// source returns what serves a stream, starting it if need be; nil when the site has no such stream.
+// source returns what serves a stream, starting it if need be; nil when the site has no such stream or the server ends.
 func (s *Server) source(name id.Stream) *source {
 	hub := s.deps.Hub(name)
 	if hub == nil {
 		return nil
 	}
 	s.mu.Lock()
+	if s.rtsp == nil {
+		s.mu.Unlock()
+		return nil
+	}
 	src, fresh := s.sources[name], false
 	if src == nil {
 		src, fresh = newSource(hub), true
@@ -213,8 +216,8 @@ func (s *Server) source(name id.Stream) *source {
 	if fresh {
 		select {
 		case s.starts <- src:
-		case <-s.gone:
-			src.fail("the agent stops")
+		case <-src.over:
+			src.fail("the server ends")
 		}
 	}
 	return src
@@ -254,7 +257,7 @@ func (h handler) find(conn *gortsplib.ServerConn, req *base.Request, path string
 	if src == nil {
 		return refusal(base.StatusNotFound), nil, fmt.Errorf("the camera has no stream %q", path)
 	}
-	out, err := src.await(h.s.gone)
+	out, err := src.await()
 	if err != nil {
 		return refusal(base.StatusServiceUnavailable), nil, err
 	}

@@ -30,7 +30,9 @@ type stage struct {
 	server *Server
 	addr   string
 	hub    *media.Hub
+	silent *media.Hub // of a camera that sends nothing
 	loop   *scenes.Loop
+	stop   func()
 
 	mu     sync.Mutex
 	params *media.Params
@@ -55,16 +57,22 @@ func newStage(t *testing.T, cfg Config) *stage {
 	}
 	began := time.Now()
 	s := &stage{
-		t: t, addr: cfg.Listen, hub: media.NewHub(id.Stream{Camera: id.New[id.Camera](), Kind: id.Main}), loop: loop,
+		t: t, addr: cfg.Listen, hub: media.NewHub(id.Stream{Camera: id.New[id.Camera](), Kind: id.Main}),
+		silent: media.NewHub(id.Stream{Camera: id.New[id.Camera](), Kind: id.Main}), loop: loop,
 		params: &media.Params{Tracks: []mp4.Track{loop.Video, {Codec: mp4.PCMU, Timescale: 8000, SampleRate: 8000, Channels: 1}}, Run: 1},
 	}
 	s.server = New(cfg, Deps{
 		Find: func(name string) (id.Camera, bool) {
+			if name == "silent" {
+				return s.silent.Stream().Camera, true
+			}
 			return s.hub.Stream().Camera, name == "front door" || name == string(s.hub.Stream().Camera)
 		},
 		Hub: func(name id.Stream) *media.Hub {
-			if name == s.hub.Stream() {
-				return s.hub
+			for _, h := range []*media.Hub{s.hub, s.silent} {
+				if name == h.Stream() {
+					return h
+				}
 			}
 			return nil
 		},
@@ -78,10 +86,11 @@ func newStage(t *testing.T, cfg Config) *stage {
 		}
 	})
 	running.Go(func() { s.film(ctx, began) })
-	t.Cleanup(func() {
+	s.stop = sync.OnceFunc(func() {
 		cancel()
 		running.Wait()
 	})
+	t.Cleanup(s.stop)
 	eventually(t, "the port", s.server.Listening)
 	return s
 }
@@ -274,6 +283,25 @@ func TestACameraThatChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "pictures of the new kind", p.seen(10))
+}
+
+// TestTheEndIsQuick: a program that waits for a camera which sends nothing does not hold the agent up.
+func TestTheEndIsQuick(t *testing.T) {
+	s := newStage(t, Config{})
+	answered := make(chan error, 1)
+	go func() {
+		_, err := s.watch(s.addr + "/silent/main")
+		answered <- err
+	}()
+	eventually(t, "the pull", func() bool { n, _ := s.silent.Readers(); return n == 1 })
+	began := time.Now()
+	s.stop()
+	if took := time.Since(began); took > patience/2 {
+		t.Errorf("the end took %v", took)
+	}
+	if err := <-answered; err == nil {
+		t.Error("a program watches a camera that sends nothing")
+	}
 }
 
 func TestValidate(t *testing.T) {

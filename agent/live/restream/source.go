@@ -50,7 +50,7 @@ func (src *source) fail(why string) {
 }
 
 // await returns the stream once it is there.
-func (src *source) await(gone <-chan struct{}) (*gortsplib.ServerStream, error) {
+func (src *source) await() (*gortsplib.ServerStream, error) {
 	limit := time.NewTimer(patience)
 	defer limit.Stop()
 	select {
@@ -58,8 +58,6 @@ func (src *source) await(gone <-chan struct{}) (*gortsplib.ServerStream, error) 
 		return src.out, src.err
 	case <-limit.C:
 		return nil, errors.New("the camera has sent no video yet")
-	case <-gone:
-		return nil, errors.New("the agent stops")
 	}
 }
 
@@ -165,7 +163,7 @@ func (src *source) open(s *Server, p *media.Params) error {
 	server := s.rtsp
 	s.mu.Unlock()
 	if server == nil {
-		return errors.New("the agent stops")
+		return errors.New("the server ends")
 	}
 	out := &gortsplib.ServerStream{Server: server, Desc: desc}
 	if err := out.Initialize(); err != nil {
