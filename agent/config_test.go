@@ -336,6 +336,8 @@ func TestPasswordsThatEverybodyCanRead(t *testing.T) {
 		{"    user: x", 0o644, nil},
 		{"    sub: rtsp://u:hunter2@10.0.0.1/2", 0o604, []string{"site.yaml"}},
 		{"    password_file: " + secret, 0o644, []string{"secret"}},
+		{"live: {rtsp: {listen: 10.0.0.1:8554, user: a, password: hunter2}}", 0o644, []string{"site.yaml"}},
+		{"live: {rtsp: {listen: 10.0.0.1:8554, user: a, password_file: " + secret + "}}", 0o644, []string{"secret"}},
 	} {
 		path := filepath.Join(dir, "site.yaml")
 		text := "cameras:\n  - key: a\n    main: rtsp://10.0.0.1/1\n" + c.camera + "\n"

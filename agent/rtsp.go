@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"os"
 	"strings"
 
 	"holdfast/agent/live/restream"
@@ -21,16 +20,7 @@ func (r *RTSP) config() restream.Config {
 }
 
 func (r *RTSP) check(f *faults) {
-	const at = "live.rtsp"
-	f.when(r.Password != "" && r.PasswordFile != "", at+".password_file", "password is set too: keep one of them")
-	if r.PasswordFile != "" && r.Password == "" {
-		text, err := os.ReadFile(r.PasswordFile)
-		if err != nil {
-			f.when(true, at+".password_file", "can't be read: "+err.Error())
-			return
-		}
-		r.Password = Secret(strings.TrimRight(string(text), "\r\n"))
-	}
+	r.Password.fill(f, "live.rtsp", r.PasswordFile)
 	err := r.config().Validate()
 	if err == nil {
 		return

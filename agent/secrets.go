@@ -15,22 +15,21 @@ func Exposed(path string, cfg Config) []string {
 	}
 	files := map[string]bool{}
 	var order []string
-	add := func(file string) {
-		if !files[file] {
+	add := func(file string, inside bool) {
+		if file == "" && inside {
+			file = path
+		}
+		if file != "" && !files[file] {
 			files[file] = true
 			order = append(order, file)
 		}
 	}
 	for _, c := range cfg.Cameras {
 		for _, s := range append([]Source{c.Source}, c.Fallback...) {
-			switch {
-			case s.PasswordFile != "":
-				add(s.PasswordFile)
-			case s.Password != "" || s.Main.hasPassword() || s.Sub.hasPassword():
-				add(path)
-			}
+			add(s.PasswordFile, s.Password != "" || s.Main.hasPassword() || s.Sub.hasPassword())
 		}
 	}
+	add(cfg.Live.RTSP.PasswordFile, cfg.Live.RTSP.Password != "")
 	var out []string
 	for _, file := range order {
 		if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o004 != 0 {

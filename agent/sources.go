@@ -99,17 +99,23 @@ func (cam *Camera) check(f *faults, at string, keys map[string]bool) {
 	}
 }
 
+// fill takes a password from its file, where it is not in the configuration itself.
+func (s *Secret) fill(f *faults, at, file string) {
+	f.when(*s != "" && file != "", at+".password_file", "password is set too: keep one of them")
+	if file == "" || *s != "" {
+		return
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		f.when(true, at+".password_file", "can't be read: "+err.Error())
+		return
+	}
+	*s = Secret(strings.TrimRight(string(text), "\r\n"))
+}
+
 func (src *Source) check(f *faults, at string) {
 	f.when(src.Transport != "tcp" && src.Transport != "udp", at+".transport", "want tcp or udp")
-	f.when(src.Password != "" && src.PasswordFile != "", at+".password_file", "password is set too: keep one of them")
-	if src.PasswordFile != "" && src.Password == "" {
-		text, err := os.ReadFile(src.PasswordFile)
-		if err != nil {
-			f.when(true, at+".password_file", "can't be read: "+err.Error())
-		} else {
-			src.Password = Secret(strings.TrimRight(string(text), "\r\n"))
-		}
-	}
+	src.Password.fill(f, at, src.PasswordFile)
 	if src.Archive != nil {
 		src.Archive.check(f, at+".archive", src)
 	}
