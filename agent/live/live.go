@@ -146,7 +146,7 @@ func (r *Room) Run(ctx context.Context) error {
 func (r *Room) enter(ctx context.Context) (*port, error) {
 	retry := backoff.New(backoff.Policy{Min: time.Second, Cap: 30 * time.Second})
 	for told := false; ; told = true {
-		port, err := openPort(r.cfg, chatter{r.log}.NewLogger("port"))
+		port, err := openPort(r.cfg, chatter(r.log).NewLogger("port"))
 		if err == nil {
 			r.report(port, "")
 			return port, nil
@@ -195,7 +195,7 @@ func (r *Room) Offer(ctx context.Context, offer wire.LiveOffer) (wire.LiveAnswer
 	if err != nil {
 		return wire.LiveAnswer{}, err
 	}
-	sdp, err := p.answer(ctx, offer.SDP)
+	sdp, err := p.answer(ctx, offer)
 	if err == nil && offer.Camera != "" {
 		err = r.begin(view, pick)
 	}

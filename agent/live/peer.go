@@ -24,14 +24,13 @@ import (
 // peer is one viewer's connection (RFC 8829). It has slots, each of which shows one camera at a time: another camera
 // costs neither ICE nor DTLS again.
 type peer struct {
-	room   *Room
-	id     id.Session
-	log    *slog.Logger
-	pc     *webrtc.PeerConnection
-	end    context.CancelFunc
-	toll   toll
-	slots  []*slot
-	relays bool // the cloud has given a server that relays
+	room  *Room
+	id    id.Session
+	log   *slog.Logger
+	pc    *webrtc.PeerConnection
+	end   context.CancelFunc
+	toll  toll
+	slots []*slot
 
 	connected chan struct{}
 	listening sync.WaitGroup
@@ -70,7 +69,6 @@ func newPeer(ctx context.Context, r *Room, offer wire.LiveOffer, end context.Can
 	if err := p.places(offer.SDP); err != nil {
 		return nil, err
 	}
-	p.relays = slices.ContainsFunc(offer.ICE, func(s wire.ICEServer) bool { return s.Username != "" })
 	if err := p.connect(ctx, offer.ICE); err != nil {
 		return nil, err
 	}
@@ -132,7 +130,7 @@ func (p *peer) connect(ctx context.Context, ice []wire.ICEServer) error {
 	for _, i := range ice {
 		servers = append(servers, webrtc.ICEServer{URLs: i.URLs, Username: i.Username, Credential: i.Credential})
 	}
-	api, err := newAPI(p.room.cfg, p.room.port, &p.toll, newRelayDialer(ctx, p.room.cfg.Authorities, ice), chatter{p.room.log})
+	api, err := newAPI(p.room.cfg, p.room.port, &p.toll, newRelayDialer(ctx, p.room.cfg.Authorities, ice), chatter(p.room.log))
 	if err != nil {
 		return err
 	}
@@ -265,8 +263,8 @@ const (
 )
 
 // answer takes the viewer's offer and returns the answer with all candidates of this machine.
-func (p *peer) answer(ctx context.Context, sdp string) (string, error) {
-	err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: sdp})
+func (p *peer) answer(ctx context.Context, offer wire.LiveOffer) (string, error) {
+	err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer.SDP})
 	if err != nil {
 		return "", unreadableOffer(err)
 	}
@@ -293,7 +291,7 @@ func (p *peer) answer(ctx context.Context, sdp string) (string, error) {
 	// Without STUN and TURN servers this takes no time. What servers answer later is used all the same: the viewer
 	// learns of it from the agent's own checks (RFC 8445 section 7.3.1.3).
 	longest := gatherFor
-	if p.relays {
+	if slices.ContainsFunc(offer.ICE, func(s wire.ICEServer) bool { return s.Username != "" }) {
 		longest = relayFor
 	}
 	limit := time.NewTimer(longest)

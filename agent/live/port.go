@@ -15,6 +15,7 @@ import (
 	"github.com/pion/interceptor/pkg/nack"
 	"github.com/pion/logging"
 	"github.com/pion/webrtc/v4"
+	"golang.org/x/net/netutil"
 )
 
 // port is the one port of all sessions, for UDP and, where a network lets nothing else pass, for TCP that viewers open
@@ -27,8 +28,12 @@ type port struct {
 	loopback bool
 }
 
-// tcpPackets is how many packets wait on a TCP connection to be read.
-const tcpPackets = 64
+const (
+	// tcpMost bounds the TCP connections: recording needs its files, whoever knocks at this port.
+	tcpMost = 128
+	// tcpPackets is how many packets wait on a TCP connection to be read.
+	tcpPackets = 64
+)
 
 // openPort opens the port that is configured, or one that is free for both.
 func openPort(cfg Config, log logging.LeveledLogger) (*port, error) {
@@ -43,7 +48,7 @@ func openPort(cfg Config, log logging.LeveledLogger) (*port, error) {
 		tcp, err := lc.Listen(context.Background(), "tcp", fmt.Sprintf(":%d", at.Port))
 		switch {
 		case err == nil:
-			p.tcp = webrtc.NewICETCPMux(log, tcp, tcpPackets)
+			p.tcp = webrtc.NewICETCPMux(log, netutil.LimitListener(tcp, tcpMost), tcpPackets)
 			return p, nil
 		case cfg.Port != 0 || tries == 10:
 			log.Warnf("live view goes on without TCP: %v", err)
@@ -161,30 +166,10 @@ func newAPI(cfg Config, p *port, toll *toll, relays *relayDialer, loggers loggin
 		webrtc.WithSettingEngine(settings)), nil
 }
 
-// chatter passes what the WebRTC library says on to the log, for those who look for a fault: to a person it is
-// never news by itself.
-type chatter struct{ log *slog.Logger }
-
-// NewLogger implements logging.LoggerFactory.
-func (c chatter) NewLogger(scope string) logging.LeveledLogger {
-	return scoped{c.log.With("scope", scope)}
-}
-
-type scoped struct{ log *slog.Logger }
-
-func (s scoped) sayf(format string, args ...any) {
-	if s.log.Enabled(context.Background(), slog.LevelDebug) {
-		s.log.Debug(fmt.Sprintf(format, args...))
+// chatter passes the warnings of the WebRTC library on to the log, for those who look for a fault: to a person they are
+// never news by themselves.
+func chatter(log *slog.Logger) logging.LoggerFactory {
+	return &logging.DefaultLoggerFactory{
+		Writer: slog.NewLogLogger(log.Handler(), slog.LevelDebug).Writer(), DefaultLogLevel: logging.LogLevelWarn,
 	}
 }
-
-func (scoped) Trace(string)                        {}
-func (scoped) Tracef(string, ...any)               {}
-func (scoped) Debug(string)                        {}
-func (scoped) Debugf(string, ...any)               {}
-func (scoped) Info(string)                         {}
-func (scoped) Infof(string, ...any)                {}
-func (s scoped) Warn(text string)                  { s.sayf("%s", text) }
-func (s scoped) Warnf(format string, args ...any)  { s.sayf(format, args...) }
-func (s scoped) Error(text string)                 { s.sayf("%s", text) }
-func (s scoped) Errorf(format string, args ...any) { s.sayf(format, args...) }

@@ -20,7 +20,7 @@ import (
 func TestPortOffersWhatIsThere(t *testing.T) {
 	t.Parallel()
 	for _, loopback := range []bool{false, true} {
-		p, err := openPort(Config{Loopback: loopback}, chatter{slog.New(slog.DiscardHandler)}.NewLogger("port"))
+		p, err := openPort(Config{Loopback: loopback}, chatter(slog.New(slog.DiscardHandler)).NewLogger("port"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -161,7 +161,7 @@ func TestThroughARelay(t *testing.T) {
 		t.Fatal(err)
 	}
 	relay, err := turn.NewServer(turn.ServerConfig{
-		Realm: "holdfast", LoggerFactory: chatter{slog.New(slog.DiscardHandler)},
+		Realm: "holdfast", LoggerFactory: chatter(slog.New(slog.DiscardHandler)),
 		AuthHandler: func(a *turn.RequestAttributes) (string, []byte, bool) {
 			return a.Username, turn.GenerateAuthKey("viewer", "holdfast", "secret"), a.Username == "viewer"
 		},

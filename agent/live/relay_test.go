@@ -54,7 +54,7 @@ func TestARelayOverTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	server, err := turn.NewServer(turn.ServerConfig{
-		Realm: "holdfast", LoggerFactory: chatter{slog.New(slog.DiscardHandler)},
+		Realm: "holdfast", LoggerFactory: chatter(slog.New(slog.DiscardHandler)),
 		AuthHandler: func(a *turn.RequestAttributes) (string, []byte, bool) {
 			return a.Username, turn.GenerateAuthKey("viewer", "holdfast", "secret"), a.Username == "viewer"
 		},
