@@ -12,11 +12,8 @@ import (
 	"sync"
 
 	"github.com/pion/logging"
-	"github.com/pion/stun/v4"
 	"github.com/pion/turn/v5"
 )
-
-const methodAllocate = stun.MethodAllocate
 
 // errNoTCP refuses relays that would connect to third parties (RFC 6062).
 var errNoTCP = errors.New("relays carry UDP only")
@@ -89,24 +86,24 @@ type relay struct {
 	server *Server
 	grant  *grant
 
+	net.PacketConn // nil until it has its port
+
 	mu     sync.Mutex
-	conn   net.PacketConn
 	closed bool
-	net.PacketConn
 }
 
 // open gives the relay its port; false when it has been closed meanwhile.
 func (r *relay) open(conn net.PacketConn) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.conn, r.PacketConn = conn, conn
+	r.PacketConn = conn
 	return !r.closed
 }
 
 // Close ends the relay; a second call does nothing.
 func (r *relay) Close() error {
 	r.mu.Lock()
-	conn, closed := r.conn, r.closed
+	conn, closed := r.PacketConn, r.closed
 	r.closed = true
 	r.mu.Unlock()
 	if closed {
@@ -174,23 +171,9 @@ func inner() []netip.Prefix {
 	}
 }
 
-// quiet passes what the TURN library says on to the log, for those who look for a fault.
-type quiet struct{ log *slog.Logger }
-
-// NewLogger implements logging.LoggerFactory.
-func (q quiet) NewLogger(scope string) logging.LeveledLogger {
-	return scoped{q.log.With("scope", scope)}
+// chatter passes the warnings of the TURN library on to the log, for those who look for a fault.
+func chatter(log *slog.Logger) logging.LoggerFactory {
+	return &logging.DefaultLoggerFactory{
+		Writer: slog.NewLogLogger(log.Handler(), slog.LevelDebug).Writer(), DefaultLogLevel: logging.LogLevelWarn,
+	}
 }
-
-type scoped struct{ log *slog.Logger }
-
-func (scoped) Trace(string)                        {}
-func (scoped) Tracef(string, ...any)               {}
-func (scoped) Debug(string)                        {}
-func (scoped) Debugf(string, ...any)               {}
-func (scoped) Info(string)                         {}
-func (scoped) Infof(string, ...any)                {}
-func (s scoped) Warn(text string)                  { s.log.Debug(text) }
-func (s scoped) Warnf(format string, args ...any)  { s.log.Debug(fmt.Sprintf(format, args...)) }
-func (s scoped) Error(text string)                 { s.log.Debug(text) }
-func (s scoped) Errorf(format string, args ...any) { s.log.Debug(fmt.Sprintf(format, args...)) }

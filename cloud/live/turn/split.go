@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// handshake is how long a client has for TLS, and again for its first byte.
+// handshake is how long a client has for TLS and for its first byte.
 const handshake = 10 * time.Second
 
 // Split is the listener of an HTTPS server that shares its port with TURN over TLS: what a client says first tells them
@@ -32,14 +32,16 @@ func (s *Server) Share(l net.Listener, config *tls.Config) *Split {
 	}
 }
 
-// Run accepts until the listener is closed; it then returns nil.
+// Run accepts until the listener is closed; it then returns nil. Who has not said by then what it wants is sent away.
 func (s *Split) Run() error {
 	var sorting sync.WaitGroup
 	defer sorting.Wait()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	for {
 		conn, err := s.Listener.Accept()
 		if err == nil {
-			sorting.Go(func() { s.sort(tls.Server(conn, s.config)) })
+			sorting.Go(func() { s.sort(ctx, tls.Server(conn, s.config)) })
 			continue
 		}
 		select {
@@ -52,13 +54,10 @@ func (s *Split) Run() error {
 
 // sort ends TLS and hands the connection to whom it is for. A client that offers HTTP in its handshake is not asked to
 // say more.
-func (s *Split) sort(conn *tls.Conn) {
-	ctx, cancel := context.WithTimeout(context.Background(), handshake)
+func (s *Split) sort(ctx context.Context, conn *tls.Conn) {
+	ctx, cancel := context.WithTimeout(ctx, handshake)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { _ = conn.NetConn().SetDeadline(time.Now()) })
-	err := conn.HandshakeContext(ctx)
-	stop()
-	if err != nil {
+	if conn.HandshakeContext(ctx) != nil {
 		_ = conn.Close() // not a client of ours
 		return
 	}
@@ -66,13 +65,12 @@ func (s *Split) sort(conn *tls.Conn) {
 		s.hand(conn)
 		return
 	}
-	_ = conn.SetReadDeadline(time.Now().Add(handshake)) // the read tells
+	stop := context.AfterFunc(ctx, func() { _ = conn.NetConn().Close() })
 	first := make([]byte, 1)
-	if _, err := io.ReadFull(conn, first); err != nil {
+	if _, err := io.ReadFull(conn, first); err != nil || !stop() {
 		_ = conn.Close()
 		return
 	}
-	_ = conn.SetReadDeadline(time.Time{})
 	whole := &begun{Conn: conn, rest: io.MultiReader(bytes.NewReader(first), conn)}
 	if first[0] < 4 {
 		s.server.Serve(whole)

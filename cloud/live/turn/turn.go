@@ -19,6 +19,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pion/stun/v4"
 	"github.com/pion/turn/v5"
 
 	"holdfast/shared/id"
@@ -96,12 +97,13 @@ type Server struct {
 
 	mu     sync.Mutex
 	grants map[string]*grant
+	taken  map[id.Session][]string // whose grants a session has taken
 	relays int
 }
 
 // New opens the server's ports; Run must follow. cfg must be valid.
 func New(ctx context.Context, cfg Config, log *slog.Logger) (*Server, error) {
-	s := &Server{cfg: cfg.withDefaults(), log: log, grants: map[string]*grant{}}
+	s := &Server{cfg: cfg.withDefaults(), log: log, grants: map[string]*grant{}, taken: map[id.Session][]string{}}
 	var lc net.ListenConfig
 	tcp, err := lc.Listen(ctx, "tcp", cfg.Listen)
 	if err != nil {
@@ -122,7 +124,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Server, error) {
 func (s *Server) Run(ctx context.Context) error {
 	generator := relays{s}
 	server, err := turn.NewServer(turn.ServerConfig{
-		Realm: realm, AuthHandler: s.authorise, QuotaHandler: s.hasRoom, LoggerFactory: quiet{s.log},
+		Realm: realm, AuthHandler: s.authorise, QuotaHandler: s.hasRoom, LoggerFactory: chatter(s.log),
 		PacketConnConfigs: []turn.PacketConnConfig{{PacketConn: s.packet, RelayAddressGenerator: generator, PermissionHandler: s.mayName}},
 		ListenerConfigs:   []turn.ListenerConfig{{Listener: s.stream, RelayAddressGenerator: generator, PermissionHandler: s.mayName}},
 	})
@@ -179,36 +181,55 @@ func (s *Server) Bind(name, holder string, session id.Session) bool {
 	if g == nil || g.holder != holder || g.session != "" && g.session != session || g.session == "" && time.Now().After(g.expires) {
 		return false
 	}
-	g.session = session
+	if g.session == "" {
+		g.session = session
+		s.taken[session] = append(s.taken[session], name)
+	}
 	return true
 }
 
 // End ends the credentials of a session, and at once their relays.
 func (s *Server) End(session id.Session) {
-	s.drop(func(g *grant) bool { return session != "" && g.session == session })
+	s.mu.Lock()
+	names := s.taken[session]
+	delete(s.taken, session)
+	open := s.drop(names)
+	s.mu.Unlock()
+	open.close()
 }
 
 // sweep ends credentials that no session has taken in time.
 func (s *Server) sweep(now time.Time) {
-	s.drop(func(g *grant) bool { return g.session == "" && now.After(g.expires) })
-}
-
-func (s *Server) drop(over func(*grant) bool) {
-	var close []*relay
+	var names []string
 	s.mu.Lock()
 	for name, g := range s.grants {
-		if !over(g) {
-			continue
-		}
-		delete(s.grants, name)
-		for r := range g.relays {
-			close = append(close, r)
+		if g.session == "" && now.After(g.expires) {
+			names = append(names, name)
 		}
 	}
+	open := s.drop(names)
 	s.mu.Unlock()
-	for _, r := range close {
+	open.close()
+}
+
+// open are relays whose credentials have ended.
+type open []*relay
+
+func (o open) close() {
+	for _, r := range o {
 		_ = r.Close() // the server learns of it from its own read
 	}
+}
+
+// drop forgets credentials and returns their relays; mu is held.
+func (s *Server) drop(names []string) (left open) {
+	for _, name := range names {
+		for r := range s.grants[name].relays {
+			left = append(left, r)
+		}
+		delete(s.grants, name)
+	}
+	return left
 }
 
 // Relays returns how many relays there are.
@@ -228,7 +249,7 @@ func (s *Server) authorise(r *turn.RequestAttributes) (user string, key []byte, 
 		return "", nil, false
 	}
 	fresh := time.Now().Before(g.expires)
-	if !fresh && (g.session == "" || r.Method == methodAllocate) {
+	if !fresh && (g.session == "" || r.Method == stun.MethodAllocate) {
 		return "", nil, false
 	}
 	return r.Username, g.key, true

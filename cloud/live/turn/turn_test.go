@@ -65,7 +65,7 @@ func client(t *testing.T, conn net.PacketConn, server, name, password string) *t
 	t.Helper()
 	c, err := turn.NewClient(&turn.ClientConfig{
 		STUNServerAddr: server, TURNServerAddr: server, Conn: conn, Username: name, Password: password, Realm: realm,
-		RTO: 100 * time.Millisecond, LoggerFactory: quiet{slog.New(slog.DiscardHandler)},
+		RTO: 100 * time.Millisecond, LoggerFactory: chatter(slog.New(slog.DiscardHandler)),
 	})
 	if err != nil {
 		t.Fatal(err)
