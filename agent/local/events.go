@@ -175,7 +175,7 @@ func eventID(body, header string) (id.Event, error) {
 	case body != "" && header != "" && body != header:
 		return "", errors.New("id and the header Idempotency-Key differ: send one of them")
 	case body == "" && header == "":
-		return id.NewEvent(time.Now()), nil
+		return id.New[id.Event](), nil
 	case body == "":
 		key = header
 	}

@@ -31,7 +31,7 @@ type Mark struct {
 // Bookmark stores a moment as an event of its camera, so that it stands on the timeline, and has a clip of it: by the rules
 // for bookmarks, else half a minute around it.
 func (r *Room) Bookmark(ctx context.Context, ref agents.Ref, m Mark) (clips.Clip, error) {
-	e := wire.EventFact{ID: id.NewEvent(time.Now()), Camera: m.Camera, Kind: KindBookmark, Source: "portal", AtUs: m.AtUs, Text: m.Title}
+	e := wire.EventFact{ID: id.New[id.Event](), Camera: m.Camera, Kind: KindBookmark, Source: "portal", AtUs: m.AtUs, Text: m.Title}
 	if e.Text == "" {
 		e.Text = "Bookmark by " + m.Name
 	}

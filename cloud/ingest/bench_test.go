@@ -46,7 +46,6 @@ func benchApply(b *testing.B, d *store.DB, engine string) {
 				continue
 			}
 			e := event(at(seq))
-			e.ID = id.NewEvent(time.UnixMicro(e.AtUs))
 			e.Camera, e.Data = cam, []byte(`{"zone":3,"score":0.87}`)
 			facts[i] = fact(b, seq, wire.KindEvent, e)
 		}

@@ -11,7 +11,6 @@ package id
 import (
 	"crypto/rand"
 	"encoding/base32"
-	"encoding/binary"
 	"fmt"
 	"strings"
 	"time"
@@ -102,20 +101,18 @@ func prefix[T Kind]() string {
 	}
 }
 
-// New mints an ID from 128 bits of the system's random source.
+// New mints an ID from 128 bits of the system's random source. In that of an event the first 48 are the time instead, in
+// milliseconds since 1970, which is how RFC 9562 section 5.7 keeps identifiers in order.
 func New[T Kind]() T {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // crypto/rand.Read never returns an error since Go 1.24
+	if _, ordered := any(*new(T)).(Event); ordered {
+		ms := max(time.Now().UnixMilli(), 0)
+		for i := range 6 {
+			b[i] = byte(ms >> (40 - 8*i))
+		}
+	}
 	return T(prefix[T]() + "-" + encoding().EncodeToString(b[:]))
-}
-
-// NewEvent mints the ID of an event: 48 bits of the time at, in milliseconds since 1970, before 80 random bits, which is
-// how RFC 9562 section 5.7 keeps identifiers in order.
-func NewEvent(at time.Time) Event {
-	var b [16]byte
-	binary.BigEndian.PutUint64(b[:8], uint64(max(at.UnixMilli(), 0))<<16)
-	_, _ = rand.Read(b[6:])
-	return Event(prefix[Event]() + "-" + encoding().EncodeToString(b[:]))
 }
 
 // Parse checks that s is an ID of kind T and returns it; the error names the kind that was expected.

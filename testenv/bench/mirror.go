@@ -114,7 +114,7 @@ func outage(ctx context.Context, s *house.Site, events int) (made []id.Event, er
 	step := length.Microseconds() / int64(events)
 	made = make([]id.Event, events)
 	for i := range made {
-		made[i] = id.NewEvent(time.UnixMicro(first + int64(i)*step))
+		made[i] = id.New[id.Event]()
 	}
 	next := make(chan int)
 	var workers sync.WaitGroup

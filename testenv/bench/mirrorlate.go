@@ -54,7 +54,7 @@ func (l *lateness) run(ctx context.Context, every time.Duration) {
 }
 
 func (l *lateness) put(ctx context.Context, n int) error {
-	e := id.NewEvent(time.Now())
+	e := id.New[id.Event]()
 	l.mu.Lock()
 	l.made, l.begun[e] = append(l.made, e), time.Now()
 	l.mu.Unlock()
