@@ -2,10 +2,10 @@
 // the mark that counts it, and answers after the commit.
 //
 // A batch may come twice, at once on two ways, late, before the one that it follows, or from a ledger with a new epoch;
-// what it says is in the database once, and in order. A fact that can't be applied is parked with the reason and the queue behind it goes on. When
-// more batches come than the database takes, urgent and live ones go before backlog, and organisations take
-// turns. Days that are over are compared by count and hash; where they differ the site's own word is taken over.
-// It never trusts an agent about anything but its own site.
+// what it says is in the database once, and in order. A fact that can't be applied is parked with the reason and the
+// queue behind it goes on. When more batches come than the database takes, urgent and live ones go before backlog, and
+// organisations take turns. Days that are over are compared by count and hash; where they differ the site's own word is
+// taken over. It never trusts an agent about anything but its own site.
 package ingest
 
 import (
@@ -177,14 +177,14 @@ func (in *Ingest) Marks(ctx context.Context, ref agents.Ref, epoch string) ([]wi
 }
 
 // Apply applies a batch and answers after the commit. Facts that were applied before are skipped; a batch that has
-// overtaken the one before it waits a moment for that one. The error is
-// ErrBatch, an *AheadError, a *BusyError, or trouble with the database, after which the batch can be sent again.
+// overtaken the one before it waits a moment for that one. The error is ErrBatch, an *AheadError, a *BusyError, or
+// trouble with the database, after which the batch can be sent again.
 func (in *Ingest) Apply(ctx context.Context, ref agents.Ref, b wire.Batch) (wire.Ack, error) {
 	if err := checkBatch(b); err != nil {
 		return wire.Ack{}, err
 	}
 	queue := marks.Queue{Org: ref.Org, Site: ref.Site, Agent: ref.Agent, Epoch: b.Epoch, Queue: b.Queue}
-	turn, done := in.order.enter(queue) // before the mark is read, so that no move of it is missed
+	held, done := in.order.enter(queue) // before the mark is read, so that no move of it is missed
 	defer done()
 	mark, err := marks.Get(ctx, in.db.Read(), ref.Scope(), queue)
 	if err != nil {
@@ -195,7 +195,7 @@ func (in *Ingest) Apply(ctx context.Context, ref agents.Ref, b wire.Batch) (wire
 	}
 	items := decode(b.Facts, mark)
 	if first := b.Facts[0].Seq; first > mark+1 {
-		in.order.await(ctx, turn, first-1)
+		in.order.await(ctx, held, first-1)
 	}
 	leave, err := in.turn.enter(ctx, ref.Org, b.Lane)
 	if err != nil {
@@ -209,7 +209,7 @@ func (in *Ingest) Apply(ctx context.Context, ref agents.Ref, b wire.Batch) (wire
 	if err != nil {
 		return wire.Ack{}, fmt.Errorf("apply batch: %w", err)
 	}
-	in.order.passed(turn, w.mark)
+	in.order.passed(held, w.mark)
 	for _, c := range w.changes() {
 		in.deps.Changed(c)
 	}

@@ -17,12 +17,12 @@ type order struct {
 	wait time.Duration // at most
 
 	mu      sync.Mutex
-	queues  map[marks.Queue]*turn
+	queues  map[marks.Queue]*inHand
 	waiting map[id.Agent]int
 }
 
-// turn is a queue of which batches are in hand.
-type turn struct {
+// inHand is a queue of which batches are in hand.
+type inHand struct {
 	queue marks.Queue
 	users int
 	mark  int64         // the queue is applied up to here at least
@@ -30,16 +30,16 @@ type turn struct {
 }
 
 func newOrder(wait time.Duration) *order {
-	return &order{wait: wait, queues: map[marks.Queue]*turn{}, waiting: map[id.Agent]int{}}
+	return &order{wait: wait, queues: map[marks.Queue]*inHand{}, waiting: map[id.Agent]int{}}
 }
 
 // enter says that a batch of the queue is in hand, until done is called.
-func (o *order) enter(q marks.Queue) (t *turn, done func()) {
+func (o *order) enter(q marks.Queue) (t *inHand, done func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	t = o.queues[q]
 	if t == nil {
-		t = &turn{queue: q, moved: make(chan struct{})}
+		t = &inHand{queue: q, moved: make(chan struct{})}
 		o.queues[q] = t
 	}
 	t.users++
@@ -53,7 +53,7 @@ func (o *order) enter(q marks.Queue) (t *turn, done func()) {
 }
 
 // passed says that the queue is applied up to mark.
-func (o *order) passed(t *turn, mark int64) {
+func (o *order) passed(t *inHand, mark int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if mark > t.mark {
@@ -65,7 +65,7 @@ func (o *order) passed(t *turn, mark int64) {
 
 // await returns when the queue is applied up to seq as far as is known here, after a while, or at once when the agent has
 // too many that wait; the database has the last word.
-func (o *order) await(ctx context.Context, t *turn, seq int64) {
+func (o *order) await(ctx context.Context, t *inHand, seq int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	agent := t.queue.Agent
