@@ -17,6 +17,7 @@ import (
 	"holdfast/shared/id"
 	"holdfast/shared/mp4"
 	"holdfast/shared/wire"
+	"holdfast/testenv/eventually"
 	"holdfast/testenv/fakecam"
 )
 
@@ -120,7 +121,7 @@ func TestAnArchiveIsFetchedByTime(t *testing.T) {
 			if took := time.Since(began); took > 20*time.Second {
 				t.Errorf("a minute took %v: it was not asked for as fast as possible", took)
 			}
-			eventually(t, "the session to be torn down", func() bool { return f.cam.Tally().Teardowns > 0 })
+			eventually.True(t, "the session to be torn down", func() bool { return f.cam.Tally().Teardowns > 0 })
 		})
 	}
 }
@@ -128,7 +129,7 @@ func TestAnArchiveIsFetchedByTime(t *testing.T) {
 // TestSoundOfAnArchive: the card holds sound of what was filmed live.
 func TestSoundOfAnArchive(t *testing.T) {
 	f := newFilmed(t, options{camera: fakecam.CameraConfig{Main: "shop/sub"}}, nil)
-	eventually(t, "five seconds of film", func() bool { return f.cam.Main().Sent() > 80 })
+	eventually.True(t, "five seconds of film", func() bool { return f.cam.Main().Sent() > 80 })
 	f.from = time.Now().Add(-4 * time.Second)
 	pictures, sound, err := f.fetch(t.Context(), 0, 3*time.Second)
 	if err != nil || len(pictures) < 40 || sound < 30 {
@@ -146,10 +147,10 @@ func TestAnArchiveWithAWrongClock(t *testing.T) {
 			if live {
 				slack = 0
 				f.watch("main").frames(20)
-				eventually(t, "the camera's word about its clock", func() bool { return f.archive.clockAhead() < -time.Hour })
+				eventually.True(t, "the camera's word about its clock", func() bool { return f.archive.clockAhead() < -time.Hour })
 			} else {
 				f.room.Apply([]wire.CameraDesire{{Camera: f.id, Disable: true}}) // nobody watches it live
-				eventually(t, "the stream to be forgotten", func() bool { return f.archive.clockAhead().Abs() < time.Second })
+				eventually.True(t, "the stream to be forgotten", func() bool { return f.archive.clockAhead().Abs() < time.Second })
 			}
 			pictures, _, err := f.fetch(t.Context(), 30*time.Second, 60*time.Second)
 			if err != nil {
@@ -220,7 +221,7 @@ func TestWhatArchivesAnswer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFilmed(t, options{}, nil)
-			eventually(t, "a key frame of now on the card", func() bool { return f.cam.Main().Sent() > 60 })
+			eventually.True(t, "a key frame of now on the card", func() bool { return f.cam.Main().Sent() > 60 })
 			f.stop()
 			f.turn(c.knobs)
 			pictures, _, err := f.fetch(t.Context(), 30*time.Second, 90*time.Second)
@@ -310,7 +311,7 @@ func TestAnEncryptedArchive(t *testing.T) {
 					t.Fatal(err)
 				}
 				f.covers(pictures, 30*time.Second, 60*time.Second)
-				eventually(t, "the session to be torn down", func() bool { return f.cam.Tally().Teardowns > 0 })
+				eventually.True(t, "the session to be torn down", func() bool { return f.cam.Tally().Teardowns > 0 })
 			} else if err == nil || !strings.Contains(err.Error(), c.words) || len(pictures) > 0 || f.cam.Tally().Describes > described {
 				t.Errorf("%d pictures came, it is said as %v", len(pictures), err)
 			}
@@ -360,7 +361,7 @@ func TestAnArchiveElsewhereIsNotDialled(t *testing.T) {
 func TestAFetchGivesWay(t *testing.T) {
 	f := newFilmed(t, options{adjust: func(c *Config) { c.Sessions = map[string]int{"127.0.0.1": 1} }}, nil)
 	f.room.Apply([]wire.CameraDesire{{Camera: f.id, Disable: true}})
-	eventually(t, "the camera to be off", func() bool { return f.cam.Sessions() == 0 })
+	eventually.True(t, "the camera to be off", func() bool { return f.cam.Sessions() == 0 })
 	f.turn(fakecam.Knobs{ArchivePace: 1, ArchivePlain: true}) // an hour would not be enough
 	came, gone := make(chan struct{}), make(chan error)
 	var once sync.Once
@@ -376,7 +377,7 @@ func TestAFetchGivesWay(t *testing.T) {
 		t.Errorf("it is said as %v", err)
 	}
 	f.watch(id.Main).frames(10)
-	eventually(t, "the replay to be torn down", func() bool { return f.cam.Tally().Lost == 0 && f.cam.Tally().Teardowns > 0 })
+	eventually.True(t, "the replay to be torn down", func() bool { return f.cam.Tally().Lost == 0 && f.cam.Tally().Teardowns > 0 })
 }
 
 // TestAFetchGivesWayToAViewer: somebody who looks at a small stream gets the session that a fetch has.

@@ -10,6 +10,7 @@ import (
 
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
+	"holdfast/testenv/eventually"
 	"holdfast/testenv/fakecam"
 )
 
@@ -230,7 +231,7 @@ func TestSessionsOfARecorderAreShared(t *testing.T) {
 					break
 				}
 			}
-			eventually(t, "another camera in the place of the one that is off", func() bool { return n.flowing() == 3 })
+			eventually.True(t, "another camera in the place of the one that is off", func() bool { return n.flowing() == 3 })
 			if more := n.refusals() - refused; more > 6 {
 				t.Errorf("the recorder had to refuse %d times more", more)
 			}
@@ -298,7 +299,7 @@ func (n *nvr) flowing() (k int) {
 // settle waits until so many channels have pictures, and all others say why not.
 func (n *nvr) settle(want int) {
 	n.t.Helper()
-	eventually(n.t, "every channel to flow or to say why not", func() bool {
+	eventually.True(n.t, "every channel to flow or to say why not", func() bool {
 		failing := 0
 		for _, st := range n.room.States() {
 			if st.Streams[0].State == wire.Failing {

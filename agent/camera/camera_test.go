@@ -13,6 +13,7 @@ import (
 	"holdfast/shared/id"
 	"holdfast/shared/mp4"
 	"holdfast/shared/wire"
+	"holdfast/testenv/eventually"
 	"holdfast/testenv/fakecam"
 	"holdfast/testenv/scenes"
 )
@@ -158,7 +159,7 @@ func TestAWrongPasswordIsTriedOnceAMinute(t *testing.T) {
 		t.Errorf("the reason in words is %q", text)
 	}
 	// Two streams share the account: one tries for both, and both say what is wrong.
-	eventually(t, "the condition of both streams", func() bool {
+	eventually.True(t, "the condition of both streams", func() bool {
 		failing := 0
 		for _, c := range r.board.Conditions() {
 			if c.Name == "stream" && c.State == wire.Failing && c.Reason == wire.AuthFailed {
@@ -208,7 +209,7 @@ func TestRefusalsAreNamed(t *testing.T) {
 			}
 			if !strings.Contains(text, c.words) {
 				// The first words may be those of the connection that broke.
-				eventually(t, "the words "+c.words, func() bool { return strings.Contains(r.room.States()[0].Streams[0].Text, c.words) })
+				eventually.True(t, "the words "+c.words, func() bool { return strings.Contains(r.room.States()[0].Streams[0].Text, c.words) })
 			}
 			if c.want == wire.AuthFailed || c.knobs.Refuse != 0 {
 				return // the next try is a while away
@@ -217,7 +218,7 @@ func TestRefusalsAreNamed(t *testing.T) {
 				t.Fatal(err)
 			}
 			v.frames(15)
-			eventually(t, "the condition to be well again", func() bool {
+			eventually.True(t, "the condition to be well again", func() bool {
 				return r.room.States()[0].Streams[0].State == wire.OK && r.board.Conditions()[0].State == wire.OK
 			})
 		})
@@ -248,7 +249,7 @@ func TestADeadAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	v.broken(wire.Unreachable)
-	eventually(t, "the words for a refused connection", func() bool {
+	eventually.True(t, "the words for a refused connection", func() bool {
 		st := r.room.States()[0].Streams[0]
 		return st.State == wire.Failing && strings.Contains(st.Text, "refuses the connection")
 	})
@@ -347,7 +348,7 @@ func TestParameterSetsFromTheDescriptionAlone(t *testing.T) {
 func TestASubStreamIsPulledWhileSomebodyWatches(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, options{camera: fakecam.CameraConfig{Sub: "shop/sub"}})
-	eventually(t, "the sub-stream's codec to be known", func() bool { return r.room.States()[0].Streams[1].Codec != "" })
+	eventually.True(t, "the sub-stream's codec to be known", func() bool { return r.room.States()[0].Streams[1].Codec != "" })
 	main := r.watch(id.Main)
 	main.frames(15)
 	if n := r.cam.Sessions(); n != 1 {
@@ -359,7 +360,7 @@ func TestASubStreamIsPulledWhileSomebodyWatches(t *testing.T) {
 		t.Errorf("state of the sub-stream %+v", st)
 	}
 	sub.reader.Close()
-	eventually(t, "the sub-stream to be let go", func() bool { return r.cam.Sessions() == 1 })
+	eventually.True(t, "the sub-stream to be let go", func() bool { return r.cam.Sessions() == 1 })
 	main.frames(15)
 	again := r.watch(id.Sub)
 	again.frames(5)
@@ -378,7 +379,7 @@ func TestACameraThatIsSwitchedOff(t *testing.T) {
 	v.frames(15)
 	r.room.Apply([]wire.CameraDesire{{Camera: r.id, Disable: true, Name: "Till 2"}, {Camera: "cam-unknown", Name: "x"}})
 	v.broken(wire.Disabled)
-	eventually(t, "the session to end", func() bool { return r.cam.Sessions() == 0 })
+	eventually.True(t, "the session to end", func() bool { return r.cam.Sessions() == 0 })
 	st := r.room.States()[0]
 	if st.Name != "Till 2" || st.Streams[0].State != wire.StateUnknown || st.Streams[0].Reason != wire.Disabled {
 		t.Errorf("state %+v", st)
@@ -404,7 +405,7 @@ func TestSessionsAreTornDown(t *testing.T) {
 	v.frames(5)
 	for range 3 {
 		r.room.Apply([]wire.CameraDesire{{Camera: r.id, Disable: true}})
-		eventually(t, "the session to end", func() bool { return r.cam.Sessions() == 0 })
+		eventually.True(t, "the session to end", func() bool { return r.cam.Sessions() == 0 })
 		r.room.Apply(nil)
 		v.frames(5)
 	}
@@ -429,7 +430,7 @@ func TestStatesMeasureTheStream(t *testing.T) {
 	v := r.watch(id.Main)
 	v.frames(75)
 	want := float64(r.cam.Main().Loop().Bitrate()) / 1000
-	eventually(t, "measured values", func() bool {
+	eventually.True(t, "measured values", func() bool {
 		st := r.room.States()[0].Streams[0]
 		return st.State == wire.OK && st.FPS > 13 && st.FPS < 17 && st.Kbps > want*0.6 && st.Kbps < want*1.8 &&
 			strings.HasPrefix(st.Codec, "avc1.") && st.Audio == "mp4a.40.2" && st.Width == 1280

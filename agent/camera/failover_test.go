@@ -8,6 +8,7 @@ import (
 	"holdfast/agent/media"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
+	"holdfast/testenv/eventually"
 	"holdfast/testenv/fakecam"
 )
 
@@ -134,7 +135,7 @@ func TestTheNextSourceTakesOverAndGivesBack(t *testing.T) {
 			if n := assertSeams(t, v.so()); n < 2 { // more on a machine that stands still for seconds
 				t.Errorf("%d seams, want 2", n)
 			}
-			eventually(t, "the other session to be torn down", func() bool { return p.nvr.Sessions() == 0 && p.own.Sessions() == 1 })
+			eventually.True(t, "the other session to be torn down", func() bool { return p.nvr.Sessions() == 0 && p.own.Sessions() == 1 })
 		})
 	}
 }
@@ -157,7 +158,7 @@ func TestASourceThatComesAndGoesIsNotGoneBackTo(t *testing.T) {
 		if err := p.own.Restore(); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "a trial", func() bool { return p.own.Sessions() == 1 })
+		eventually.True(t, "a trial", func() bool { return p.own.Sessions() == 1 })
 		v.frames(25)
 		if err := p.own.Turn(func(k *fakecam.Knobs) { k.Offline = true }); err != nil {
 			t.Fatal(err)
@@ -188,7 +189,7 @@ func TestBothSourcesFail(t *testing.T) {
 		t.Fatal(err)
 	}
 	v.broken(wire.Stalled)
-	eventually(t, "both to have been tried", func() bool { return p.nvr.Tally().Describes >= 2 && p.own.Tally().Connects >= 3 })
+	eventually.True(t, "both to have been tried", func() bool { return p.nvr.Tally().Describes >= 2 && p.own.Tally().Connects >= 3 })
 	if got := breaks(v.so()); len(got) > 4 {
 		t.Errorf("the reason changed with every try: %v", got)
 	}
@@ -200,7 +201,7 @@ func TestBothSourcesFail(t *testing.T) {
 	if err := p.own.Restore(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a trial", func() bool { return p.own.Sessions() == 1 })
+	eventually.True(t, "a trial", func() bool { return p.own.Sessions() == 1 })
 	if err := p.nvr.Turn(func(k *fakecam.Knobs) { k.Offline = true }); err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +232,7 @@ func TestOneAccountOverSourcesAndStreams(t *testing.T) {
 			c.Cameras = append(c.Cameras, Camera{ID: id.New[id.Camera](), Name: cam.Name(), Main: own, Sub: nvr, RecordSub: true, Fallback: []Fallback{{Main: nvr}}})
 		}
 	}})
-	eventually(t, "every stream to fail", func() bool {
+	eventually.True(t, "every stream to fail", func() bool {
 		failing := 0
 		for _, c := range r.board.Conditions() {
 			if c.Name == "stream" && c.State == wire.Failing {
@@ -241,7 +242,7 @@ func TestOneAccountOverSourcesAndStreams(t *testing.T) {
 		return failing == 8
 	})
 	began := r.clock.Mono()
-	eventually(t, "a few more seconds", func() bool { return r.clock.Mono() > began+6_000_000 })
+	eventually.True(t, "a few more seconds", func() bool { return r.clock.Mono() > began+6_000_000 })
 	tries := uint64(0)
 	for _, cam := range r.house.Cameras() {
 		tries += cam.Tally().BadLogins

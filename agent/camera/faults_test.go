@@ -16,6 +16,7 @@ import (
 	"holdfast/agent/media"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
+	"holdfast/testenv/eventually"
 	"holdfast/testenv/fakecam"
 )
 
@@ -134,14 +135,14 @@ func TestOneOfEachTroubleAmongGoodCameras(t *testing.T) {
 		v.until(w.cams[i].Name(), func(items []media.Item) bool { return len(pictures(items)) > 0 })
 	}
 	measured := w.clock.Mono() // what is usual must have been seen
-	eventually(t, "the usual to be known", func() bool { return w.clock.Mono()-measured > 12_000_000 })
+	eventually.True(t, "the usual to be known", func() bool { return w.clock.Mono()-measured > 12_000_000 })
 	began := time.Now()
 	for k, trouble := range troubles {
 		trouble.begin(t, w.cams[w.good+k])
 	}
 	declared := map[string]time.Duration{}
 	var p pulse
-	eventually(t, "every trouble to be declared", func() bool {
+	eventually.True(t, "every trouble to be declared", func() bool {
 		p.beat()
 		for k, trouble := range troubles {
 			if i := w.good + k; declared[trouble.name] == 0 && w.declared(trouble, i, views[i]) {
@@ -246,7 +247,7 @@ func TestHostileDevices(t *testing.T) {
 	w := weight{most: before}
 	assertDeclared(t, r, names, devices, &w)
 	mark := r.clock.Mono()
-	eventually(t, "ten more seconds", func() bool {
+	eventually.True(t, "ten more seconds", func() bool {
 		w.look()
 		return r.clock.Mono()-mark > 10_000_000
 	})
@@ -277,7 +278,7 @@ func assertDeclared(t *testing.T, r *rig, names map[id.Camera]fakecam.Malice, de
 	began := time.Now()
 	declared := map[fakecam.Malice]time.Duration{}
 	var p pulse
-	eventually(t, "all of them to be declared", func() bool {
+	eventually.True(t, "all of them to be declared", func() bool {
 		w.look()
 		p.beat()
 		for _, c := range r.board.Conditions() {

@@ -20,6 +20,7 @@ import (
 	"holdfast/shared/backoff"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
+	"holdfast/testenv/eventually"
 	"holdfast/testenv/fakecam"
 )
 
@@ -302,7 +303,7 @@ func (r *rig) turn(k fakecam.Knobs) {
 func (r *rig) condition(name string, state wire.State, words string) health.Condition {
 	r.t.Helper()
 	var got health.Condition
-	eventually(r.t, "the condition "+name+" to be "+string(state), func() bool {
+	eventually.True(r.t, "the condition "+name+" to be "+string(state), func() bool {
 		for _, c := range r.board.Conditions() {
 			if c.Name == name && c.Kind == string(id.Main) && c.State == state && strings.Contains(c.Text, words) {
 				got = c
@@ -312,19 +313,4 @@ func (r *rig) condition(name string, state wire.State, words string) health.Cond
 		return false
 	})
 	return got
-}
-
-// eventually waits until ok holds.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	limit := time.After(time.Minute)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-limit:
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
 }

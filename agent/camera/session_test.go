@@ -13,6 +13,7 @@ import (
 	"holdfast/agent/media"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
+	"holdfast/testenv/eventually"
 	"holdfast/testenv/fakecam"
 )
 
@@ -247,7 +248,7 @@ func TestADowngradeIsRefusedAcrossRestarts(t *testing.T) {
 	if !strings.Contains(text, "in the clear") || !strings.Contains(text, "basic_login: true") {
 		t.Errorf("it is said as %q", text)
 	}
-	eventually(t, "the alarm", func() bool {
+	eventually.True(t, "the alarm", func() bool {
 		c := second.board.Conditions()
 		return len(c) > 0 && c[0].Name == "stream" && c[0].State == wire.Failing && c[0].Reason == wire.AuthFailed
 	})
@@ -265,7 +266,7 @@ func TestSessionsOfFailedSetupsAreTornDown(t *testing.T) {
 		t.Parallel()
 		r := newRig(t, options{ready: func(r *rig) { r.turn(fakecam.Knobs{Refuse: 500, RefuseAt: "PLAY"}) }})
 		r.watch(id.Main).broken(wire.SessionLimit)
-		eventually(t, "the session to be torn down", func() bool { return r.cam.Tally().Teardowns == 1 && r.cam.Sessions() == 0 })
+		eventually.True(t, "the session to be torn down", func() bool { return r.cam.Tally().Teardowns == 1 && r.cam.Sessions() == 0 })
 	})
 	for _, kind := range []fakecam.Malice{fakecam.Elsewhere, fakecam.Mismatch} {
 		t.Run(string(kind), func(t *testing.T) {
@@ -273,7 +274,7 @@ func TestSessionsOfFailedSetupsAreTornDown(t *testing.T) {
 			h := fakecam.ServeHostile(t, kind)
 			r := newRig(t, options{address: h.URL("rtsp")})
 			r.watch(id.Main).broken(wire.Unreachable)
-			eventually(t, "the session to be torn down", func() bool { return h.Torn() > 0 })
+			eventually.True(t, "the session to be torn down", func() bool { return h.Torn() > 0 })
 		})
 	}
 }
@@ -289,7 +290,7 @@ func TestNoSessionIsLeftWhenTheAgentEnds(t *testing.T) {
 		main.frames(10)
 		sub.frames(10)
 		r.stop()
-		eventually(t, "both sessions to be torn down", func() bool {
+		eventually.True(t, "both sessions to be torn down", func() bool {
 			return r.cam.Sessions() == 0 && r.cam.Tally().Teardowns == 2 && r.cam.Tally().Lost == 0
 		})
 	}

@@ -10,6 +10,7 @@ import (
 
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
+	"holdfast/testenv/eventually"
 	"holdfast/testenv/fakecam"
 )
 
@@ -67,7 +68,7 @@ func TestRTSPS(t *testing.T) {
 			v := r.watch(id.Main)
 			assertOrder(t, v.frames(45))
 			r.stop()
-			eventually(t, "the session to be torn down", func() bool {
+			eventually.True(t, "the session to be torn down", func() bool {
 				return r.cam.Sessions() == 0 && r.cam.Tally().Teardowns == 1 && r.cam.Tally().Lost == 0
 			})
 		})
@@ -149,7 +150,7 @@ func TestASilentTLSHandshakeHoldsNobodyUp(t *testing.T) {
 	h := fakecam.ServeHostile(t, fakecam.Mute)
 	r := newRig(t, options{address: h.URL("rtsps")})
 	v := r.watch(id.Main)
-	eventually(t, "a connection", func() bool { return h.Open() == 1 })
+	eventually.True(t, "a connection", func() bool { return h.Open() == 1 })
 	began := time.Now()
 	r.stop()
 	if d := time.Since(began); d > 2*time.Second {

@@ -10,6 +10,7 @@ import (
 	"holdfast/shared/id"
 	"holdfast/shared/mp4"
 	"holdfast/shared/wire"
+	"holdfast/testenv/eventually"
 	"holdfast/testenv/fakecam"
 )
 
@@ -46,7 +47,7 @@ func TestSite(t *testing.T) {
 		t.Fatal(err)
 	}
 	testLiveEdge(t, s) // takes its time: the gap
-	eventually(t, "a gap", func() bool { return time.Now().UnixMicro()-r.cutUs > 2_500_000 })
+	eventually.True(t, "a gap", func() bool { return time.Now().UnixMicro()-r.cutUs > 2_500_000 })
 	if err := s.cam("cut").Restore(); err != nil {
 		t.Fatal(err)
 	}
@@ -292,5 +293,5 @@ func testNothing(t *testing.T, r *recording) {
 
 	// The cloud asks again: it has not heard the answer.
 	d.place(early)
-	eventually(t, "the answer again", func() bool { return len(d.facts(early.Clip)) >= 3 })
+	eventually.True(t, "the answer again", func() bool { return len(d.facts(early.Clip)) >= 3 })
 }

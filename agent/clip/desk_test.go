@@ -14,6 +14,7 @@ import (
 	"holdfast/shared/backoff"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
+	"holdfast/testenv/eventually"
 )
 
 // desk is a room for clips with a cloud of its own. It may be closed and opened again on the same folder and ledger.
@@ -155,7 +156,7 @@ func (d *desk) said(clip id.Clip, state wire.ClipState) wire.ClipFact {
 // stored waits until a clip is in the cloud and gone from the site, and returns it.
 func (d *desk) stored(clip id.Clip) []byte {
 	d.t.Helper()
-	eventually(d.t, "the clip to be stored", func() bool { return d.cloud.stored(clip) != nil && d.gone(clip) })
+	eventually.True(d.t, "the clip to be stored", func() bool { return d.cloud.stored(clip) != nil && d.gone(clip) })
 	return d.cloud.stored(clip)
 }
 

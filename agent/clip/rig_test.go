@@ -22,6 +22,7 @@ import (
 	"holdfast/agent/record"
 	"holdfast/shared/backoff"
 	"holdfast/shared/id"
+	"holdfast/testenv/eventually"
 	"holdfast/testenv/fakecam"
 )
 
@@ -143,21 +144,6 @@ func (s *site) cam(name string) *fakecam.Camera { return s.cams.Camera(name) }
 
 func (s *site) stream(name string) id.Stream { return id.Stream{Camera: s.ids[name], Kind: id.Main} }
 
-// eventually waits until ok is true.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	limit := time.After(20 * time.Second)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-limit:
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
-}
-
 // recorded waits until a camera is on disk from some moment on for so long, and returns that moment.
 func (s *site) recorded(t *testing.T, name string, d time.Duration) (fromUs int64) {
 	t.Helper()
@@ -166,7 +152,7 @@ func (s *site) recorded(t *testing.T, name string, d time.Duration) (fromUs int6
 
 func (s *site) streamRecorded(t *testing.T, stream id.Stream, d time.Duration) (fromUs int64) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%v of %s", d, stream), func() bool {
+	eventually.True(t, fmt.Sprintf("%v of %s", d, stream), func() bool {
 		stats, err := s.ledger.StreamStats(t.Context())
 		if err != nil {
 			t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"holdfast/shared/id"
 	"holdfast/shared/mp4"
 	"holdfast/shared/wire"
+	"holdfast/testenv/eventually"
 )
 
 func testInterruptions(t *testing.T, r *recording) {
@@ -56,7 +57,7 @@ func testNotWanted(t *testing.T, r *recording) {
 		o := d.order("dock", r.beginUs["dock"], r.beginUs["dock"]+2_000_000)
 		d.place(o)
 		d.said(o.Clip, wire.ClipQueued)
-		eventually(t, "the clip to be dropped", func() bool { return d.gone(o.Clip) })
+		eventually.True(t, "the clip to be dropped", func() bool { return d.gone(o.Clip) })
 		d.close()
 	}
 
@@ -163,7 +164,7 @@ func testRestarts(t *testing.T, r *recording) {
 		return nil
 	})
 	d.place(o[wire.ClipUploading])
-	eventually(t, "two parts of each", func() bool { return len(d.cloud.arrived()) == 4 })
+	eventually.True(t, "two parts of each", func() bool { return len(d.cloud.arrived()) == 4 })
 	d.close()
 
 	// What a crash leaves: a clip that nobody began, one whose cutting was cut short, and files that nobody owns.

@@ -10,6 +10,7 @@ import (
 	"holdfast/shared/id"
 	"holdfast/shared/mp4"
 	"holdfast/shared/wire"
+	"holdfast/testenv/eventually"
 	"holdfast/testenv/smalldisk"
 )
 
@@ -52,13 +53,13 @@ func testStepDown(t *testing.T, r *recording) {
 		room.Apply([]wire.CameraDesire{{Camera: o.Camera, StepDown: down}, {Camera: r.ids["dock"], StepDown: true}})
 	}
 	wish(false)
-	eventually(t, "the loss to be foretold", func() bool { return len(room.Losses()) == 1 })
+	eventually.True(t, "the loss to be foretold", func() bool { return len(room.Losses()) == 1 })
 	l := room.Losses()[0]
 	if l.Camera != o.Camera || l.StartUs != o.StartUs || l.EndUs != o.EndUs || l.DueUs != o.StartUs+3600e6 || l.Bytes != 136_400 ||
 		l.SubBytes < 10_000 || l.SubBytes > 80_000 || l.More < 1 {
 		t.Errorf("foretold %+v", l)
 	}
-	eventually(t, "the condition", func() bool { return strings.Contains(b.clips().Text, "Its small stream is recorded too and takes") })
+	eventually.True(t, "the condition", func() bool { return strings.Contains(b.clips().Text, "Its small stream is recorded too and takes") })
 
 	wish(true)
 	film := probe(t, d.stored(o.Clip))
@@ -76,13 +77,13 @@ func testStepDown(t *testing.T, r *recording) {
 		t.Errorf("said %+v", facts)
 	}
 	wish(true)
-	eventually(t, "everything to be well", func() bool { return len(room.Losses()) == 0 && b.clips().State == wire.OK })
+	eventually.True(t, "everything to be well", func() bool { return len(room.Losses()) == 0 && b.clips().State == wire.OK })
 
 	// Of a camera without a sub stream nothing can be cut in its place.
 	alone := d.order("dock", r.beginUs["dock"]+300_000, r.beginUs["dock"]+6_000_000)
 	d.place(alone)
 	wish(true)
-	eventually(t, "the other loss to be foretold", func() bool { return len(room.Losses()) == 1 })
+	eventually.True(t, "the other loss to be foretold", func() bool { return len(room.Losses()) == 1 })
 	if l := room.Losses()[0]; l.Camera != alone.Camera || l.SubBytes != 0 {
 		t.Errorf("foretold %+v", l)
 	}

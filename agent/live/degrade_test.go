@@ -26,6 +26,7 @@ import (
 	"holdfast/agent/pace"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
+	"holdfast/testenv/eventually"
 	"holdfast/testenv/fakecam"
 	"holdfast/testenv/netcut"
 	"holdfast/testenv/scenes"
@@ -96,9 +97,9 @@ func newBranch(t *testing.T, plan pace.Plan, tempo tempo, cameras int, main, sub
 	b.room.tempo = tempo
 	b.run(b.budget.Run)
 	b.run(b.room.Run)
-	eventually(t, "the port", func() bool { return taking(b.room) })
+	eventually.True(t, "the port", func() bool { return taking(b.room) })
 	for _, h := range b.hubs {
-		eventually(t, "the first frame", func() bool { _, brk := h.State(); return brk == nil })
+		eventually.True(t, "the first frame", func() bool { _, brk := h.State(); return brk == nil })
 	}
 	return b
 }
@@ -262,7 +263,7 @@ func TestAViewersOwnLine(t *testing.T) {
 		}
 		return d
 	}
-	eventually(t, "a round trip of about 60 ms", func() bool { return rtt() > 55*time.Millisecond && rtt() < 200*time.Millisecond })
+	eventually.True(t, "a round trip of about 60 ms", func() bool { return rtt() > 55*time.Millisecond && rtt() < 200*time.Millisecond })
 	v.mu.Lock()
 	if len(v.notes) > 0 && v.notes[0].Type == "note" {
 		t.Errorf("without loss the viewer is told %+v", v.notes)
@@ -288,7 +289,7 @@ func TestTheSubStreamIsOfNoUse(t *testing.T) {
 			b := newBranch(t, pace.Plan{}, tempo{downEvery: time.Second, upAfter: time.Minute}, 1, l[0], sub)
 			v := b.watch(0)
 			v.seen(10)
-			eventually(t, "the cost", func() bool { _, known := b.room.costs.of(id.Stream{Camera: b.cams[0], Kind: id.Main}); return known })
+			eventually.True(t, "the cost", func() bool { _, known := b.room.costs.of(id.Stream{Camera: b.cams[0], Kind: id.Main}); return known })
 			b.allow(int64(costOf(l[0])))
 			v.note("note", func(n note) bool { return strings.Contains(n.Text, "single pictures") })
 			for _, p := range v.next(2)[1:] {
@@ -312,7 +313,7 @@ func testNarrowPlayback(t *testing.T, s *site) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- room.Run(ctx) }()
-	eventually(t, "the port", func() bool { return taking(room) })
+	eventually.True(t, "the port", func() bool { return taking(room) })
 	w := s.offer("dock")
 	w.FromUs = from
 	v := watch(t, room, w)

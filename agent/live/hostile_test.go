@@ -10,6 +10,7 @@ import (
 
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
+	"holdfast/testenv/eventually"
 )
 
 func TestHostileOffers(t *testing.T) {
@@ -41,7 +42,7 @@ func TestHostileOffers(t *testing.T) {
 		}
 		t.Logf("%s: %v", name, err)
 	}
-	eventually(t, "all of them to end", func() bool { return len(s.room.Open()) == 0 })
+	eventually.True(t, "all of them to end", func() bool { return len(s.room.Open()) == 0 })
 	watch(t, s.room, s.wish()).seen(3)
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
+	"holdfast/testenv/eventually"
 	"holdfast/testenv/fakecam"
 )
 
@@ -102,7 +103,7 @@ func testLongGroup(t *testing.T, s *site) {
 func testOnDemand(t *testing.T, s *site) {
 	s.recorded(t, "dock", time.Second)
 	cam := s.cam("dock")
-	eventually(t, "one session", func() bool { return cam.Sessions() == 1 })
+	eventually.True(t, "one session", func() bool { return cam.Sessions() == 1 })
 	small := s.offer("dock")
 	small.Width = 320
 	viewers := []*viewer{watch(t, s.room, small), watch(t, s.room, small), watch(t, s.room, small)}
@@ -123,7 +124,7 @@ func testOnDemand(t *testing.T, s *site) {
 		s.room.Close(v.session)
 		v.ended()
 	}
-	eventually(t, "the sub-stream to be let go", func() bool { return cam.Sessions() == 1 })
+	eventually.True(t, "the sub-stream to be let go", func() bool { return cam.Sessions() == 1 })
 	big := s.offer("dock")
 	big.Width, big.Stream = 320, id.Main
 	if v := watch(t, s.room, big); v.answer.Stream != id.Main {

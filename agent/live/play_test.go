@@ -7,6 +7,7 @@ import (
 
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
+	"holdfast/testenv/eventually"
 	"holdfast/testenv/fakecam"
 )
 
@@ -161,9 +162,9 @@ func testGap(t *testing.T, s *site) {
 	s.turn(t, "cut", func(k *fakecam.Knobs) { k.Offline = true })
 	lost := s.cam("cut").Main().Sent()
 	cutUs := s.sentUs(t, "cut", lost)
-	eventually(t, "a gap", func() bool { return time.Now().UnixMicro()-cutUs > 3_000_000 })
+	eventually.True(t, "a gap", func() bool { return time.Now().UnixMicro()-cutUs > 3_000_000 })
 	s.turn(t, "cut", func(k *fakecam.Knobs) { k.Offline = false })
-	eventually(t, "five seconds", func() bool { return time.Now().UnixMicro()-cutUs > 5_500_000 })
+	eventually.True(t, "five seconds", func() bool { return time.Now().UnixMicro()-cutUs > 5_500_000 })
 	w := s.offer("cut")
 	w.FromUs = cutUs - 300_000
 	v := watch(t, s.room, w)

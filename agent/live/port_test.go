@@ -15,6 +15,7 @@ import (
 	"holdfast/agent/health"
 	"holdfast/agent/pace"
 	"holdfast/shared/wire"
+	"holdfast/testenv/eventually"
 )
 
 func TestPortOffersWhatIsThere(t *testing.T) {
@@ -75,13 +76,13 @@ func TestAPortThatIsTaken(t *testing.T) {
 		}
 		return ""
 	}
-	eventually(t, "the condition", func() bool { return state() == wire.Failing })
+	eventually.True(t, "the condition", func() bool { return state() == wire.Failing })
 	_, err = try(t, room, s.wish())
 	assertFailure(t, err, wire.FailedOtherwise, strconv.Itoa(taken))
 	if err := other.Close(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the port", func() bool { return taking(room) && state() == wire.OK })
+	eventually.True(t, "the port", func() bool { return taking(room) && state() == wire.OK })
 	watch(t, room, s.wish()).seen(1)
 	cancel()
 	if err := <-ended; err != nil {
@@ -150,7 +151,7 @@ func TestOverTCP(t *testing.T) {
 		t.Errorf("the path is %v, %v", pair, err)
 	}
 	v.close()
-	eventually(t, "the session to end", func() bool { return len(s.room.Open()) == 0 })
+	eventually.True(t, "the session to end", func() bool { return len(s.room.Open()) == 0 })
 }
 
 func TestThroughARelay(t *testing.T) {
@@ -186,5 +187,5 @@ func TestThroughARelay(t *testing.T) {
 		t.Error("the viewer was to be reached through the relay only")
 	}
 	v.close()
-	eventually(t, "the session to end", func() bool { return len(s.room.Open()) == 0 })
+	eventually.True(t, "the session to end", func() bool { return len(s.room.Open()) == 0 })
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/pion/turn/v5"
 
 	"holdfast/shared/wire"
+	"holdfast/testenv/eventually"
 	"holdfast/testenv/fakecam"
 	"holdfast/testenv/ownnet"
 )
@@ -32,7 +33,7 @@ func TestASilentRelayIsNotWaitedFor(t *testing.T) {
 	v.seen(1)
 	begun := time.Now()
 	s.room.Close(v.session)
-	eventually(t, "the connection to end", func() bool { return len(s.room.Open()) == 0 })
+	eventually.True(t, "the connection to end", func() bool { return len(s.room.Open()) == 0 })
 	if took := time.Since(begun); took > 3*time.Second {
 		t.Errorf("the connection ended %v after it was closed", took)
 	}

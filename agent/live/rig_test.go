@@ -23,6 +23,7 @@ import (
 	"holdfast/agent/record"
 	"holdfast/shared/backoff"
 	"holdfast/shared/id"
+	"holdfast/testenv/eventually"
 	"holdfast/testenv/fakecam"
 )
 
@@ -131,7 +132,7 @@ func (s *site) start() {
 		run("cameras at the site", s.cams.Run), run("disk", s.disk.Run), run("record", s.record.Run), run("camera", s.cameras.Run),
 		run("live", s.room.Run),
 	}
-	eventually(s.t, "the port", func() bool { return taking(s.room) })
+	eventually.True(s.t, "the port", func() bool { return taking(s.room) })
 	s.t.Cleanup(func() {
 		for i := len(stops) - 1; i >= 0; i-- {
 			stops[i]()
@@ -155,27 +156,12 @@ func (s *site) turn(t *testing.T, name string, change func(*fakecam.Knobs)) {
 	}
 }
 
-// eventually waits until ok is true.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	limit := time.After(20 * time.Second)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-limit:
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
-}
-
 // recorded waits until a camera's main stream is on disk from some moment on for so long, and returns that
 // moment.
 func (s *site) recorded(t *testing.T, name string, d time.Duration) (fromUs int64) {
 	t.Helper()
 	stream := id.Stream{Camera: s.ids[name], Kind: id.Main}
-	eventually(t, fmt.Sprintf("%v of %s", d, name), func() bool {
+	eventually.True(t, fmt.Sprintf("%v of %s", d, name), func() bool {
 		stats, err := s.ledger.StreamStats(t.Context())
 		if err != nil {
 			t.Fatal(err)

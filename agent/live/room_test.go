@@ -15,6 +15,7 @@ import (
 	"holdfast/shared/id"
 	"holdfast/shared/mp4"
 	"holdfast/shared/wire"
+	"holdfast/testenv/eventually"
 )
 
 func TestASessionLeavesNothingBehind(t *testing.T) {
@@ -29,7 +30,7 @@ func TestASessionLeavesNothingBehind(t *testing.T) {
 		mine.ended()
 		mine.close()
 		theirs.close() // a tab that is closed says so
-		eventually(t, "the sessions to end", func() bool { return len(s.room.Open()) == 0 })
+		eventually.True(t, "the sessions to end", func() bool { return len(s.room.Open()) == 0 })
 	}
 	if n, _ := s.hub.Readers(); n != 0 {
 		t.Errorf("%d readers are still attached to the hub", n)
@@ -51,7 +52,7 @@ func TestAViewerThatNeverConnects(t *testing.T) {
 	if open := s.room.Open(); len(open) != 1 || open[0] != v.session {
 		t.Fatalf("open sessions %v", open)
 	}
-	eventually(t, "the session to end", func() bool { return len(s.room.Open()) == 0 })
+	eventually.True(t, "the session to end", func() bool { return len(s.room.Open()) == 0 })
 	if n, _ := s.hub.Readers(); n != 0 {
 		t.Errorf("%d readers are still attached to the hub", n)
 	}
@@ -73,7 +74,7 @@ func TestLimits(t *testing.T) {
 	_, err = try(t, s.room, s.wish())
 	assertFailure(t, err, wire.FailedBusy, "Close a view")
 	a.close()
-	eventually(t, "a free place", func() bool { return len(s.room.Open()) == 1 })
+	eventually.True(t, "a free place", func() bool { return len(s.room.Open()) == 1 })
 	watch(t, s.room, s.wish()).seen(1)
 	s.room.Close(id.New[id.Session]())
 

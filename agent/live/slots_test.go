@@ -9,6 +9,7 @@ import (
 
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
+	"holdfast/testenv/eventually"
 )
 
 // testManyCameras makes one connection and shows one camera after the other on its slots.
@@ -60,7 +61,7 @@ func testManyCameras(t *testing.T, s *site) {
 	assertWhole(t, of("corridor", 20))
 	v.order(op{Type: "pause"}) // the first slot's word: it does not touch the second one
 	shop := view(0, "shop")
-	eventually(t, "the one before to end", func() bool { return !slices.Contains(s.room.Open(), dock) })
+	eventually.True(t, "the one before to end", func() bool { return !slices.Contains(s.room.Open(), dock) })
 	for _, still := range []id.Session{shop, corridor, v.session} {
 		if !slices.Contains(s.room.Open(), still) {
 			t.Errorf("session %s has ended too", still)
@@ -89,12 +90,12 @@ func testManyCameras(t *testing.T, s *site) {
 	assertFailure(t, err, wire.FailedRefused, "a session of its own")
 
 	s.room.Close(corridor)
-	eventually(t, "the view to end", func() bool { return !slices.Contains(s.room.Open(), corridor) })
+	eventually.True(t, "the view to end", func() bool { return !slices.Contains(s.room.Open(), corridor) })
 	have = len(of("shop", 1))
 	of("shop", have+5) // goes on
 	s.room.Close(v.session)
 	v.ended()
-	eventually(t, "everything to end", func() bool {
+	eventually.True(t, "everything to end", func() bool {
 		open := s.room.Open()
 		return !slices.Contains(open, v.session) && !slices.Contains(open, shop)
 	})

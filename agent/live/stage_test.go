@@ -14,6 +14,7 @@ import (
 	"holdfast/shared/id"
 	"holdfast/shared/mp4"
 	"holdfast/shared/wire"
+	"holdfast/testenv/eventually"
 	"holdfast/testenv/fakecam"
 	"holdfast/testenv/scenes"
 )
@@ -71,8 +72,8 @@ func newStage(t *testing.T, cfg Config) *stage {
 		cancel()
 		running.Wait()
 	})
-	eventually(t, "the first frame", func() bool { _, brk := s.hub.State(); return brk == nil })
-	eventually(t, "the port", func() bool { return taking(s.room) })
+	eventually.True(t, "the first frame", func() bool { _, brk := s.hub.State(); return brk == nil })
+	eventually.True(t, "the port", func() bool { return taking(s.room) })
 	return s
 }
 

@@ -20,6 +20,7 @@ import (
 	"holdfast/shared/backoff"
 	"holdfast/shared/mp4"
 	"holdfast/shared/wire"
+	"holdfast/testenv/eventually"
 	"holdfast/testenv/fakecam"
 )
 
@@ -34,7 +35,7 @@ func TestRealCamerasWithRealTrouble(t *testing.T) {
 	room, stopRoom := pull(t, s, cams)
 	began := s.clock.Wall(0)
 	for i, name := range s.streams {
-		eventually(t, fmt.Sprintf("%s to be recorded", loops[i]), func() bool { return s.rec.Durable(name) > 0 })
+		eventually.True(t, fmt.Sprintf("%s to be recorded", loops[i]), func() bool { return s.rec.Durable(name) > 0 })
 	}
 	linger(t, s, 2*time.Second)
 	cams[0].Drop()
@@ -47,7 +48,7 @@ func TestRealCamerasWithRealTrouble(t *testing.T) {
 	}
 	back := s.clock.Now()
 	for i, name := range s.streams {
-		eventually(t, fmt.Sprintf("%s to be recorded again", loops[i]), func() bool { return s.rec.Durable(name) > back+1e6 })
+		eventually.True(t, fmt.Sprintf("%s to be recorded again", loops[i]), func() bool { return s.rec.Durable(name) > back+1e6 })
 	}
 	states := room.States()
 	if err := s.rec.Amend(t.Context(), states); err != nil {
@@ -165,15 +166,15 @@ func TestASeamBetweenTwoSources(t *testing.T) {
 	began := s.clock.Wall(0)
 	flows := func(what string, c *fakecam.Camera) {
 		t.Helper()
-		eventually(t, what, func() bool { return c.Sessions() == 1 && room.States()[0].Streams[0].FPS > 5 })
+		eventually.True(t, what, func() bool { return c.Sessions() == 1 && room.States()[0].Streams[0].FPS > 5 })
 		mark := s.clock.Now()
-		eventually(t, what+" to be recorded", func() bool { return s.rec.Durable(s.streams[0]) > mark+2_000_000 })
+		eventually.True(t, what+" to be recorded", func() bool { return s.rec.Durable(s.streams[0]) > mark+2_000_000 })
 	}
 	flows("the camera itself", cams[0])
 	turn(t, cams[0], fakecam.Knobs{Silent: true})
 	flows("the next source", cams[1])
 	turn(t, cams[0], fakecam.Knobs{})
-	eventually(t, "the way back", func() bool { return cams[1].Sessions() == 0 })
+	eventually.True(t, "the way back", func() bool { return cams[1].Sessions() == 0 })
 	flows("the camera itself again", cams[0])
 	now := s.finish()
 	stopRoom()
@@ -199,21 +200,7 @@ func turn(t *testing.T, c *fakecam.Camera, k fakecam.Knobs) {
 func linger(t *testing.T, s *site, d time.Duration) {
 	t.Helper()
 	until := s.clock.Mono() + d.Microseconds()
-	eventually(t, d.String()+" to pass", func() bool { return s.clock.Mono() >= until })
-}
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	limit := time.After(30 * time.Second)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-limit:
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
+	eventually.True(t, d.String()+" to pass", func() bool { return s.clock.Mono() >= until })
 }
 
 // assertSent checks the account of one camera against its own log.

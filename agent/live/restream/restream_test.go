@@ -19,6 +19,7 @@ import (
 	"holdfast/agent/media"
 	"holdfast/shared/id"
 	"holdfast/shared/mp4"
+	"holdfast/testenv/eventually"
 	"holdfast/testenv/scenes"
 )
 
@@ -91,7 +92,7 @@ func newStage(t *testing.T, cfg Config) *stage {
 		running.Wait()
 	})
 	t.Cleanup(s.stop)
-	eventually(t, "the port", s.server.Listening)
+	eventually.True(t, "the port", s.server.Listening)
 	return s
 }
 
@@ -124,20 +125,6 @@ func (s *stage) change(change func(*media.Params)) {
 	p.Tracks = append([]mp4.Track{}, p.Tracks...)
 	change(&p)
 	s.params = &p
-}
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	limit := time.After(20 * time.Second)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-limit:
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
 }
 
 // program watches a camera by RTSP.
@@ -225,7 +212,7 @@ func TestProgramsShareOnePull(t *testing.T) {
 		all = append(all, p)
 	}
 	for _, p := range all {
-		eventually(t, "pictures and sound", p.seen(40))
+		eventually.True(t, "pictures and sound", p.seen(40))
 		if p.backward {
 			t.Error("RTP time goes backwards")
 		}
@@ -236,13 +223,13 @@ func TestProgramsShareOnePull(t *testing.T) {
 	for _, p := range all {
 		p.client.Close()
 	}
-	eventually(t, "the programs to be forgotten", func() bool { return s.server.Watching() == 0 })
-	eventually(t, "the pull to end", func() bool { n, _ := s.hub.Readers(); return n == 0 })
+	eventually.True(t, "the programs to be forgotten", func() bool { return s.server.Watching() == 0 })
+	eventually.True(t, "the pull to end", func() bool { n, _ := s.hub.Readers(); return n == 0 })
 	p, err := s.watch("viewer:s3cret@" + s.addr + "/front%20door/main")
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "pictures again", p.seen(10))
+	eventually.True(t, "pictures again", p.seen(10))
 }
 
 // TestStrangersSeeNothing refuses who has no password or a wrong one, and what is not there, in words of RTSP.
@@ -269,9 +256,9 @@ func TestACameraThatChanges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "pictures", p.seen(10))
+	eventually.True(t, "pictures", p.seen(10))
 	s.change(func(*media.Params) {})
-	eventually(t, "pictures after the same parameters", p.seen(60))
+	eventually.True(t, "pictures after the same parameters", p.seen(60))
 	s.change(func(m *media.Params) { m.Tracks[0].Width++ })
 	select {
 	case err := <-p.over:
@@ -282,7 +269,7 @@ func TestACameraThatChanges(t *testing.T) {
 	if p, err = s.watch(s.addr + "/front%20door/main"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "pictures of the new kind", p.seen(10))
+	eventually.True(t, "pictures of the new kind", p.seen(10))
 }
 
 // TestTheEndIsQuick: a program that waits for a camera which sends nothing does not hold the agent up.
@@ -293,7 +280,7 @@ func TestTheEndIsQuick(t *testing.T) {
 		_, err := s.watch(s.addr + "/silent/main")
 		answered <- err
 	}()
-	eventually(t, "the pull", func() bool { n, _ := s.silent.Readers(); return n == 1 })
+	eventually.True(t, "the pull", func() bool { n, _ := s.silent.Readers(); return n == 1 })
 	began := time.Now()
 	s.stop()
 	if took := time.Since(began); took > patience/2 {
