@@ -42,7 +42,7 @@ func TestRealCamerasWithRealTrouble(t *testing.T) {
 	turn(t, cams[1], fakecam.Knobs{Stall: true})
 	turn(t, cams[2], fakecam.Knobs{Offline: true})
 	cams[3].Jump(3 * time.Hour)
-	linger(t, s, 2500*time.Millisecond)
+	linger(t, s, 3500*time.Millisecond)
 	for _, c := range cams {
 		turn(t, c, fakecam.Knobs{})
 	}
@@ -103,10 +103,11 @@ func rentHouse(t *testing.T, cfg fakecam.Config) (cams []*fakecam.Camera, stop f
 	return house.Cameras(), stop
 }
 
-// pull starts the site's recorder and the room that feeds it, which has little patience.
+// pull starts the site's recorder and the room that feeds it, which has little patience: but more than a busy machine lets
+// a camera wait.
 func pull(t *testing.T, s *site, cams []*fakecam.Camera) (*camera.Cameras, func()) {
 	t.Helper()
-	return pullFrom(t, s, cams, func(c *camera.Config) { c.Stall = time.Second })
+	return pullFrom(t, s, cams, func(c *camera.Config) { c.Stall = 2 * time.Second })
 }
 
 func pullFrom(t *testing.T, s *site, cams []*fakecam.Camera, adjust func(*camera.Config)) (*camera.Cameras, func()) {
