@@ -11,6 +11,7 @@ import (
 	"github.com/pion/rtcp"
 
 	"holdfast/shared/id"
+	"holdfast/shared/rtc"
 )
 
 // costs are what streams cost, as the sessions that show them have measured it.
@@ -66,14 +67,14 @@ func (v *view) change(do func()) {
 
 // heard takes over a viewer's report about one of its streams.
 func (s *session) heard(r rtcp.ReceptionReport) {
-	now, sent, w := time.Now(), s.video.sent.Load(), s.room.want(s, nil)
+	now, sent, w := time.Now(), s.Video.Sent(), s.room.want(s, nil)
 	s.view.change(func() {
 		v := &s.view
 		took := now.Sub(v.at).Seconds()
 		if !v.at.IsZero() && s.toll.outside.Load() {
 			// What is sent again is no part of what the step needs.
 			rate := min(onWire*float64(sent-v.sent)/max(took, 0.1), w.cost[v.ladder.now])
-			v.path.report(float64(r.FractionLost)/256, roundTrip(r, now), rate)
+			v.path.report(float64(r.FractionLost)/256, rtc.RoundTrip(r, now), rate)
 		}
 		v.sent, v.at = sent, now
 	})
@@ -89,6 +90,7 @@ func (r *Room) balance(ctx context.Context) {
 			return
 		case now := <-tick.C:
 			r.weigh(now, nil)
+			r.gather(now)
 		}
 	}
 }

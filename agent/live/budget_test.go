@@ -11,6 +11,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"holdfast/shared/mp4"
+	"holdfast/shared/rtc"
 )
 
 // prices are those of a camera with a sub-stream; alone of one without.
@@ -140,10 +141,10 @@ func TestRoundTrip(t *testing.T) {
 	const epoch = 2208988800
 	lsr := uint32(sent.Unix()+epoch)<<16 | 1<<14 // .25
 	r := rtcp.ReceptionReport{LastSenderReport: lsr, Delay: 1 << 15}
-	if got := roundTrip(r, sent.Add(620*time.Millisecond)); (got - 120*time.Millisecond).Abs() > time.Millisecond {
+	if got := rtc.RoundTrip(r, sent.Add(620*time.Millisecond)); (got - 120*time.Millisecond).Abs() > time.Millisecond {
 		t.Errorf("round trip %v, want 120 ms", got)
 	}
-	if got := roundTrip(rtcp.ReceptionReport{}, sent); got != 0 {
+	if got := rtc.RoundTrip(rtcp.ReceptionReport{}, sent); got != 0 {
 		t.Errorf("without a sender report: %v", got)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"holdfast/agent/media"
 	"holdfast/shared/id"
 	"holdfast/shared/mp4"
+	"holdfast/shared/rtc"
 	"holdfast/shared/wire"
 )
 
@@ -78,7 +79,7 @@ func chosen(stream id.Stream, p *media.Params, told []string) choice {
 		told = append(told, "Showing the "+string(stream.Kind)+" stream ("+codecName(v.Codec)+").")
 	}
 	if a := p.Audio(); a != nil {
-		if _, ok := capability(a); ok {
+		if _, ok := rtc.Capability(a); ok {
 			c.audio = a.MIME()
 		} else {
 			told = append(told, "No sound: the camera's "+a.Codec.String()+" audio can't travel over WebRTC.")

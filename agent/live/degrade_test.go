@@ -25,6 +25,7 @@ import (
 	"holdfast/agent/media"
 	"holdfast/agent/pace"
 	"holdfast/shared/id"
+	"holdfast/shared/rtc"
 	"holdfast/shared/wire"
 	"holdfast/testenv/eventually"
 	"holdfast/testenv/fakecam"
@@ -184,7 +185,7 @@ func TestALineTooNarrow(t *testing.T) {
 	b.allow(int64(main))
 	said := func(text string) {
 		t.Helper()
-		v.note("note", func(n note) bool { return strings.Contains(n.Text, text) && (text == "") == (n.Text == "") })
+		v.note("note", func(n rtc.Note) bool { return strings.Contains(n.Text, text) && (text == "") == (n.Text == "") })
 	}
 	said("small stream")
 	v.until("the small stream", func() bool { return v.pictures[len(v.pictures)-1].Stream == 1 })
@@ -242,7 +243,7 @@ func TestAViewersOwnLine(t *testing.T) {
 	t.Parallel()
 	l := loops(t, "shop/main", "shop/sub")
 	b := newBranch(t, pace.Plan{}, tempo{downEvery: time.Second, upAfter: time.Minute}, 1, l[0], l[1])
-	agent := b.room.port.conn.LocalAddr().(*net.UDPAddr).Port
+	agent := b.room.port.Number()
 	way, err := netcut.NewUDP("127.0.0.1:0", fmt.Sprintf("127.0.0.1:%d", agent))
 	if err != nil {
 		t.Fatal(err)
@@ -270,7 +271,7 @@ func TestAViewersOwnLine(t *testing.T) {
 	}
 	v.mu.Unlock()
 	way.Cap(int64(0.6 * costOf(l[0])))
-	v.note("note", func(n note) bool { return strings.Contains(n.Text, "small stream") })
+	v.note("note", func(n rtc.Note) bool { return strings.Contains(n.Text, "small stream") })
 	way.Cap(0)
 	// What was told to one viewer of its own line is nobody else's.
 	b.watch(0).seen(1)
@@ -291,7 +292,7 @@ func TestTheSubStreamIsOfNoUse(t *testing.T) {
 			v.seen(10)
 			eventually.True(t, "the cost", func() bool { _, known := b.room.costs.of(id.Stream{Camera: b.cams[0], Kind: id.Main}); return known })
 			b.allow(int64(costOf(l[0])))
-			v.note("note", func(n note) bool { return strings.Contains(n.Text, "single pictures") })
+			v.note("note", func(n rtc.Note) bool { return strings.Contains(n.Text, "single pictures") })
 			for _, p := range v.next(2)[1:] {
 				if !p.key || p.Stream != 0 {
 					t.Errorf("picture %+v", p)
@@ -317,7 +318,7 @@ func testNarrowPlayback(t *testing.T, s *site) {
 	w := s.offer("dock")
 	w.FromUs = from
 	v := watch(t, room, w)
-	v.note("note", func(n note) bool { return n.Text != "" })
+	v.note("note", func(n rtc.Note) bool { return n.Text != "" })
 	all := v.seen(1)
 	for _, p := range v.seen(len(all) + 2) {
 		if !p.key || p.Stream != 0 {

@@ -8,6 +8,7 @@ import (
 
 	"holdfast/agent/media"
 	"holdfast/shared/id"
+	"holdfast/shared/rtc"
 	"holdfast/shared/wire"
 )
 
@@ -45,18 +46,18 @@ type follow struct {
 func limit() media.Limit { return media.Limit{Frames: 600, Bytes: 8 << 20} }
 
 // follow shows the live edge until the viewer asks for something else.
-func (s *session) follow(ctx context.Context) (op, error) {
+func (s *session) follow(ctx context.Context) (rtc.Op, error) {
 	f := &follow{s: s, stream: s.stream()}
 	hub := s.room.footage.Hub(f.stream)
 	if hub == nil {
-		return op{}, errors.New("the camera was removed")
+		return rtc.Op{}, errors.New("the camera was removed")
 	}
 	f.reader = hub.Reader(limit())
 	defer f.close()
 	s.mended = time.Now()
 	s.tell()
 	if err := f.catchUp(ctx); err != nil {
-		return op{}, err
+		return rtc.Op{}, err
 	}
 	for {
 		var next <-chan struct{}
@@ -66,14 +67,14 @@ func (s *session) follow(ctx context.Context) (op, error) {
 		var err error
 		select {
 		case <-ctx.Done():
-			return op{}, ctx.Err()
-		case o := <-s.viewer.ops:
+			return rtc.Op{}, ctx.Err()
+		case o := <-s.Control.Ops:
 			if o.Type == "seek" {
 				return o, nil
 			}
-		case <-s.lost:
+		case <-s.Lost:
 			if s.mend() {
-				return op{Type: "live"}, nil
+				return rtc.Op{Type: "live"}, nil
 			}
 		case <-s.view.turned:
 			f.turn()
@@ -86,7 +87,7 @@ func (s *session) follow(ctx context.Context) (op, error) {
 			err = f.drain(ctx)
 		}
 		if err != nil {
-			return op{}, err
+			return rtc.Op{}, err
 		}
 	}
 }
@@ -95,7 +96,7 @@ func (s *session) follow(ctx context.Context) (op, error) {
 func (f *follow) catchUp(ctx context.Context) error {
 	frames, brk := f.backlog()
 	if brk != nil {
-		f.s.viewer.tell(note{Type: "state", Text: breakInWords(brk)})
+		f.s.Control.Tell(rtc.Note{Type: "state", Text: breakInWords(brk)})
 	}
 	f.wait, f.burst, f.began = len(frames) == 0, true, time.Now()
 	for i, fr := range frames {
@@ -178,7 +179,7 @@ func (f *follow) item(ctx context.Context, it media.Item) error {
 	if it.Break != nil {
 		f.wait = true
 		if it.Break.Reason != wire.SlowDisk { // that one is this reader's own
-			f.s.viewer.tell(note{Type: "state", Text: breakInWords(it.Break)})
+			f.s.Control.Tell(rtc.Note{Type: "state", Text: breakInWords(it.Break)})
 		}
 		return nil
 	}
@@ -201,7 +202,7 @@ func (f *follow) item(ctx context.Context, it media.Item) error {
 	switch {
 	case f.wait:
 		f.wait = false
-		f.s.viewer.tell(note{Type: "state"})
+		f.s.Control.Tell(rtc.Note{Type: "state"})
 		f.anchor(sh.mediaUs)
 	case f.burst && !t.Codec.IsVideo():
 		return nil // nobody can hear a second's sound in a moment
@@ -213,7 +214,7 @@ func (f *follow) item(ctx context.Context, it media.Item) error {
 	if now := time.Now(); t.Codec.IsVideo() && now.Sub(f.lastNo) >= time.Second {
 		f.lastNo = now
 		wall := f.s.room.footage.Wall(fr.Params.Run, fr.MonoUs)
-		f.s.viewer.tell(note{
+		f.s.Control.Tell(rtc.Note{
 			Type: "position", Live: true, AtUs: wall, SentUs: now.UnixMicro(), RTP: f.s.pics.stamp, AgeUs: max(now.UnixMicro()-wall, 0),
 		})
 	}
@@ -267,7 +268,7 @@ func (f *follow) anchor(mediaUs int64) { f.edgeUs, f.outUs = mediaUs, f.s.nowUs(
 // change takes new parameters over, if the negotiated tracks can carry them.
 func (f *follow) change(ctx context.Context, p *media.Params, mediaUs int64) error {
 	if !f.s.carries(p) {
-		f.s.viewer.part(ctx, note{Type: "end", Text: "The camera changed its way of coding. Open the view again."})
+		f.s.Control.Part(ctx, rtc.Note{Type: "end", Text: "The camera changed its way of coding. Open the view again."})
 		return errChanged
 	}
 	if f.params != nil && f.params.Run != p.Run {

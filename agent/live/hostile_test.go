@@ -9,6 +9,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"holdfast/shared/id"
+	"holdfast/shared/rtc"
 	"holdfast/shared/wire"
 	"holdfast/testenv/eventually"
 )
@@ -62,7 +63,7 @@ func TestHostileWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 500 {
-		v.order(op{Type: "pause"})
+		v.order(rtc.Op{Type: "pause"})
 	}
 	for _, label := range []string{"other", "control"} {
 		if _, err := v.pc.CreateDataChannel(label, nil); err != nil {
@@ -70,13 +71,13 @@ func TestHostileWords(t *testing.T) {
 		}
 	}
 	assertWhole(t, v.seen(len(v.next(10))))
-	v.order(op{Type: "seek", AtUs: 1}) // nothing is recorded here: it says so and waits
+	v.order(rtc.Op{Type: "seek", AtUs: 1}) // nothing is recorded here: it says so and waits
 	end := v.note("end", nil)
 	if !strings.Contains(end.Text, "no video") {
 		t.Errorf("note %+v", end)
 	}
 	have := len(v.seen(1))
-	v.order(op{Type: "live"})
+	v.order(rtc.Op{Type: "live"})
 	if p := v.seen(have + 5)[have:]; !p[0].key {
 		t.Errorf("back at the live edge the first picture, number %d, is no key frame", p[0].Frame)
 	}

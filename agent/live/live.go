@@ -27,6 +27,7 @@ import (
 	"holdfast/agent/pace"
 	"holdfast/shared/backoff"
 	"holdfast/shared/id"
+	"holdfast/shared/rtc"
 	"holdfast/shared/wire"
 )
 
@@ -93,9 +94,9 @@ type Room struct {
 	near    func(netip.Addr) bool // whether an address is in one of the machine's own private networks
 
 	mu       sync.Mutex
-	port     *port  // takes new connections; nil while Run has none
-	came     uint64 // sessions so far
-	closed   string // why there is no port, for a viewer; empty when nothing is wrong
+	port     *rtc.Port // takes new connections; nil while Run has none
+	came     uint64    // sessions so far
+	closed   string    // why there is no port, for a viewer; empty when nothing is wrong
 	peers    map[id.Session]*peer
 	sessions map[id.Session]*session
 	running  sync.WaitGroup // peers
@@ -143,10 +144,10 @@ func (r *Room) Run(ctx context.Context) error {
 }
 
 // enter opens the port and begins to take sessions; it returns nil when ctx has ended before that worked.
-func (r *Room) enter(ctx context.Context) (*port, error) {
+func (r *Room) enter(ctx context.Context) (*rtc.Port, error) {
 	retry := backoff.New(backoff.Policy{Min: time.Second, Cap: 30 * time.Second})
 	for told := false; ; told = true {
-		port, err := openPort(r.cfg, chatter(r.log).NewLogger("port"))
+		port, err := rtc.OpenPort(rtc.PortConfig{Port: r.cfg.Port, Loopback: r.cfg.Loopback}, r.log)
 		if err == nil {
 			r.report(port, "")
 			return port, nil
@@ -163,7 +164,7 @@ func (r *Room) enter(ctx context.Context) (*port, error) {
 }
 
 // report begins or puts off the taking of sessions and says so on the board.
-func (r *Room) report(port *port, trouble string) {
+func (r *Room) report(port *rtc.Port, trouble string) {
 	r.mu.Lock()
 	r.port, r.closed = port, trouble
 	r.mu.Unlock()
@@ -195,7 +196,7 @@ func (r *Room) Offer(ctx context.Context, offer wire.LiveOffer) (wire.LiveAnswer
 	if err != nil {
 		return wire.LiveAnswer{}, err
 	}
-	sdp, err := p.answer(ctx, offer)
+	sdp, err := p.Answer(ctx, offer.SDP)
 	if err == nil && offer.Camera != "" {
 		err = r.begin(view, pick)
 	}
@@ -209,7 +210,7 @@ func (r *Room) Offer(ctx context.Context, offer wire.LiveOffer) (wire.LiveAnswer
 }
 
 // View shows a camera on a slot of a connection that is there; what was shown on it before ends. The error is a
-// *wire.Failure when the viewer should read it.
+// *wire.Failure when the viewer should read it. An answer with Relay shows nothing: the camera is to be had from the relay.
 func (r *Room) View(ctx context.Context, view wire.LiveView) (wire.LiveAnswer, error) {
 	r.mu.Lock()
 	p := r.peers[view.Connection]
@@ -218,6 +219,9 @@ func (r *Room) View(ctx context.Context, view wire.LiveView) (wire.LiveAnswer, e
 		return wire.LiveAnswer{}, errGone() // before a camera is asked for anything
 	}
 	pick, err := r.pick(ctx, &view)
+	if err == nil && r.sentOn(p, view, pick.stream) {
+		return wire.LiveAnswer{Relay: true}, nil
+	}
 	if err == nil {
 		err = r.begin(view, pick)
 	}
@@ -233,7 +237,7 @@ func errGone() *wire.Failure {
 
 // pick chooses what a view shows.
 func (r *Room) pick(ctx context.Context, view *wire.LiveView) (choice, error) {
-	if !recorded(view.FromUs) {
+	if !rtc.Recorded(view.FromUs) {
 		view.FromUs = 0
 	}
 	return r.choose(ctx, *view)
@@ -242,12 +246,6 @@ func (r *Room) pick(ctx context.Context, view *wire.LiveView) (choice, error) {
 // answer tells what a viewer will see.
 func (c choice) answer() wire.LiveAnswer {
 	return wire.LiveAnswer{Stream: c.stream.Kind, Codec: c.codec, Audio: c.audio, Note: c.note}
-}
-
-// recorded says whether a moment is far enough back to be shown from the disk; what is later is shown live.
-func recorded(atUs int64) bool {
-	const edge = 5 * time.Second // more than a part and a flush round take
-	return atUs > 0 && atUs < time.Now().Add(-edge).UnixMicro()
 }
 
 // open registers a connection and starts it.

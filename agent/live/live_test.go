@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"holdfast/shared/id"
+	"holdfast/shared/rtc"
 	"holdfast/shared/wire"
 	"holdfast/testenv/eventually"
 	"holdfast/testenv/fakecam"
@@ -19,12 +20,12 @@ func TestThePictureTellsItsAge(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, Config{})
 	v := watch(t, s.room, s.wish())
-	v.order(op{Type: "ping", AtUs: 4711})
+	v.order(rtc.Op{Type: "ping", AtUs: 4711})
 	before := time.Now().Add(-time.Minute).UnixMicro()
 	if n := v.note("pong", nil); n.AtUs != 4711 || n.SentUs < before || n.SentUs > time.Now().UnixMicro() {
 		t.Errorf("the clock is %+v", n)
 	}
-	n := v.note("position", func(n note) bool { return n.RTP != 0 })
+	n := v.note("position", func(n rtc.Note) bool { return n.RTP != 0 })
 	if n.SentUs < before || n.SentUs > time.Now().UnixMicro() || n.AgeUs < 0 || n.AgeUs > 2_000_000 || !n.Live {
 		t.Errorf("the picture is %+v", n)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"holdfast/shared/rtc"
 	"holdfast/shared/wire"
 )
 
@@ -37,13 +38,13 @@ type play struct {
 }
 
 // play shows recorded video from atUs on until the viewer asks for live or the session ends.
-func (s *session) play(ctx context.Context, atUs int64) (op, error) {
+func (s *session) play(ctx context.Context, atUs int64) (rtc.Op, error) {
 	w := &play{s: s, rate: 1, p: newPlayer(s.room.footage, s.pick.stream, s.log)}
 	defer func() {
 		w.p.close()
 		s.view.change(func() { s.view.times, s.view.noSub = 1, false })
 	}()
-	next := op{Type: "seek", AtUs: atUs}
+	next := rtc.Op{Type: "seek", AtUs: atUs}
 	for {
 		var err error
 		switch next.Type {
@@ -57,46 +58,46 @@ func (s *session) play(ctx context.Context, atUs int64) (op, error) {
 		}
 		switch {
 		case ctx.Err() != nil:
-			return op{}, ctx.Err()
+			return rtc.Op{}, ctx.Err()
 		case errors.Is(err, errChanged):
-			return op{}, err
+			return rtc.Op{}, err
 		case err != nil:
 			if next, err = s.stay(ctx, err); err != nil {
-				return op{}, err
+				return rtc.Op{}, err
 			}
 		}
 	}
 }
 
 // step shows the next frame, or waits at the live edge. It returns the viewer's wish when that came first.
-func (w *play) step(ctx context.Context) (op, error) {
+func (w *play) step(ctx context.Context) (rtc.Op, error) {
 	f, err := w.p.next(ctx)
 	switch {
 	case errors.Is(err, errEnd):
 		return w.atEdge(ctx)
 	case err != nil:
-		return op{}, err
+		return rtc.Op{}, err
 	}
 	return w.show(ctx, f)
 }
 
 // stay tells the viewer what failed and waits for the next wish.
-func (s *session) stay(ctx context.Context, cause error) (op, error) {
+func (s *session) stay(ctx context.Context, cause error) (rtc.Op, error) {
 	text := unreadable
 	if f := (*wire.Failure)(nil); errors.As(cause, &f) {
 		text = f.Text
 	} else {
 		s.log.Warn("play recording", "error", cause)
 	}
-	s.viewer.tell(note{Type: "end", Text: text})
+	s.Control.Tell(rtc.Note{Type: "end", Text: text})
 	for {
 		select {
-		case o := <-s.viewer.ops:
+		case o := <-s.Control.Ops:
 			if o.Type == "live" || o.Type == "seek" {
 				return o, nil
 			}
 		case <-ctx.Done():
-			return op{}, ctx.Err()
+			return rtc.Op{}, ctx.Err()
 		}
 	}
 }
@@ -115,24 +116,24 @@ func (w *play) seek(ctx context.Context, atUs int64) error {
 }
 
 // show sends one frame when it is due, obeying the viewer meanwhile.
-func (w *play) show(ctx context.Context, f shot) (op, error) {
+func (w *play) show(ctx context.Context, f shot) (rtc.Op, error) {
 	picture := f.track.Codec.IsVideo()
 	switch {
 	case picture && !w.s.carries(w.p.params):
 		text := "From here on the camera recorded in another way of coding. Open the view again from here."
-		w.s.viewer.part(ctx, note{Type: "end", AtUs: f.atUs, Text: text})
-		return op{}, errChanged
+		w.s.Control.Part(ctx, rtc.Note{Type: "end", AtUs: f.atUs, Text: text})
+		return rtc.Op{}, errChanged
 	case w.skips(f):
 		w.segment, w.seenUs = w.p.seg.ID, max(w.seenUs, f.atUs)
-		return op{}, nil
+		return rtc.Op{}, nil
 	case f.late && picture:
-		return op{}, w.hurry(ctx, f)
+		return rtc.Op{}, w.hurry(ctx, f)
 	case f.late, !picture && (w.fresh || w.rate != 1):
-		return op{}, nil
+		return rtc.Op{}, nil
 	}
 	if w.p.seg.ID != w.segment && f.atUs-w.seenUs > gapUs {
 		text := w.s.room.footage.Gap(ctx, w.p.stream, w.seenUs+gapUs/2)
-		w.s.viewer.tell(note{Type: "gap", FromUs: w.seenUs, ToUs: f.atUs, Text: text})
+		w.s.Control.Tell(rtc.Note{Type: "gap", FromUs: w.seenUs, ToUs: f.atUs, Text: text})
 		w.fresh = true
 	}
 	if w.fresh {
@@ -147,7 +148,7 @@ func (w *play) show(ctx context.Context, f shot) (op, error) {
 		w.say(f.atUs)
 	}
 	w.s.send(f, w.outUs+w.scaled(f.atUs))
-	return op{}, nil
+	return rtc.Op{}, nil
 }
 
 // hurry sends a picture that is needed only to decode what comes after it.
@@ -170,7 +171,7 @@ func (w *play) anchor(atUs int64) {
 func (w *play) scaled(atUs int64) int64 { return int64(float64(atUs-w.fromUs) / w.rate) }
 
 // await waits until wall time atUs is due. It returns early with a wish to be elsewhere.
-func (w *play) await(ctx context.Context, atUs int64) (op, error) {
+func (w *play) await(ctx context.Context, atUs int64) (rtc.Op, error) {
 	for {
 		due := w.base.Add(time.Duration(w.scaled(atUs)) * time.Microsecond)
 		if !w.paused && w.s.toll.outside.Load() && time.Since(due) > lagMost {
@@ -186,7 +187,7 @@ func (w *play) await(ctx context.Context, atUs int64) (op, error) {
 
 // until waits until due, or for a word of the viewer: a wish to be elsewhere, or one that moves due and has been
 // obeyed here. While paused nothing is due.
-func (w *play) until(ctx context.Context, due time.Time) (op, error) {
+func (w *play) until(ctx context.Context, due time.Time) (rtc.Op, error) {
 	timer := time.NewTimer(time.Until(due))
 	defer timer.Stop()
 	for {
@@ -196,18 +197,18 @@ func (w *play) until(ctx context.Context, due time.Time) (op, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return op{}, ctx.Err()
+			return rtc.Op{}, ctx.Err()
 		case <-expired:
-			return op{}, nil
+			return rtc.Op{}, nil
 		case <-w.s.view.turned:
 			if w.turn(ctx) {
-				return op{Type: "seek", AtUs: w.lastUs}, nil
+				return rtc.Op{Type: "seek", AtUs: w.lastUs}, nil
 			}
-		case <-w.s.lost:
+		case <-w.s.Lost:
 			if w.s.mend() {
-				return op{Type: "seek", AtUs: w.lastUs}, nil
+				return rtc.Op{Type: "seek", AtUs: w.lastUs}, nil
 			}
-		case o := <-w.s.viewer.ops:
+		case o := <-w.s.Control.Ops:
 			switch o.Type {
 			case "live", "seek":
 				return o, nil
@@ -230,13 +231,13 @@ func (w *play) until(ctx context.Context, due time.Time) (op, error) {
 func (w *play) say(atUs int64) {
 	if now := time.Now(); now.Sub(w.lastSay) >= 200*time.Millisecond {
 		w.lastSay = now
-		w.s.viewer.tell(note{Type: "position", AtUs: atUs, Rate: w.rate})
+		w.s.Control.Tell(rtc.Note{Type: "position", AtUs: atUs, Rate: w.rate})
 	}
 }
 
 // atEdge waits for more video to become durable, which takes about a second. Whoever was faster than the clock is
 // so no longer.
-func (w *play) atEdge(ctx context.Context) (op, error) {
+func (w *play) atEdge(ctx context.Context) (rtc.Op, error) {
 	if hub := w.s.room.footage.Hub(w.p.stream); hub != nil {
 		text := ""
 		if _, brk := hub.State(); brk != nil && brk.Reason != wire.Connecting {
@@ -244,14 +245,14 @@ func (w *play) atEdge(ctx context.Context) (op, error) {
 		}
 		if text != w.said {
 			w.said = text
-			w.s.viewer.tell(note{Type: "state", Text: text})
+			w.s.Control.Tell(rtc.Note{Type: "state", Text: text})
 		}
 	}
 	w.rate, w.fresh = min(w.rate, 1), true
 	w.s.view.change(func() { w.s.view.times = w.rate })
 	o, err := w.until(ctx, time.Now().Add(edgePause))
 	if o.Type != "live" && o.Type != "seek" {
-		o = op{}
+		o = rtc.Op{}
 	}
 	return o, err
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"holdfast/shared/id"
+	"holdfast/shared/rtc"
 	"holdfast/shared/wire"
 	"holdfast/testenv/eventually"
 	"holdfast/testenv/fakecam"
@@ -59,16 +60,16 @@ func testPlayback(t *testing.T, s *site) {
 	}
 	v.until("sound", func() bool { return len(v.sound) > 20 })
 
-	v.order(op{Type: "pause"})
+	v.order(rtc.Op{Type: "pause"})
 	v.until("silence", func() bool { return time.Since(v.pictures[len(v.pictures)-1].at) > 400*time.Millisecond })
 	v.forget()
-	v.order(op{Type: "seek", AtUs: begin + 3_000_000}) // shows that moment, and stays
-	still := v.note("position", func(n note) bool { return n.AtUs < begin+3_100_000 && n.AtUs >= begin+2_999_999 })
+	v.order(rtc.Op{Type: "seek", AtUs: begin + 3_000_000}) // shows that moment, and stays
+	still := v.note("position", func(n rtc.Note) bool { return n.AtUs < begin+3_100_000 && n.AtUs >= begin+2_999_999 })
 	v.until("silence", func() bool { return time.Since(v.pictures[len(v.pictures)-1].at) > 300*time.Millisecond })
 	v.forget()
 	have := len(v.seen(1))
-	v.order(op{Type: "rate", Rate: 4})
-	v.order(op{Type: "play"})
+	v.order(rtc.Op{Type: "rate", Rate: 4})
+	v.order(rtc.Op{Type: "play"})
 	fast := v.seen(have + 30)[have:]
 	assertWhole(t, append([]picture{{key: true, Stamp: fakecam.Stamp{Frame: fast[0].Frame - 1}, rtp: fast[0].rtp - 1}}, fast...))
 	if n := v.note("position", nil); n.Rate != 4 || n.AtUs < still.AtUs {
@@ -77,32 +78,32 @@ func testPlayback(t *testing.T, s *site) {
 	if d := fast[29].at.Sub(fast[0].at); d > 1200*time.Millisecond {
 		t.Errorf("two seconds at rate 4 took %v", d)
 	}
-	v.order(op{Type: "pause"})
-	v.order(op{Type: "rate", Rate: 16})
-	v.order(op{Type: "seek", AtUs: begin})
-	v.note("position", func(n note) bool { return n.AtUs < begin+200_000 && n.Rate == 16 })
+	v.order(rtc.Op{Type: "pause"})
+	v.order(rtc.Op{Type: "rate", Rate: 16})
+	v.order(rtc.Op{Type: "seek", AtUs: begin})
+	v.note("position", func(n rtc.Note) bool { return n.AtUs < begin+200_000 && n.Rate == 16 })
 	v.until("silence", func() bool { return time.Since(v.pictures[len(v.pictures)-1].at) > 300*time.Millisecond })
 	v.forget()
 	have = len(v.seen(1))
-	v.order(op{Type: "play"})
+	v.order(rtc.Op{Type: "play"})
 	for _, p := range v.seen(have + 1)[have : have+1] {
 		if !p.key {
 			t.Errorf("frame %d was sent at rate 16, and is no key frame", p.Frame)
 		}
 	}
-	v.order(op{Type: "rate", Rate: 1})
-	v.order(op{Type: "seek", AtUs: begin + 500_000}) // back inside the same segment
-	v.note("position", func(n note) bool { return n.AtUs < begin+600_000 })
+	v.order(rtc.Op{Type: "rate", Rate: 1})
+	v.order(rtc.Op{Type: "seek", AtUs: begin + 500_000}) // back inside the same segment
+	v.note("position", func(n rtc.Note) bool { return n.AtUs < begin+600_000 })
 
 	newest := s.cam("corridor").Main().Sent()
-	v.order(op{Type: "live"})
-	live := v.note("position", func(n note) bool { return n.Live })
+	v.order(rtc.Op{Type: "live"})
+	live := v.note("position", func(n rtc.Note) bool { return n.Live })
 	if age := time.Since(time.UnixMicro(live.AtUs)); age > 2*time.Second {
 		t.Errorf("the live position is %v old", age)
 	}
 	v.until("the newest picture", func() bool { return v.pictures[len(v.pictures)-1].Frame >= newest })
-	v.order(op{Type: "seek", AtUs: begin})
-	v.note("position", func(n note) bool { return !n.Live && n.AtUs < begin+100_000 })
+	v.order(rtc.Op{Type: "seek", AtUs: begin})
+	v.note("position", func(n rtc.Note) bool { return !n.Live && n.AtUs < begin+100_000 })
 	all := v.next(1)
 	all = v.seen(len(all))
 	for i := 1; i < len(all); i++ {
@@ -118,9 +119,9 @@ func testEdge(t *testing.T, s *site) {
 	w.FromUs = time.Now().Add(-5100 * time.Millisecond).UnixMicro()
 	v := watch(t, s.room, w)
 	v.seen(5)
-	v.order(op{Type: "rate", Rate: 4})
-	v.note("position", func(n note) bool { return n.Rate == 4 })
-	v.note("position", func(n note) bool { return n.Rate == 1 }) // it has come to the end of what is recorded
+	v.order(rtc.Op{Type: "rate", Rate: 4})
+	v.note("position", func(n rtc.Note) bool { return n.Rate == 4 })
+	v.note("position", func(n rtc.Note) bool { return n.Rate == 1 }) // it has come to the end of what is recorded
 	have := len(v.seen(1))
 	pictures := v.seen(have + 20)
 	assertWhole(t, pictures)
@@ -131,7 +132,7 @@ func testEdge(t *testing.T, s *site) {
 	// A moment that has just been is shown live.
 	w.FromUs = time.Now().Add(-time.Second).UnixMicro()
 	v = watch(t, s.room, w)
-	v.note("position", func(n note) bool { return n.Live })
+	v.note("position", func(n rtc.Note) bool { return n.Live })
 }
 
 func testNothingRecorded(t *testing.T, s *site) {
@@ -154,7 +155,7 @@ func testNothingRecorded(t *testing.T, s *site) {
 	p := v.seen(5)
 	assertWhole(t, p)
 	v.order(`{"type":"seek","at_us":9223372036854775807}`)
-	v.note("position", func(n note) bool { return n.Live })
+	v.note("position", func(n rtc.Note) bool { return n.Live })
 }
 
 func testGap(t *testing.T, s *site) {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/logging"
 	"github.com/pion/turn/v5"
 	"github.com/pion/webrtc/v4"
 
@@ -17,38 +18,6 @@ import (
 	"holdfast/shared/wire"
 	"holdfast/testenv/eventually"
 )
-
-func TestPortOffersWhatIsThere(t *testing.T) {
-	t.Parallel()
-	for _, loopback := range []bool{false, true} {
-		p, err := openPort(Config{Loopback: loopback}, chatter(slog.New(slog.DiscardHandler)).NewLogger("port"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		found := false
-		for _, a := range p.GetListenAddresses() {
-			ip := a.(*net.UDPAddr).IP
-			found = found || ip.IsLoopback()
-			if ip.IsLinkLocalUnicast() || ip.IsMulticast() || ip.IsUnspecified() {
-				t.Errorf("it offers %v", ip)
-			}
-		}
-		if found != loopback {
-			t.Errorf("with loopback %v it offers %v", loopback, p.GetListenAddresses())
-		}
-		if err := p.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-	for name, want := range map[string]bool{
-		"eth0": false, "enp3s0": false, "br0": false, "br-lan": false, "br-3f8a1b2c4d5e": true, "docker0": true, "veth12ab": true,
-		"Ethernet 2": false, "vEthernet (Extern)": false, "vEthernet (Default Switch)": true, "wlan0": false, "tailscale0": false,
-	} {
-		if madeUp(name) != want {
-			t.Errorf("madeUp(%q) = %v", name, !want)
-		}
-	}
-}
 
 // TestAPortThatIsTaken has another program on the UDP port: the room says so, refuses in words, and opens as soon
 // as the port is free.
@@ -162,7 +131,7 @@ func TestThroughARelay(t *testing.T) {
 		t.Fatal(err)
 	}
 	relay, err := turn.NewServer(turn.ServerConfig{
-		Realm: "holdfast", LoggerFactory: chatter(slog.New(slog.DiscardHandler)),
+		Realm: "holdfast", LoggerFactory: logging.NewDefaultLoggerFactory(),
 		AuthHandler: func(a *turn.RequestAttributes) (string, []byte, bool) {
 			return a.Username, turn.GenerateAuthKey("viewer", "holdfast", "secret"), a.Username == "viewer"
 		},

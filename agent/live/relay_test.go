@@ -3,12 +3,12 @@ package live
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"log/slog"
 	"net"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/pion/logging"
 	"github.com/pion/turn/v5"
 
 	"holdfast/shared/wire"
@@ -55,7 +55,7 @@ func TestARelayOverTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	server, err := turn.NewServer(turn.ServerConfig{
-		Realm: "holdfast", LoggerFactory: chatter(slog.New(slog.DiscardHandler)),
+		Realm: "holdfast", LoggerFactory: logging.NewDefaultLoggerFactory(),
 		AuthHandler: func(a *turn.RequestAttributes) (string, []byte, bool) {
 			return a.Username, turn.GenerateAuthKey("viewer", "holdfast", "secret"), a.Username == "viewer"
 		},

@@ -10,10 +10,8 @@ import (
 	"github.com/pion/rtp"
 
 	"holdfast/shared/mp4"
+	"holdfast/shared/rtc"
 )
-
-// mtu is the RTP payload that fits through every path with room for SRTP, UDP and IPv6 headers (RFC 8834).
-const mtu = 1180
 
 // shot is one frame on its way to a viewer.
 type shot struct {
@@ -41,7 +39,7 @@ func sortShots(shots []shot) {
 // timeline.
 type sender struct {
 	codec mp4.Codec
-	track *track
+	track *rtc.Track
 	clock int64 // RTP units per second
 	pack  func(units [][]byte) ([]*rtp.Packet, error)
 	after int64  // the next frame's time on the session's timeline is this at least, microseconds
@@ -49,18 +47,18 @@ type sender struct {
 }
 
 // newSender packs frames of t for a track that takes that codec.
-func newSender(t *mp4.Track, out *track) (*sender, error) {
-	spec, ok := capability(t)
+func newSender(t *mp4.Track, out *rtc.Track) (*sender, error) {
+	spec, ok := rtc.Capability(t)
 	if !ok {
 		return nil, fmt.Errorf("%s can't travel over WebRTC", t.Codec)
 	}
 	s, err := &sender{codec: t.Codec, clock: int64(spec.ClockRate), track: out}, error(nil)
 	switch t.Codec {
 	case mp4.H264:
-		e := &rtph264.Encoder{PayloadMaxSize: mtu, PacketizationMode: 1}
+		e := &rtph264.Encoder{PayloadMaxSize: rtc.MTU, PacketizationMode: 1}
 		s.pack, err = e.Encode, e.Init()
 	case mp4.H265:
-		e := &rtph265.Encoder{PayloadMaxSize: mtu}
+		e := &rtph265.Encoder{PayloadMaxSize: rtc.MTU}
 		s.pack, err = e.Encode, e.Init()
 	default:
 		s.pack = s.packAudio
@@ -84,7 +82,7 @@ func (s *sender) packAudio(units [][]byte) ([]*rtp.Packet, error) {
 // is later. A track that the viewer did not ask for takes nothing.
 func (s *sender) send(f shot, outUs int64) error {
 	select {
-	case <-s.track.bound:
+	case <-s.track.Bound():
 	default:
 		return nil
 	}
@@ -101,7 +99,7 @@ func (s *sender) send(f shot, outUs int64) error {
 	s.stamp = uint32(outUs * s.clock / 1_000_000) // RTP time wraps
 	for _, p := range packets {
 		p.Timestamp = s.stamp
-		if err := s.track.write(s.codec, p); err != nil {
+		if err := s.track.Write(s.codec, p); err != nil {
 			return fmt.Errorf("send packet: %w", err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"holdfast/agent/media"
 	"holdfast/shared/id"
+	"holdfast/shared/rtc"
 	"holdfast/shared/wire"
 )
 
@@ -29,6 +30,8 @@ type session struct {
 	sound *sender // nil without audio
 	view  view
 	waits atomic.Int64 // nanoseconds that its frames have waited for the budget
+	live  atomic.Bool  // it shows the live edge
+	asked time.Time    // to go over to the relay; balance's
 
 	// Only run's goroutine touches these.
 	told   string    // about the step
@@ -43,14 +46,14 @@ func newSession(p *peer, s *slot, order wire.LiveView, pick choice, number uint6
 	}
 	out.view.number, out.view.turned, out.view.times, out.view.path.limit = number, make(chan struct{}, 1), 1, math.Inf(1)
 	var err error
-	if out.pics, err = newSender(pick.params.Video(), s.video); err != nil {
+	if out.pics, err = newSender(pick.params.Video(), s.Video); err != nil {
 		return nil, err
 	}
-	if !slices.Contains(s.takes, out.pics.codec) {
+	if !slices.Contains(s.Takes, out.pics.codec) {
 		return nil, wire.Fail(wire.FailedCodec, "The browser's offer has no place for %s video.", codecName(out.pics.codec))
 	}
-	if pick.audio != "" && s.audio != nil && !order.Silent {
-		out.sound, err = newSender(pick.params.Audio(), s.audio)
+	if pick.audio != "" && s.Audio != nil && !order.Silent {
+		out.sound, err = newSender(pick.params.Audio(), s.Audio)
 	}
 	return out, err
 }
@@ -65,7 +68,7 @@ func (s *session) mend() bool {
 // run blocks for the life of the session.
 func (s *session) run(ctx context.Context) {
 	defer s.end()
-	for _, ready := range []<-chan struct{}{s.peer.connected, s.video.bound} {
+	for _, ready := range []<-chan struct{}{s.peer.Connected(), s.Video.Bound()} {
 		select {
 		case <-ready:
 		case <-ctx.Done():
@@ -95,8 +98,8 @@ func (s *session) enter() {
 	}
 	for {
 		select {
-		case <-s.viewer.ops:
-		case <-s.lost:
+		case <-s.Control.Ops:
+		case <-s.Lost:
 		default:
 			return
 		}
@@ -105,12 +108,13 @@ func (s *session) enter() {
 
 // show alternates between live and playback as the viewer wishes.
 func (s *session) show(ctx context.Context) error {
-	mode := op{Type: "live"}
+	mode := rtc.Op{Type: "live"}
 	if s.order.FromUs > 0 {
-		mode = op{Type: "seek", AtUs: s.order.FromUs}
+		mode = rtc.Op{Type: "seek", AtUs: s.order.FromUs}
 	}
 	for {
 		var err error
+		s.live.Store(mode.Type != "seek")
 		if mode.Type == "seek" {
 			mode, err = s.play(ctx, mode.AtUs)
 		} else {

@@ -8,6 +8,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"holdfast/shared/id"
+	"holdfast/shared/rtc"
 	"holdfast/shared/wire"
 	"holdfast/testenv/eventually"
 )
@@ -59,7 +60,7 @@ func testManyCameras(t *testing.T, s *site) {
 	dock, corridor := view(0, "dock"), view(1, "corridor")
 	assertWhole(t, of("dock", 20))
 	assertWhole(t, of("corridor", 20))
-	v.order(op{Type: "pause"}) // the first slot's word: it does not touch the second one
+	v.order(rtc.Op{Type: "pause"}) // the first slot's word: it does not touch the second one
 	shop := view(0, "shop")
 	eventually.True(t, "the one before to end", func() bool { return !slices.Contains(s.room.Open(), dock) })
 	for _, still := range []id.Session{shop, corridor, v.session} {

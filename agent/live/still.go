@@ -8,6 +8,7 @@ import (
 	"holdfast/agent/media"
 	"holdfast/shared/id"
 	"holdfast/shared/mp4"
+	"holdfast/shared/rtc"
 	"holdfast/shared/wire"
 )
 
@@ -45,7 +46,7 @@ func (r *Room) stillsOf(atUs int64) (ways []func(context.Context, *media.Hub) (s
 	if atUs > 0 {
 		ways = append(ways, func(ctx context.Context, hub *media.Hub) (shot, error) { return r.keyFrameAt(ctx, hub.Stream(), atUs) })
 	}
-	if !recorded(atUs) {
+	if !rtc.Recorded(atUs) {
 		ways = append(ways, func(_ context.Context, hub *media.Hub) (shot, error) { return r.newest(hub) })
 	}
 	return ways

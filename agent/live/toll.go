@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"sync/atomic"
-	"time"
 
 	"github.com/pion/interceptor"
 	"github.com/pion/rtcp"
@@ -13,6 +12,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"holdfast/agent/pace"
+	"holdfast/shared/rtc"
 )
 
 // toll makes what a connection sends ask the budget, while its viewer is outside the site's own network. It stands next
@@ -34,7 +34,7 @@ func (t *toll) NewInterceptor(string) (interceptor.Interceptor, error) { return 
 // ask asks for a whole frame of so many bytes at once: that wakes its sender up more seldom than one packet after
 // another.
 func (t *toll) ask(bytes int) error {
-	n := bytes + (bytes/mtu+1)*(12+around)
+	n := bytes + (bytes/rtc.MTU+1)*(12+around)
 	if !t.outside.Load() || t.credit.Load() >= int64(n) {
 		return nil
 	}
@@ -119,15 +119,4 @@ func onLink(far netip.Addr) bool {
 // sites have public addresses.
 func local(far netip.Addr, own netip.Prefix) bool {
 	return far.IsPrivate() || far.IsLinkLocalUnicast() || far.Is6() && own.Bits() >= 64
-}
-
-// roundTrip is what a receiver report says of the round trip (RFC 3550 section 6.4.1); 0 when nothing.
-func roundTrip(r rtcp.ReceptionReport, now time.Time) time.Duration {
-	if r.LastSenderReport == 0 {
-		return 0
-	}
-	const epoch = 2208988800 // 1970, in NTP's seconds
-	ntp := uint32(now.Unix()+epoch)<<16 | uint32(now.Nanosecond()*65536/1e9)
-	took := int32(ntp - r.LastSenderReport - r.Delay)
-	return max(time.Duration(took)*time.Second/65536, 0)
 }

@@ -6,6 +6,7 @@ import (
 
 	"holdfast/agent/media"
 	"holdfast/shared/id"
+	"holdfast/shared/rtc"
 	"holdfast/shared/wire"
 )
 
@@ -97,7 +98,7 @@ func (s *session) tell() {
 	text := s.said(s.view.now())
 	if text != s.told {
 		s.told = text
-		s.viewer.tell(note{Type: "note", Text: text})
+		s.Control.Tell(rtc.Note{Type: "note", Text: text})
 	}
 }
 
@@ -127,7 +128,7 @@ func (w *play) skips(f shot) bool {
 		w.s.room.costs.set(w.p.stream, c)
 	}
 	now := w.s.view.now()
-	if w.rate > allFrames {
+	if w.rate > rtc.AllFrames {
 		now = max(now, keys)
 	}
 	return w.sparse.skips(now, &f, f.atUs)

@@ -17,6 +17,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"holdfast/shared/id"
+	"holdfast/shared/rtc"
 	"holdfast/shared/wire"
 	"holdfast/testenv/fakecam"
 )
@@ -44,7 +45,7 @@ type viewer struct {
 	more     chan struct{} // closed and replaced when something came
 	pictures []picture
 	sound    []uint32 // RTP timestamps
-	notes    []note
+	notes    []rtc.Note
 	open     bool // the control channel
 	state    webrtc.PeerConnectionState
 	ssrc     webrtc.SSRC
@@ -139,7 +140,7 @@ func newViewer(t *testing.T, cfg webrtc.Configuration, tcp bool) *viewer {
 	}
 	v.control.OnOpen(func() { v.change(func() { v.open = true }) })
 	v.control.OnMessage(func(m webrtc.DataChannelMessage) {
-		var n note
+		var n rtc.Note
 		if err := json.Unmarshal(m.Data, &n); err != nil {
 			t.Errorf("the agent says %q", m.Data)
 		}
@@ -313,11 +314,11 @@ func (v *viewer) next(n int) []picture {
 }
 
 // note waits for a note of a type, after those that came before the last call for that type, and returns it.
-func (v *viewer) note(typ string, ok func(note) bool) note {
+func (v *viewer) note(typ string, ok func(rtc.Note) bool) rtc.Note {
 	v.t.Helper()
-	var found note
+	var found rtc.Note
 	v.until("the note "+typ, func() bool {
-		i := slices.IndexFunc(v.notes, func(n note) bool { return n.Type == typ && (ok == nil || ok(n)) })
+		i := slices.IndexFunc(v.notes, func(n rtc.Note) bool { return n.Type == typ && (ok == nil || ok(n)) })
 		if i >= 0 {
 			found = v.notes[i]
 			v.notes = v.notes[i+1:]

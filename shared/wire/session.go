@@ -257,7 +257,18 @@ type LiveOffer struct {
 	// View names what is shown of the camera. When it is empty Session does, and the connection ends with it.
 	View   id.Session `json:"view,omitempty"`
 	Silent bool       `json:"silent,omitempty"` // sound is not wanted
+	Relay  RelayRole  `json:"relay,omitempty"`
 }
+
+// RelayRole is what a connection has to do with the cloud's relay, which takes one copy of a camera from a site for many
+// viewers. Empty: nothing.
+type RelayRole string
+
+// Roles of a connection.
+const (
+	RelayNear RelayRole = "near" // the viewer can take a camera from the relay instead
+	RelaySelf RelayRole = "self" // it is the relay's own
+)
 
 // LiveView asks for a camera on a slot of a connection that a LiveOffer made. What was shown there ends.
 type LiveView struct {
@@ -288,6 +299,8 @@ type LiveAnswer struct {
 	Audio  string        `json:"audio,omitempty"`
 	// Note tells the viewer in words why it is not the stream that was asked for; empty when it is.
 	Note string `json:"note,omitempty"`
+	// Relay says that nothing is shown: the camera goes over the site's line already, and is to be had from the relay.
+	Relay bool `json:"relay,omitempty"`
 }
 
 // LiveClose ends what is shown, or a connection.

@@ -1,4 +1,4 @@
-package live
+package rtc
 
 import (
 	"encoding/json"
@@ -7,18 +7,18 @@ import (
 
 // FuzzOp reads anything as a word of a viewer: what is taken is one of the few there are, within its bounds.
 func FuzzOp(f *testing.F) {
-	for _, text := range []string{`{"type":"seek","at_us":1790000000000000}`, `{"type":"rate","rate":4}`, `{"type":"play"}`, `{"type":"seek","at_us":-1}`, `null`} {
+	for _, text := range []string{`{"type":"seek","at_us":1790000000000000}`, `{"type":"rate","rate":16}`, `{"type":"play"}`, `{"type":"seek","at_us":-1}`, `null`} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		var o op
+		var o Op
 		if json.Unmarshal(text, &o) != nil || !o.tidy() {
 			return
 		}
 		switch o.Type {
 		case "play", "pause", "live":
 		case "rate":
-			if o.Rate < 0.25 || o.Rate > 4 {
+			if o.Rate < 0.25 || o.Rate > Fastest {
 				t.Fatalf("%+v was taken", o)
 			}
 		case "seek":

@@ -1,9 +1,8 @@
-package live
+package rtc
 
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,10 +13,10 @@ import (
 	"holdfast/shared/mp4"
 )
 
-// track is a local track that takes every codec of its kind that was negotiated, one after the other: what changes is
+// Track is a local track that takes every codec of its kind that was negotiated, one after the other: what changes is
 // the payload type (RFC 3550 section 5.1). Its sequence numbers run on over all that it sends. It implements
 // webrtc.TrackLocal.
-type track struct {
+type Track struct {
 	kind     webrtc.RTPCodecType
 	name     string // its ID (RFC 8830)
 	streamID string
@@ -34,29 +33,44 @@ type track struct {
 	sent  atomic.Int64 // bytes of frames
 }
 
-func newTrack(kind webrtc.RTPCodecType, name, streamID string) *track {
-	return &track{kind: kind, name: name, streamID: streamID, bound: make(chan struct{})}
+func newTrack(kind webrtc.RTPCodecType, name, streamID string) *Track {
+	return &Track{kind: kind, name: name, streamID: streamID, bound: make(chan struct{})}
 }
 
 // ID implements webrtc.TrackLocal.
-func (t *track) ID() string { return t.name }
+func (t *Track) ID() string { return t.name }
 
 // RID implements webrtc.TrackLocal: there is no simulcast.
-func (t *track) RID() string { return "" }
+func (t *Track) RID() string { return "" }
 
 // StreamID implements webrtc.TrackLocal.
-func (t *track) StreamID() string { return t.streamID }
+func (t *Track) StreamID() string { return t.streamID }
 
 // Kind implements webrtc.TrackLocal.
-func (t *track) Kind() webrtc.RTPCodecType { return t.kind }
+func (t *Track) Kind() webrtc.RTPCodecType { return t.kind }
+
+// Bound is closed when the connection has taken the track up.
+func (t *Track) Bound() <-chan struct{} { return t.bound }
+
+// SSRC returns the source of the track's packets (RFC 3550), once it is bound.
+func (t *Track) SSRC() uint32 { return uint32(t.ssrc) }
+
+// Takes says whether the viewer takes packets of a codec, once the track is bound.
+func (t *Track) Takes(codec mp4.Codec) bool {
+	_, ok := t.types[codec]
+	return ok
+}
+
+// Sent returns how many bytes of frames were sent.
+func (t *Track) Sent() int64 { return t.sent.Load() }
 
 // Bind implements webrtc.TrackLocal. Sender reports go by the clock of the codec that it returns: G.711 comes first
 // there, since its sound is late by a frame at most when Opus's clock is taken for it, but not the other way round.
-func (t *track) Bind(to webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
+func (t *Track) Bind(to webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
 	types := map[mp4.Codec]webrtc.PayloadType{}
 	var nominal *webrtc.RTPCodecParameters
 	for _, p := range to.CodecParameters() {
-		codec, ok := codecOf(p.MimeType)
+		codec, ok := CodecOf(p.MimeType)
 		if _, known := types[codec]; !ok || known {
 			continue
 		}
@@ -76,25 +90,15 @@ func (t *track) Bind(to webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, er
 }
 
 // Unbind implements webrtc.TrackLocal.
-func (t *track) Unbind(webrtc.TrackLocalContext) error { return nil }
+func (t *Track) Unbind(webrtc.TrackLocalContext) error { return nil }
 
-// codecOf is the codec of a WebRTC media type.
-func codecOf(mime string) (mp4.Codec, bool) {
-	for _, c := range []mp4.Codec{mp4.H264, mp4.H265, mp4.Opus, mp4.PCMU, mp4.PCMA} {
-		if spec, ok := capability(&mp4.Track{Codec: c, SampleRate: 8000}); ok && strings.EqualFold(spec.MimeType, mime) {
-			return c, true
-		}
-	}
-	return 0, false
-}
-
-// write sends a packet. The connection swallows what comes in the moment between Bind and the end of its own
+// Write sends a packet, with the sequence number, SSRC and payload type of the track. The connection swallows what comes in the moment between Bind and the end of its own
 // preparations: the first packet is sent until it gets through, since a viewer without its first key frame sees
 // nothing for long.
-func (t *track) write(codec mp4.Codec, p *rtp.Packet) error {
+func (t *Track) Write(codec mp4.Codec, p *rtp.Packet) error {
 	kind, ok := t.types[codec]
 	if !ok {
-		return fmt.Errorf("%w: it has no place for %s", errDeaf, codec)
+		return fmt.Errorf("%w: it has no place for %s", ErrDeaf, codec)
 	}
 	t.seq++
 	p.SSRC, p.PayloadType, p.SequenceNumber = uint32(t.ssrc), uint8(kind), t.seq
@@ -107,8 +111,8 @@ func (t *track) write(codec mp4.Codec, p *rtp.Packet) error {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	return errDeaf
+	return ErrDeaf
 }
 
-// errDeaf says that a track is negotiated but takes no packets.
-var errDeaf = errors.New("the connection takes no packets")
+// ErrDeaf says that a track is negotiated but takes no packets.
+var ErrDeaf = errors.New("the connection takes no packets")

@@ -1,6 +1,8 @@
-package live
+package rtc
 
 import (
+	"strings"
+
 	"github.com/pion/webrtc/v4"
 
 	"holdfast/shared/mp4"
@@ -10,8 +12,8 @@ import (
 // to negotiate some of them.
 const profile = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"
 
-// capability returns the WebRTC codec of a track, false when WebRTC has none for it.
-func capability(t *mp4.Track) (webrtc.RTPCodecCapability, bool) {
+// Capability returns the WebRTC codec of a track, false when WebRTC has none for it.
+func Capability(t *mp4.Track) (webrtc.RTPCodecCapability, bool) {
 	switch t.Codec {
 	case mp4.H264:
 		return webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeH264, ClockRate: 90000, SDPFmtpLine: profile}, true
@@ -48,7 +50,7 @@ func registerCodecs(engine *webrtc.MediaEngine) error {
 		{webrtc.RTPCodecTypeAudio, mp4.Track{Codec: mp4.PCMA, SampleRate: 8000}, 8},
 	}
 	for _, c := range codecs {
-		spec, _ := capability(&c.track)
+		spec, _ := Capability(&c.track)
 		if c.kind == webrtc.RTPCodecTypeVideo {
 			spec.RTCPFeedback = feedback
 		}
@@ -58,4 +60,14 @@ func registerCodecs(engine *webrtc.MediaEngine) error {
 		}
 	}
 	return nil
+}
+
+// CodecOf is the codec of a WebRTC media type.
+func CodecOf(mime string) (mp4.Codec, bool) {
+	for _, c := range []mp4.Codec{mp4.H264, mp4.H265, mp4.Opus, mp4.PCMU, mp4.PCMA} {
+		if spec, ok := Capability(&mp4.Track{Codec: c, SampleRate: 8000}); ok && strings.EqualFold(spec.MimeType, mime) {
+			return c, true
+		}
+	}
+	return 0, false
 }

@@ -1,0 +1,48 @@
+package live
+
+import (
+	"time"
+
+	"holdfast/shared/id"
+	"holdfast/shared/rtc"
+	"holdfast/shared/wire"
+)
+
+// A camera that several viewers outside watch goes over the line once: the cloud's relay takes it, and they take it from
+// there. The site sees how many copies it sends, so it is the site that sends viewers on; a viewer that has no relay near
+// is served from here as long as it likes.
+
+// sendAgain is after how long a viewer that has not gone over to the relay is asked once more: it may have failed there.
+const sendAgain = 10 * time.Second
+
+// copies returns the sessions that bring a camera to the outside live, by stream.
+func (r *Room) copies() map[id.Stream][]*session {
+	out := map[id.Stream][]*session{}
+	for _, s := range r.viewers() {
+		if s.live.Load() {
+			out[s.pick.stream] = append(out[s.pick.stream], s)
+		}
+	}
+	return out
+}
+
+// sentOn says whether a viewer outside should take a stream from the relay at once, since a copy of it goes out already.
+func (r *Room) sentOn(p *peer, view wire.LiveView, stream id.Stream) bool {
+	return p.relay == wire.RelayNear && view.FromUs == 0 && p.toll.outside.Load() && len(r.copies()[stream]) > 0
+}
+
+// gather asks viewers that share a stream to take it from the relay.
+func (r *Room) gather(now time.Time) {
+	for _, crowd := range r.copies() {
+		if len(crowd) < 2 {
+			continue
+		}
+		for _, s := range crowd {
+			if s.peer.relay != wire.RelayNear || now.Sub(s.asked) < sendAgain {
+				continue
+			}
+			s.asked = now
+			s.Control.Tell(rtc.Note{Type: "relay"})
+		}
+	}
+}

@@ -1,0 +1,315 @@
+package rtc
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/webrtc/v4"
+
+	"holdfast/shared/mp4"
+	"holdfast/shared/wire"
+)
+
+// Peer is one viewer's connection (RFC 8829). It has slots, each of which shows one camera at a time: another camera
+// costs neither ICE nor DTLS again.
+type Peer struct {
+	PC    *webrtc.PeerConnection
+	Slots []*Slot
+
+	log       *slog.Logger
+	servers   []wire.ICEServer
+	report    func(slot int, r rtcp.ReceptionReport)
+	end       func()
+	connected chan struct{}
+	listening sync.WaitGroup
+}
+
+// Slot is the place of one camera in a viewer's connection.
+type Slot struct {
+	Video   *Track
+	Audio   *Track      // nil where the offer has no place for sound
+	Takes   []mp4.Codec // of video, by the offer
+	Control Control
+	Lost    chan struct{} // the viewer can't decode what it has
+}
+
+// MaxSlots bounds the cameras of one connection.
+const MaxSlots = 16
+
+// NewPeer makes the connection that belongs to an offer, which Answer then answers. report is told what the viewer reports
+// about the pictures of a slot, end that the connection has ended; both may be called at once, and must not block. An
+// error is a *wire.Failure when the viewer should read it. Servers that can't be used are no error: a viewer on the same
+// network connects without.
+func NewPeer(offer string, setup Setup, report func(slot int, r rtcp.ReceptionReport), end func()) (*Peer, error) {
+	p := &Peer{log: setup.Log, servers: setup.Servers, report: report, end: end, connected: make(chan struct{})}
+	if err := p.places(offer); err != nil {
+		return nil, err
+	}
+	api, err := setup.API()
+	if err != nil {
+		return nil, err
+	}
+	var servers []webrtc.ICEServer
+	for _, i := range setup.Servers {
+		servers = append(servers, webrtc.ICEServer{URLs: i.URLs, Username: i.Username, Credential: i.Credential})
+	}
+	p.PC, err = api.NewPeerConnection(webrtc.Configuration{ICEServers: servers})
+	if err != nil && len(servers) > 0 {
+		p.log.Warn("the ICE servers that the cloud names can't be used", "error", err)
+		p.PC, err = api.NewPeerConnection(webrtc.Configuration{})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make peer connection: %w", err)
+	}
+	if err := p.prepare(); err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// places makes a slot for each place for video in an offer, with the place for sound that belongs to it: the first to
+// the first, and so on.
+func (p *Peer) places(offer string) error {
+	sdp, err := (&webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer}).Unmarshal()
+	if err != nil {
+		return unreadableOffer(err)
+	}
+	sound := 0
+	for _, m := range sdp.MediaDescriptions {
+		switch m.MediaName.Media {
+		case "audio":
+			sound++
+		case "video":
+			s := &Slot{Lost: make(chan struct{}, 1)}
+			for _, a := range m.Attributes {
+				_, format, _ := strings.Cut(a.Value, " ")
+				name, _, _ := strings.Cut(format, "/")
+				if codec, ok := CodecOf("video/" + name); ok && a.Key == "rtpmap" && !slices.Contains(s.Takes, codec) {
+					s.Takes = append(s.Takes, codec)
+				}
+			}
+			p.Slots = append(p.Slots, s)
+		}
+	}
+	switch n := len(p.Slots); {
+	case n == 0:
+		return wire.Fail(wire.FailedCodec, "The browser's offer has no place for video.")
+	case n > MaxSlots || sound > MaxSlots:
+		return wire.Fail(wire.FailedRefused, "The browser's offer has places for %d cameras: %d are the most for one connection.", max(n, sound), MaxSlots)
+	}
+	for i, s := range p.Slots {
+		name := strconv.Itoa(i)
+		s.Control.log, s.Control.Ops = p.log, make(chan Op, 16)
+		s.Video = newTrack(webrtc.RTPCodecTypeVideo, "video-"+name, "camera-"+name)
+		if i < sound {
+			s.Audio = newTrack(webrtc.RTPCodecTypeAudio, "audio-"+name, "camera-"+name)
+		}
+	}
+	return nil
+}
+
+func unreadableOffer(err error) error {
+	return wire.Fail(wire.FailedRefused, "The browser's offer can't be read: %v. Reload the page.", err)
+}
+
+// prepare attaches the slots' tracks, in the order of the offer, and listens.
+func (p *Peer) prepare() error {
+	for i, s := range p.Slots {
+		if err := p.add(s, s.Video, i); err != nil {
+			return err
+		}
+	}
+	for _, s := range p.Slots {
+		if s.Audio == nil {
+			continue
+		}
+		if err := p.add(s, s.Audio, -1); err != nil {
+			return err
+		}
+	}
+	var once sync.Once
+	p.PC.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
+		switch state {
+		case webrtc.PeerConnectionStateConnected:
+			once.Do(func() { close(p.connected) })
+		case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
+			p.end()
+		default:
+		}
+	})
+	p.PC.OnDataChannel(func(dc *webrtc.DataChannel) {
+		if i := slotOf(dc.Label()); i >= 0 && i < len(p.Slots) {
+			p.Slots[i].Control.open(dc)
+		}
+	})
+	return nil
+}
+
+// slotOf reads the label of a control channel: "control" is that of the first slot, "control-2" that of the third. It
+// returns -1 for any other.
+func slotOf(label string) int {
+	if label == ControlLabel {
+		return 0
+	}
+	i, err := strconv.Atoi(strings.TrimPrefix(label, ControlLabel+"-"))
+	if err != nil || i < 1 || label != ControlLabel+"-"+strconv.Itoa(i) {
+		return -1
+	}
+	return i
+}
+
+// add attaches a track and listens to what the viewer reports about it; slot is -1 for sound.
+func (p *Peer) add(s *Slot, t *Track, slot int) error {
+	rtp, err := p.PC.AddTrack(t)
+	if err != nil {
+		return fmt.Errorf("add track: %w", err)
+	}
+	p.listening.Go(func() {
+		buf := make([]byte, 1500)
+		for {
+			n, _, err := rtp.Read(buf)
+			if err != nil {
+				return // the peer connection is closed
+			}
+			reports, err := rtcp.Unmarshal(buf[:n])
+			if err == nil && slot >= 0 {
+				p.hear(t, slot, reports)
+			}
+			if err == nil && slices.ContainsFunc(reports, asksForPicture) {
+				select {
+				case s.Lost <- struct{}{}:
+				default:
+				}
+			}
+		}
+	})
+	return nil
+}
+
+// hear takes the receiver reports about the pictures out of a packet.
+func (p *Peer) hear(t *Track, slot int, reports []rtcp.Packet) {
+	select {
+	case <-t.bound:
+	default:
+		return
+	}
+	for _, r := range reports {
+		rr, ok := r.(*rtcp.ReceiverReport)
+		if !ok {
+			continue
+		}
+		for _, one := range rr.Reports {
+			if one.SSRC == t.SSRC() {
+				p.report(slot, one)
+			}
+		}
+	}
+}
+
+// asksForPicture says whether a report is a Picture Loss Indication (RFC 4585) or a Full Intra Request (RFC 5104).
+func asksForPicture(p rtcp.Packet) bool {
+	switch p.(type) {
+	case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
+		return true
+	default:
+		return false
+	}
+}
+
+// RoundTrip is what a receiver report says of the round trip (RFC 3550 section 6.4.1); 0 when nothing.
+func RoundTrip(r rtcp.ReceptionReport, now time.Time) time.Duration {
+	if r.LastSenderReport == 0 {
+		return 0
+	}
+	const epoch = 2208988800 // 1970, in NTP's seconds
+	ntp := uint32(now.Unix()+epoch)<<16 | uint32(now.Nanosecond()*65536/1e9)
+	took := int32(ntp - r.LastSenderReport - r.Delay)
+	return max(time.Duration(took)*time.Second/65536, 0)
+}
+
+// So long an answer waits for the addresses that servers know of; where a firewall blocks them they never answer. A relay
+// is worth a longer wait, for without one there may be no path at all, and TLS takes five round trips; but once there is
+// one, hardly anything is missing.
+const (
+	gatherFor  = 500 * time.Millisecond
+	relayFor   = 1500 * time.Millisecond
+	afterRelay = 50 * time.Millisecond
+)
+
+// Answer takes the viewer's offer and returns the answer with all candidates of this machine. An error is a *wire.Failure
+// when the viewer should read it.
+func (p *Peer) Answer(ctx context.Context, offer string) (string, error) {
+	err := p.PC.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer})
+	if err != nil {
+		return "", unreadableOffer(err)
+	}
+	relayed := make(chan struct{}, 1)
+	p.PC.OnICECandidate(func(c *webrtc.ICECandidate) {
+		if c != nil && c.Typ == webrtc.ICECandidateTypeRelay {
+			select {
+			case relayed <- struct{}{}:
+			default: // one is enough
+			}
+		}
+	})
+	gathered := webrtc.GatheringCompletePromise(p.PC)
+	answer, err := p.PC.CreateAnswer(nil)
+	if err == nil {
+		err = p.PC.SetLocalDescription(answer)
+	}
+	switch {
+	case err != nil:
+		return "", wire.Fail(wire.FailedCodec, "The browser and the site have no video format in common: %v.", err)
+	case !p.taken():
+		return "", wire.Fail(wire.FailedCodec, "The browser's offer has no place for video that it is sent.")
+	}
+	// Without STUN and TURN servers this takes no time. What servers answer later is used all the same: the viewer
+	// learns of it from the agent's own checks (RFC 8445 section 7.3.1.3).
+	longest := gatherFor
+	if slices.ContainsFunc(p.servers, func(s wire.ICEServer) bool { return s.Username != "" }) {
+		longest = relayFor
+	}
+	limit := time.NewTimer(longest)
+	defer limit.Stop()
+	for {
+		select {
+		case <-relayed:
+			limit.Reset(afterRelay)
+			continue
+		case <-gathered:
+		case <-limit.C:
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+		return p.PC.LocalDescription().SDP, nil
+	}
+}
+
+// taken says whether the offer has taken up the video track of every slot.
+func (p *Peer) taken() bool {
+	all := p.PC.GetTransceivers()
+	return !slices.ContainsFunc(p.Slots, func(s *Slot) bool {
+		return !slices.ContainsFunc(all, func(t *webrtc.RTPTransceiver) bool {
+			return t.Mid() != "" && t.Sender() != nil && t.Sender().Track() == s.Video
+		})
+	})
+}
+
+// Connected is closed when there is a path to the viewer.
+func (p *Peer) Connected() <-chan struct{} { return p.connected }
+
+// Close ends the connection and waits until nothing of it is left.
+func (p *Peer) Close() {
+	if err := p.PC.GracefulClose(); err != nil {
+		p.log.Debug("close peer connection", "error", err)
+	}
+	p.listening.Wait()
+}

@@ -1,0 +1,144 @@
+package rtc
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/pion/ice/v4"
+	"github.com/pion/webrtc/v4"
+	"golang.org/x/net/netutil"
+)
+
+// Port is the one port of all connections of a program, for UDP and, where a network lets nothing else pass, for TCP that
+// the far end opens (RFC 6544).
+type Port struct {
+	ice.UDPMux
+	tcp  ice.TCPMux // nil when another program has the port
+	conn net.PacketConn
+	cfg  PortConfig
+}
+
+// PortConfig says where a port is.
+type PortConfig struct {
+	Port     int  // 0 takes any that is free for both
+	Loopback bool // offer loopback addresses, for a browser on the same machine
+	// Address is by which the world reaches this machine. Without one the port offers those that the machine has at the
+	// moment of asking: networks come and go while a program runs, and at boot it may be earlier than they are.
+	Address netip.Addr
+	TCPMost int // TCP connections at once; 0 means 128
+}
+
+const (
+	// tcpMost bounds the TCP connections where nothing else is said: a program needs its files, whoever knocks at this port.
+	tcpMost = 128
+	// tcpPackets is how many packets wait on a TCP connection to be read.
+	tcpPackets = 64
+)
+
+// OpenPort opens the port that is configured, or one that is free for both. Without TCP it goes on with UDP alone.
+func OpenPort(cfg PortConfig, log *slog.Logger) (*Port, error) {
+	inner := chatter(log).NewLogger("port")
+	for tries := 0; ; tries++ {
+		var lc net.ListenConfig
+		conn, err := lc.ListenPacket(context.Background(), "udp", fmt.Sprintf(":%d", cfg.Port))
+		if err != nil {
+			return nil, fmt.Errorf("open UDP port for live view: %w (is another program using the port?)", err)
+		}
+		p := &Port{UDPMux: webrtc.NewICEUDPMux(inner, conn), conn: conn, cfg: cfg}
+		at, _ := conn.LocalAddr().(*net.UDPAddr)
+		tcp, err := lc.Listen(context.Background(), "tcp", fmt.Sprintf(":%d", at.Port))
+		switch {
+		case err == nil:
+			p.tcp = webrtc.NewICETCPMux(inner, netutil.LimitListener(tcp, cmp.Or(cfg.TCPMost, tcpMost)), tcpPackets)
+			return p, nil
+		case cfg.Port != 0 || tries == 10:
+			log.Warn("live view goes on without TCP", "error", err)
+			return p, nil
+		}
+		if err := p.Close(); err != nil {
+			return nil, fmt.Errorf("close UDP port: %w", err)
+		}
+	}
+}
+
+// Close frees the port.
+func (p *Port) Close() error {
+	err := p.UDPMux.Close()
+	if p.tcp != nil {
+		err = errors.Join(err, p.tcp.Close())
+	}
+	return err
+}
+
+// Number returns the port.
+func (p *Port) Number() int {
+	at, _ := p.conn.LocalAddr().(*net.UDPAddr)
+	return at.Port
+}
+
+// GetListenAddresses implements ice.UDPMux.
+func (p *Port) GetListenAddresses() []net.Addr {
+	local, ok := p.conn.LocalAddr().(*net.UDPAddr)
+	if !ok {
+		return nil
+	}
+	if p.cfg.Address.IsValid() {
+		return []net.Addr{&net.UDPAddr{IP: p.cfg.Address.Unmap().AsSlice(), Port: local.Port}}
+	}
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		return nil // the viewer is told that there is no path
+	}
+	var real, virtual []net.Addr
+	for _, i := range interfaces {
+		loop := i.Flags&net.FlagLoopback != 0
+		addrs, err := i.Addrs()
+		if err != nil || i.Flags&net.FlagUp == 0 || (loop && !p.cfg.Loopback) {
+			continue
+		}
+		for _, a := range addrs {
+			ip := addressOf(a)
+			switch {
+			case !loop && !ip.IsGlobalUnicast(), local.IP.To4() != nil && ip.To4() == nil:
+			case madeUp(i.Name):
+				virtual = append(virtual, &net.UDPAddr{IP: ip, Port: local.Port})
+			default:
+				real = append(real, &net.UDPAddr{IP: ip, Port: local.Port})
+			}
+		}
+	}
+	if len(real) == 0 {
+		return virtual
+	}
+	return real
+}
+
+func addressOf(a net.Addr) net.IP {
+	if n, ok := a.(*net.IPNet); ok {
+		return n.IP
+	}
+	return nil
+}
+
+// madeUp says whether an interface leads only to containers and virtual machines on this host, going by its name.
+func madeUp(name string) bool {
+	if id, ok := strings.CutPrefix(name, "br-"); ok { // Docker's; others call real bridges br-lan
+		_, err := hex.DecodeString(id)
+		return err == nil && len(id) == 12
+	}
+	for _, prefix := range []string{
+		"docker", "veth", "virbr", "vmnet", "vboxnet", "cni", "flannel", "cali", "vEthernet (Default Switch", "vEthernet (WSL",
+	} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
