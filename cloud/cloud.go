@@ -30,6 +30,7 @@ import (
 	"holdfast/cloud/gateway"
 	"holdfast/cloud/ingest"
 	"holdfast/cloud/live"
+	"holdfast/cloud/live/relay"
 	"holdfast/cloud/live/turn"
 	"holdfast/cloud/portal"
 	"holdfast/cloud/store"
@@ -80,7 +81,8 @@ type house struct {
 	clips   *clip.Room
 	ingest  *ingest.Ingest
 	gateway *gateway.Gateway
-	turn    *turn.Server // nil without one
+	turn    *turn.Server  // nil without one
+	relay   *relay.Config // nil without one
 	live    *live.Broker
 	api     *api.API
 }
@@ -195,7 +197,9 @@ func (h *house) rooms() error {
 		Log: h.log.With("room", "ingest"), Clip: h.clips.Report, Events: h.clips.OnEvents,
 		Changed: func(c ingest.Change) { h.bus.Publish(api.Changed(c)) },
 	})
-	h.live = live.New(live.Config{ICE: h.cfg.ICE, Turn: h.turn}, h.gateway, h.log.With("room", "live"))
+	if h.live, err = live.New(live.Config{ICE: h.cfg.ICE, Turn: h.turn, Relay: h.relay}, h.gateway, h.log.With("room", "live")); err != nil {
+		return err
+	}
 	return h.door()
 }
 

@@ -44,7 +44,7 @@ func (r liveRoom) Offer(ctx context.Context, o api.LiveOrder) (wire.LiveAnswer, 
 	if err != nil {
 		return wire.LiveAnswer{}, err
 	}
-	answer, err := r.broker.Offer(ctx, p, o.Offer, live.Viewer{Person: o.Person, Credentials: o.Relay})
+	answer, err := r.broker.Offer(ctx, p, o.Offer, live.Viewer{Person: o.Person, Credentials: o.Relay, Through: live.Way(o.Way)})
 	return answer, spoken(err)
 }
 

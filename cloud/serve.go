@@ -54,6 +54,7 @@ func (h *house) serve(ctx context.Context, l net.Listener, token string) error {
 	defer stopDoors()
 	for name, run := range map[string]func(context.Context) error{
 		"access": h.access.Run, "alert": h.alert.Run, "fleet": h.fleet.Run, "clip": h.clips.Run, "ingest": h.ingest.Run,
+		"live": h.live.Run,
 	} {
 		start(&inner, rooms, name, run)
 	}

@@ -7,8 +7,10 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"time"
 
+	"holdfast/cloud/live/relay"
 	"holdfast/cloud/live/turn"
 )
 
@@ -20,7 +22,12 @@ type Turn struct {
 	Address string    // IP address, or a name to look up, by which the world reaches the relays; empty: PublicURL's host
 	Ports   [2]uint16 // of relays; zero: the server's default
 	Allow   []netip.Prefix
+	// Relay is the UDP and TCP port of the relay for many viewers; "off" for none. Empty: port 3479, where there is a server.
+	Relay string
 }
+
+// defaultRelay is the port of the relay for many viewers, next to TURN's.
+const defaultRelay = "3479"
 
 // defaultTurn is the port that RFC 8656 gives to TURN.
 const defaultTurn = ":3478"
@@ -51,8 +58,14 @@ func (h *house) openTurn(ctx context.Context, l net.Listener) error {
 	if err != nil {
 		return err
 	}
+	if err := h.planRelay(address); err != nil {
+		return err
+	}
 	conf := turn.Config{
 		Listen: cmp.Or(cfg.Listen, defaultTurn), Address: address, Host: name, Ports: cfg.Ports, Allow: cfg.Allow,
+	}
+	if h.relay != nil {
+		conf.Media = h.relay.Port
 	}
 	if h.certificate != nil && at != nil {
 		conf.Secure = at.Port
@@ -64,6 +77,20 @@ func (h *house) openTurn(ctx context.Context, l net.Listener) error {
 		return err
 	}
 	h.log.Info("live view has a relay", "listen", conf.Listen, "address", address, "tls_port", conf.Secure)
+	return nil
+}
+
+// planRelay says where the relay for many viewers is; address is how the world reaches this machine.
+func (h *house) planRelay(address netip.Addr) error {
+	text := cmp.Or(h.cfg.Turn.Relay, defaultRelay)
+	if text == "off" {
+		return nil
+	}
+	port, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		return fmt.Errorf("--relay %q: want a port, 1 to 65535, or off", text)
+	}
+	h.relay = &relay.Config{Port: int(port), Address: address}
 	return nil
 }
 

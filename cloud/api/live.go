@@ -24,6 +24,8 @@ const (
 	maxSDP = 64 << 10
 	// oneView is how long the same still, or the same clip, of one session counts as one view in the audit.
 	oneView = 10 * time.Minute
+	// throughRelay is the way of a connection that the cloud's relay serves.
+	throughRelay = "relay"
 )
 
 // ViewQuery is how a camera is to be shown.
@@ -40,10 +42,16 @@ type RelayQuery struct {
 	Relay string `query:"relay" maxLength:"64" doc:"User name of the credentials that GET /live/ice gave for this connection: they serve as long as it does, and without it for two minutes."`
 }
 
+// WayQuery chooses what serves a connection.
+type WayQuery struct {
+	Through string `query:"through" enum:"site,either,relay" default:"site" doc:"What serves the connection. site: the site's agent. either: the agent, which may ask the viewer to take a camera from the relay that others watch too. relay: the cloud's relay, which takes one copy of a camera from the site for all who watch it live."`
+}
+
 type offerIn struct {
 	CameraPath
 	ViewQuery
 	RelayQuery
+	WayQuery
 	ContentType string `header:"Content-Type" hidden:"true"`
 	RawBody     []byte `contentType:"application/sdp"`
 }
@@ -52,6 +60,7 @@ type connectIn struct {
 	SitePath
 	ViewQuery
 	RelayQuery
+	WayQuery
 	Camera      string `query:"camera" maxLength:"64" doc:"A camera to show on the first slot at once; absent: none yet."`
 	ContentType string `header:"Content-Type" hidden:"true"`
 	RawBody     []byte `contentType:"application/sdp"`
@@ -170,13 +179,14 @@ func (d *door) openLive(ctx context.Context, who access.Actor, in *offerIn) (*of
 		err = offered(in.ContentType, in.RawBody)
 	}
 	if err == nil {
-		err = d.access.Record(ctx, who, w.entry)
+		err = d.note(ctx, who, w.entry, in.Through == throughRelay)
 	}
 	if err != nil {
 		return nil, err
 	}
 	session := id.New[id.Session]()
-	return d.offer(ctx, w.viewer, in.Relay, wire.LiveOffer{
+	w.viewer.relay = in.Through == throughRelay
+	return d.offer(ctx, w.viewer, in.RelayQuery, in.WayQuery, wire.LiveOffer{
 		Session: session, Camera: w.camera.ID, Stream: id.StreamKind(in.Stream), Width: in.Width, SDP: string(in.RawBody), Codecs: w.codecs,
 		FromUs: in.FromUs, Silent: in.Silent,
 	})
@@ -191,7 +201,9 @@ func (d *door) connectLive(ctx context.Context, who access.Actor, in *connectIn)
 		return nil, err
 	}
 	offer := wire.LiveOffer{Session: id.New[id.Session](), SDP: string(in.RawBody)}
-	v := viewer{who: who, action: access.Live, target: access.Target{Org: site.Org, Site: site.ID}, readAt: time.Now()}
+	v := viewer{
+		who: who, action: access.Live, target: access.Target{Org: site.Org, Site: site.ID}, readAt: time.Now(), relay: in.Through == throughRelay,
+	}
 	if in.Camera != "" {
 		w, err := d.watch(ctx, who, in.Camera, in.ViewQuery)
 		if err != nil {
@@ -200,18 +212,20 @@ func (d *door) connectLive(ctx context.Context, who access.Actor, in *connectIn)
 		if w.camera.Site != site.ID {
 			return nil, store.ErrNotFound
 		}
-		if err := d.access.Record(ctx, who, w.entry); err != nil {
+		if err := d.note(ctx, who, w.entry, v.relay); err != nil {
 			return nil, err
 		}
 		offer.View, offer.Camera, offer.Codecs = id.New[id.Session](), w.camera.ID, w.codecs
 		offer.Stream, offer.Width, offer.FromUs, offer.Silent = id.StreamKind(in.Stream), in.Width, in.FromUs, in.Silent
 	}
-	return d.offer(ctx, v, in.Relay, offer)
+	return d.offer(ctx, v, in.RelayQuery, in.WayQuery, offer)
 }
 
 // offer passes an offer on and notes who made it.
-func (d *door) offer(ctx context.Context, v viewer, relay string, o wire.LiveOffer) (*offerOut, error) {
-	answer, err := d.rooms.Live.Offer(ctx, LiveOrder{Org: v.target.Org, Site: v.target.Site, Person: v.who.Person, Offer: o, Relay: relay})
+func (d *door) offer(ctx context.Context, v viewer, relay RelayQuery, way WayQuery, o wire.LiveOffer) (*offerOut, error) {
+	answer, err := d.rooms.Live.Offer(ctx, LiveOrder{
+		Org: v.target.Org, Site: v.target.Site, Person: v.who.Person, Offer: o, Relay: relay.Relay, Way: way.Through,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -227,6 +241,14 @@ func (d *door) offer(ctx context.Context, v viewer, relay string, o wire.LiveOff
 	return out, nil
 }
 
+// note writes a deed down. Who goes over to the relay has been noted when it asked the site.
+func (d *door) note(ctx context.Context, who access.Actor, e access.Entry, relay bool) error {
+	if relay {
+		return d.access.RecordOnce(ctx, who, e, oneView)
+	}
+	return d.access.Record(ctx, who, e)
+}
+
 func livePath(session id.Session) string { return prefix + "/live/" + string(session) }
 
 func (d *door) viewCamera(ctx context.Context, who access.Actor, in *viewIn) (*bodyOf[LiveView], error) {
@@ -238,10 +260,11 @@ func (d *door) viewCamera(ctx context.Context, who access.Actor, in *viewIn) (*b
 	if err != nil {
 		return nil, err
 	}
-	if c, ok := d.viewers.get(connection); !ok || c.who.Person != who.Person || c.target != w.viewer.target {
+	c, ok := d.viewers.get(connection)
+	if !ok || c.who.Person != who.Person || c.target != w.viewer.target {
 		return nil, &Refusal{Code: string(wire.FailedGone), Text: "The connection to the site has ended: make a new one."}
 	}
-	if err := d.access.Record(ctx, who, w.entry); err != nil {
+	if err := d.note(ctx, who, w.entry, c.relay); err != nil {
 		return nil, err
 	}
 	view := wire.LiveView{
@@ -251,6 +274,9 @@ func (d *door) viewCamera(ctx context.Context, who access.Actor, in *viewIn) (*b
 	answer, err := d.rooms.Live.View(ctx, ViewOrder{Org: who.Org, Site: w.camera.Site, View: view})
 	if err != nil {
 		return nil, err
+	}
+	if answer.Relay {
+		return body(LiveView{Relay: true}), nil
 	}
 	d.viewers.put(view.Session, w.viewer)
 	return body(LiveView{

@@ -122,6 +122,7 @@ type LiveOrder struct {
 	Person id.Person
 	Offer  wire.LiveOffer // with Session set; without ICE, which is the room's
 	Relay  string         // user name of the credentials from ICE that the viewer uses; empty for none
+	Way    string         // what serves the connection: "site", "either" or "relay"
 }
 
 // ViewOrder is a viewer's wish for one camera over a connection that is there.

@@ -21,9 +21,10 @@ type Range struct {
 
 // LiveView is a camera that is shown over a connection.
 type LiveView struct {
-	Path   string `json:"path" doc:"DELETE it to end the view; the connection stays."`
-	Stream string `json:"stream" enum:"main,sub"`
-	Codec  string `json:"codec" doc:"RFC 6381."`
+	Path   string `json:"path,omitempty" doc:"DELETE it to end the view; the connection stays."`
+	Relay  bool   `json:"relay,omitempty" doc:"Nothing is shown: the camera goes over the site's line already. Ask for it over a connection through the relay."`
+	Stream string `json:"stream,omitempty" enum:"main,sub"`
+	Codec  string `json:"codec,omitempty" doc:"RFC 6381."`
 	Audio  string `json:"audio,omitempty" doc:"RFC 6381; absent without audio."`
 	Note   string `json:"note,omitempty" doc:"Why it is not what was asked for; absent when it is."`
 }

@@ -17,6 +17,7 @@ type viewer struct {
 	action access.Action
 	target access.Target
 	readAt time.Time // when the right was last read
+	relay  bool      // of a connection: the relay serves it
 }
 
 // blind is how long a live session goes on while the right can't be read, as when the database is away.

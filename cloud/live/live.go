@@ -1,9 +1,9 @@
 // Package live is the broker between a browser and an agent: it passes offer and answer on, hands out ICE
 // servers, and remembers which sessions are open and where.
 //
-// It owns live sessions as the cloud sees them; the agent's heartbeats say which of them are still there. It
-// promises that closing a session reaches the agent. It decides nothing about rights (the door does), and it
-// never sees a picture: media goes from the agent to the browser.
+// It owns live sessions as the cloud sees them; the agent's heartbeats say which of them are still there, and the relay
+// for many viewers which of its own. It promises that closing a session reaches whoever serves it. It decides nothing about
+// rights (the door does), and it never sees a picture: media goes from the agent, or from the relay, to the browser.
 package live
 
 import (
@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"holdfast/cloud/live/relay"
 	"holdfast/cloud/live/turn"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
@@ -27,6 +28,7 @@ type Config struct {
 	MaxSDP  int              // bytes of an offer; 0 means 64 KiB
 	PerSite int              // connections to one site; 0 means 64
 	Settle  time.Duration    // a session that the agent does not report after this has ended; 0 means 45 s
+	Relay   *relay.Config    // of the relay for many viewers; nil: none
 }
 
 // Agents is how commands reach an agent.
@@ -51,6 +53,7 @@ type session struct {
 	over  id.Session // the connection; empty for a connection itself
 	began time.Time
 	ended bool // closed here; the agent has not confirmed it
+	relay bool // the relay serves it, not the agent
 }
 
 // perConnection bounds what is shown over one connection at once: more than an agent has slots for, since what ended
@@ -62,13 +65,14 @@ type Broker struct {
 	cfg    Config
 	agents Agents
 	log    *slog.Logger
+	relay  *relay.Relay // nil without one
 
 	mu       sync.Mutex
 	sessions map[id.Session]session
 }
 
-// New returns a Broker.
-func New(cfg Config, agents Agents, log *slog.Logger) *Broker {
+// New returns a Broker, and opens the relay's port; Run must follow.
+func New(cfg Config, agents Agents, log *slog.Logger) (*Broker, error) {
 	if cfg.MaxSDP == 0 {
 		cfg.MaxSDP = 64 << 10
 	}
@@ -78,7 +82,28 @@ func New(cfg Config, agents Agents, log *slog.Logger) *Broker {
 	if cfg.Settle == 0 {
 		cfg.Settle = 45 * time.Second
 	}
-	return &Broker{cfg: cfg, agents: agents, log: log, sessions: map[id.Session]session{}}
+	b := &Broker{cfg: cfg, agents: agents, log: log, sessions: map[id.Session]session{}}
+	if cfg.Relay == nil {
+		return b, nil
+	}
+	var err error
+	b.relay, err = relay.New(*cfg.Relay, relay.Deps{
+		Ask: func(ctx context.Context, agent id.Agent, typ wire.CommandType, body, into any) error {
+			_, err := b.ask(ctx, agent, typ, body, into)
+			return err
+		},
+		ICE: b.lend, Ended: b.forget,
+	}, log.With("part", "relay"))
+	return b, err
+}
+
+// Run serves viewers through the relay until ctx ends.
+func (b *Broker) Run(ctx context.Context) error {
+	if b.relay == nil {
+		<-ctx.Done()
+		return nil
+	}
+	return b.relay.Run(ctx)
 }
 
 // ICE returns the ICE servers for the browser of a person; the credentials are for one connection.
@@ -94,21 +119,42 @@ func (b *Broker) servers(holder string) []wire.ICEServer {
 // bind has the cloud's relays serve a connection as long as it is open: by the credentials that its viewer has named, if
 // they are its own, and by those that the agent is given.
 func (b *Broker) bind(offer *wire.LiveOffer, p Place, by Viewer) {
-	offer.ICE = b.servers(string(p.Agent))
+	if by.Through != Relay {
+		offer.ICE = b.lend(p.Agent, offer.Session)
+	}
 	if b.cfg.Turn == nil {
 		return
-	}
-	for _, s := range offer.ICE {
-		b.cfg.Turn.Bind(s.Username, string(p.Agent), offer.Session)
 	}
 	if by.Credentials != "" && !b.cfg.Turn.Bind(by.Credentials, string(by.Person), offer.Session) {
 		b.log.Info("a viewer named relay credentials that are not its own or have ended: it connects without the cloud's relay", "session", offer.Session)
 	}
 }
 
+// lend returns the servers for an agent's end of a connection; the cloud's own serve as long as that.
+func (b *Broker) lend(agent id.Agent, connection id.Session) []wire.ICEServer {
+	out := b.servers(string(agent))
+	for _, s := range out {
+		if b.cfg.Turn != nil {
+			b.cfg.Turn.Bind(s.Username, string(agent), connection)
+		}
+	}
+	return out
+}
+
+// Way is what serves a connection.
+type Way string
+
+// Ways of a connection.
+const (
+	Site   Way = "site"   // the site's agent
+	Either Way = "either" // the site's agent, which may send the viewer on to the relay
+	Relay  Way = "relay"  // the relay for many viewers
+)
+
 // Viewer is who makes a connection.
 type Viewer struct {
 	Person      id.Person
+	Through     Way
 	Credentials string // user name of those that ICE gave it, which it uses for this connection; empty for none
 }
 
@@ -120,39 +166,67 @@ func (b *Broker) Offer(ctx context.Context, p Place, offer wire.LiveOffer, by Vi
 		return wire.LiveAnswer{}, wire.Fail(wire.FailedRefused, "The offer has %d bytes, want 1 to %d.", len(offer.SDP), b.cfg.MaxSDP)
 	case p.Agent == "":
 		return wire.LiveAnswer{}, noAgent()
-	case !b.admit(offer.Session, session{place: p, began: time.Now()}):
+	case by.Through == Relay && b.relay == nil:
+		return wire.LiveAnswer{}, wire.Fail(wire.FailedRefused, "There is no relay for live view here: connect to the site itself.")
+	case !b.admit(offer.Session, session{place: p, began: time.Now(), relay: by.Through == Relay}):
 		return wire.LiveAnswer{}, tooMany()
 	}
-	if offer.View != "" && !b.admit(offer.View, session{place: p, over: offer.Session, began: time.Now()}) {
+	if offer.View != "" && !b.admit(offer.View, session{place: p, over: offer.Session, began: time.Now(), relay: by.Through == Relay}) {
 		b.forget(offer.Session)
 		return wire.LiveAnswer{}, tooMany()
 	}
 	offer.Camera = p.Camera
 	b.bind(&offer, p, by)
 	var answer wire.LiveAnswer
-	if _, err := b.ask(ctx, p.Agent, wire.CmdLiveOffer, offer, &answer); err != nil {
+	var err error
+	if by.Through == Relay {
+		answer, err = b.relay.Offer(ctx, p.Agent, offer)
+	} else {
+		if by.Through == Either && b.relay != nil {
+			offer.Relay = wire.RelayNear
+		}
+		_, err = b.ask(ctx, p.Agent, wire.CmdLiveOffer, offer, &answer)
+	}
+	if err != nil {
 		b.forget(offer.Session)
 		return wire.LiveAnswer{}, err
 	}
 	return answer, nil
 }
 
-// View asks the agent to show a camera over a connection that an offer made; view.Session names what is shown. The error
-// is a *wire.Failure when the viewer should read it.
+// View has a camera shown over a connection that an offer made; view.Session names what is shown. An answer with Relay
+// shows nothing: the viewer is to take the camera from the relay. The error is a *wire.Failure when the viewer should read
+// it.
 func (b *Broker) View(ctx context.Context, p Place, view wire.LiveView) (wire.LiveAnswer, error) {
 	if p.Agent == "" {
 		return wire.LiveAnswer{}, noAgent()
 	}
-	if !b.admit(view.Session, session{place: p, over: view.Connection, began: time.Now()}) {
+	relayed := b.relayed(view.Connection)
+	if !b.admit(view.Session, session{place: p, over: view.Connection, began: time.Now(), relay: relayed}) {
 		return wire.LiveAnswer{}, tooMany()
 	}
 	view.Camera = p.Camera
 	var answer wire.LiveAnswer
-	if _, err := b.ask(ctx, p.Agent, wire.CmdLiveView, view, &answer); err != nil {
+	var err error
+	if relayed {
+		answer, err = b.relay.View(ctx, view)
+	} else {
+		_, err = b.ask(ctx, p.Agent, wire.CmdLiveView, view, &answer)
+	}
+	if err != nil || answer.Relay {
 		b.forget(view.Session)
+	}
+	if err != nil {
 		return wire.LiveAnswer{}, err
 	}
 	return answer, nil
+}
+
+// relayed says whether the relay serves a connection.
+func (b *Broker) relayed(connection id.Session) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.sessions[connection].relay
 }
 
 func tooMany() error {
@@ -197,7 +271,7 @@ func (b *Broker) admit(sid id.Session, s session) bool {
 	if _, taken := b.sessions[sid]; taken {
 		return false
 	}
-	if s.over == "" && b.watching(s.place.Site) >= b.cfg.PerSite || s.over != "" && b.over(s.over) >= perConnection {
+	if s.over == "" && !s.relay && b.direct(s.place.Site) >= b.cfg.PerSite || s.over != "" && b.over(s.over) >= perConnection {
 		return false
 	}
 	b.sessions[sid] = s
@@ -246,7 +320,12 @@ func (b *Broker) Close(ctx context.Context, sid id.Session) error {
 		b.sessions[sid] = s
 	}
 	b.mu.Unlock()
-	if !ok || again {
+	switch {
+	case !ok || again:
+		return nil
+	case s.relay:
+		b.forget(sid)
+		b.relay.Close(sid)
 		return nil
 	}
 	return b.finish(ctx, sid, s.place.Agent)
@@ -270,7 +349,7 @@ func (b *Broker) Reported(agent id.Agent, open []id.Session) {
 	defer b.mu.Unlock()
 	for sid, s := range b.sessions {
 		switch {
-		case s.place.Agent != agent || time.Since(s.began) <= b.cfg.Settle && !s.ended:
+		case s.place.Agent != agent || s.relay || time.Since(s.began) <= b.cfg.Settle && !s.ended:
 		case !slices.Contains(open, sid):
 			b.remove(sid)
 		case s.ended:
@@ -287,13 +366,20 @@ func (b *Broker) Reported(agent id.Agent, open []id.Session) {
 func (b *Broker) Watching(site id.Site) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.watching(site)
+	n := b.direct(site)
+	for _, s := range b.sessions {
+		if s.place.Site == site && s.over == "" && s.relay {
+			n++
+		}
+	}
+	return n
 }
 
-func (b *Broker) watching(site id.Site) int {
+// direct returns how many connections a site serves itself.
+func (b *Broker) direct(site id.Site) int {
 	n := 0
 	for _, s := range b.sessions {
-		if s.place.Site == site && s.over == "" && !s.ended {
+		if s.place.Site == site && s.over == "" && !s.relay && !s.ended {
 			n++
 		}
 	}

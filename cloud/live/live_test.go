@@ -51,6 +51,15 @@ func (a *farAgent) Command(_ context.Context, _ id.Agent, typ wire.CommandType, 
 	return wire.Reply{Error: "unknown " + string(typ), Code: wire.FailedRefused}, nil, nil
 }
 
+func newBroker(t *testing.T, cfg Config, agent Agents) *Broker {
+	t.Helper()
+	b, err := New(cfg, agent, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 func place() Place {
 	return Place{Site: id.New[id.Site](), Agent: id.New[id.Agent](), Camera: id.New[id.Camera]()}
 }
@@ -61,7 +70,7 @@ func offer() wire.LiveOffer {
 
 func TestOfferAndClose(t *testing.T) {
 	agent := &farAgent{}
-	b := New(Config{ICE: []wire.ICEServer{{URLs: []string{"stun:stun.example.com"}}}}, agent, slog.New(slog.DiscardHandler))
+	b := newBroker(t, Config{ICE: []wire.ICEServer{{URLs: []string{"stun:stun.example.com"}}}}, agent)
 	p, o := place(), offer()
 	got, err := b.Offer(t.Context(), p, o, Viewer{})
 	if err != nil || got.SDP != "answer to v=0" {
@@ -94,7 +103,7 @@ func TestRelaysLastAsLongAsTheirConnection(t *testing.T) {
 	}
 	defer func() { _ = relay.Close() }()
 	agent, me := &farAgent{}, id.New[id.Person]()
-	b := New(Config{ICE: []wire.ICEServer{{URLs: []string{"stun:stun.example.com"}}}, Turn: relay}, agent, slog.New(slog.DiscardHandler))
+	b := newBroker(t, Config{ICE: []wire.ICEServer{{URLs: []string{"stun:stun.example.com"}}}, Turn: relay}, agent)
 	user := func(servers []wire.ICEServer) string {
 		for _, s := range servers {
 			if s.Username != "" {
@@ -138,7 +147,7 @@ func TestRelaysLastAsLongAsTheirConnection(t *testing.T) {
 // of them end with it.
 func TestViewsEndWithTheirConnection(t *testing.T) {
 	agent := &farAgent{}
-	b := New(Config{PerSite: 1}, agent, slog.New(slog.DiscardHandler))
+	b := newBroker(t, Config{PerSite: 1}, agent)
 	p, o := place(), offer()
 	o.View = id.New[id.Session]()
 	if _, err := b.Offer(t.Context(), p, o, Viewer{}); err != nil {
@@ -180,7 +189,7 @@ func TestViewsEndWithTheirConnection(t *testing.T) {
 func TestASessionThatCouldNotBeClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		agent := &farAgent{}
-		b := New(Config{PerSite: 1}, agent, slog.New(slog.DiscardHandler))
+		b := newBroker(t, Config{PerSite: 1}, agent)
 		p, o := place(), offer()
 		if _, err := b.Offer(t.Context(), p, o, Viewer{}); err != nil {
 			t.Fatal(err)
@@ -213,7 +222,7 @@ func TestASessionThatCouldNotBeClosed(t *testing.T) {
 
 func TestFailuresKeepTheirWords(t *testing.T) {
 	agent := &farAgent{refuse: &wire.Reply{Error: "The camera sends H.265.", Code: wire.FailedCodec}}
-	b := New(Config{PerSite: 1}, agent, slog.New(slog.DiscardHandler))
+	b := newBroker(t, Config{PerSite: 1}, agent)
 	p := place()
 	want := func(name string, p Place, o wire.LiveOffer, code wire.FailureCode) {
 		t.Helper()
@@ -243,7 +252,7 @@ func TestFailuresKeepTheirWords(t *testing.T) {
 
 func TestHeartbeatsSayWhichSessionsEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := New(Config{}, &farAgent{}, slog.New(slog.DiscardHandler))
+		b := newBroker(t, Config{}, &farAgent{})
 		p, stays, ends := place(), offer(), offer()
 		for _, o := range []wire.LiveOffer{stays, ends} {
 			if _, err := b.Offer(t.Context(), p, o, Viewer{}); err != nil {
@@ -264,7 +273,7 @@ func TestHeartbeatsSayWhichSessionsEnded(t *testing.T) {
 }
 
 func TestStill(t *testing.T) {
-	b := New(Config{}, &farAgent{}, slog.New(slog.DiscardHandler))
+	b := newBroker(t, Config{}, &farAgent{})
 	p := place()
 	reply, frame, err := b.Still(t.Context(), p, wire.StillOrder{AtUs: 7})
 	if err != nil || reply.AtUs != 7 || string(frame) != string(p.Camera) {

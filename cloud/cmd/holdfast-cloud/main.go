@@ -94,6 +94,7 @@ type serveCmd struct {
 	TurnAddress string         `name:"turn-address" help:"Name or address by which browsers and sites reach the TURN server; absent: the host of --public-url." env:"HOLDFAST_TURN_ADDRESS"`
 	TurnPorts   string         `name:"turn-ports" help:"UDP ports of relays, to be opened in the firewall: first-last." default:"50000-50999" env:"HOLDFAST_TURN_PORTS"`
 	TurnAllow   []netip.Prefix `name:"turn-allow" help:"Private network that relays may reach, where sites and viewers share one with the cloud." env:"HOLDFAST_TURN_ALLOW"`
+	Relay       string         `name:"relay" help:"UDP and TCP port of the relay that gives one camera to many viewers, or off. Absent: 3479 where there is a TURN server." env:"HOLDFAST_RELAY"`
 	SMTP        string         `name:"smtp" help:"Mail server for alerts: smtp://user:password@host:587, smtps:// for TLS from the first byte, smtp+plain:// on this machine only." env:"HOLDFAST_SMTP"`
 	MailFrom    string         `name:"mail-from" help:"Sender of alerts." env:"HOLDFAST_MAIL_FROM"`
 	LocalHooks  bool           `name:"allow-local-webhooks" help:"Let webhooks go to private and loopback addresses." env:"HOLDFAST_ALLOW_LOCAL_WEBHOOKS"`
@@ -119,7 +120,7 @@ func (s *serveCmd) Run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	relay := cloud.Turn{Listen: s.Turn, Address: s.TurnAddress, Allow: s.TurnAllow}
+	relay := cloud.Turn{Listen: s.Turn, Address: s.TurnAddress, Allow: s.TurnAllow, Relay: s.Relay}
 	if relay.Ports, err = portRange(s.TurnPorts); err != nil {
 		return err
 	}

@@ -133,10 +133,11 @@ func (s *Server) mayName(_ net.Addr, ip net.IP) bool {
 	return ok && (a.Unmap() == s.cfg.Address.Unmap() || s.outside(a))
 }
 
-// mayReach says whether a relay may send to an address and port. Of this machine these are other relays alone.
+// mayReach says whether a relay may send to an address and port. Of this machine these are other relays alone, and the
+// relay for many viewers.
 func (s *Server) mayReach(to netip.AddrPort) bool {
 	if to.Addr().Unmap() == s.cfg.Address.Unmap() {
-		return to.Port() >= s.cfg.Ports[0] && to.Port() <= s.cfg.Ports[1]
+		return to.Port() >= s.cfg.Ports[0] && to.Port() <= s.cfg.Ports[1] || s.cfg.Media != 0 && int(to.Port()) == s.cfg.Media
 	}
 	return to.Port() > 0 && s.outside(to.Addr())
 }

@@ -33,6 +33,7 @@ type Config struct {
 	Host    string         // name of the server in URLs; empty: Address
 	Secure  int            // port at which TURN over TLS is handed in through Serve; 0: none
 	Ports   [2]uint16      // first and last UDP port of relays; 50000 to 50999
+	Media   int            // UDP port of the relay for many viewers on this machine, which relays here reach too; 0: none
 	Allow   []netip.Prefix // private networks that relays may reach, for a cloud inside a company's own
 	PerUser int            // relays of one credential; 12: a browser makes one for each address of its own and each way in
 	Most    int            // relays at once; 1000

@@ -1,0 +1,384 @@
+package relay
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/webrtc/v4"
+
+	"holdfast/shared/id"
+	"holdfast/shared/mp4"
+	"holdfast/shared/rtc"
+	"holdfast/shared/wire"
+)
+
+// link is a connection to an agent, over which the streams come that the relay takes from it. To the agent it is a viewer.
+type link struct {
+	relay *Relay
+	agent id.Agent
+	id    id.Session
+	log   *slog.Logger
+	pc    *webrtc.PeerConnection
+	ready chan struct{} // closed when the agent has answered, or not
+	over  chan struct{} // closed when the connection has ended
+	once  sync.Once
+	seats []*seat
+
+	connected chan struct{}
+	reading   sync.WaitGroup
+
+	// Under Relay.mu.
+	err   error // why the agent did not answer
+	used  time.Time
+	count int // seats that it has, by its answer
+}
+
+// seat is the place of one stream on a link.
+type seat struct {
+	link    *link
+	index   int
+	video   *webrtc.RTPTransceiver
+	audio   *webrtc.RTPTransceiver
+	control *webrtc.DataChannel
+	pull    atomic.Pointer[pull]
+	ssrc    atomic.Uint32 // of the video; 0 before any came
+
+	taken bool      // under Relay.mu
+	freed time.Time // likewise
+}
+
+// seatRest is how long a seat is left alone after a stream: what is still on its way must not be taken for the next one's.
+const seatRest = 3 * time.Second
+
+// linkIdle is how long a link without a stream is kept.
+const linkIdle = 30 * time.Second
+
+// seat takes a place for a stream on a link to an agent: on one that is there, else on a new one.
+func (r *Relay) seat(ctx context.Context, agent id.Agent) (*seat, error) {
+	for {
+		r.mu.Lock()
+		l, s := r.place(agent)
+		var err error
+		if l == nil {
+			l, err = r.newLink(agent)
+		}
+		r.mu.Unlock()
+		switch {
+		case err != nil:
+			return nil, err
+		case s != nil:
+			return s, nil
+		}
+		select { // until it is known how many seats it has
+		case <-l.ready:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		r.mu.Lock()
+		err = l.err
+		r.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// place finds a free seat, or a link that is about to have some; r.mu is held.
+func (r *Relay) place(agent id.Agent) (*link, *seat) {
+	for _, l := range r.links[agent] {
+		select {
+		case <-l.over:
+			continue
+		case <-l.ready:
+		default:
+			return l, nil
+		}
+		for i, s := range l.seats {
+			if i < l.count && !s.taken && time.Since(s.freed) > seatRest {
+				s.taken = true
+				return l, s
+			}
+		}
+	}
+	return nil, nil
+}
+
+// newLink makes a connection to an agent, which it offers itself to; r.mu is held.
+func (r *Relay) newLink(agent id.Agent) (*link, error) {
+	l := &link{
+		relay: r, agent: agent, id: id.New[id.Session](), ready: make(chan struct{}), over: make(chan struct{}), connected: make(chan struct{}),
+	}
+	l.log = r.log.With("agent", agent, "link", l.id)
+	api, err := rtc.Setup{Port: r.port, Lite: true, Receives: true, Log: l.log}.API()
+	if err == nil {
+		l.pc, err = api.NewPeerConnection(webrtc.Configuration{})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make the relay's connection: %w", err)
+	}
+	if err := l.prepare(); err != nil {
+		_ = l.pc.Close()
+		return nil, err
+	}
+	if !r.begin(l.run) {
+		_ = l.pc.Close()
+		return nil, errClosed()
+	}
+	r.links[agent] = append(r.links[agent], l)
+	return l, nil
+}
+
+// prepare makes the places of the offer.
+func (l *link) prepare() error {
+	only := webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}
+	for i := range rtc.MaxSlots {
+		s := &seat{link: l, index: i}
+		var err error
+		if s.video, err = l.pc.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo, only); err != nil {
+			return fmt.Errorf("add a place for video: %w", err)
+		}
+		l.seats = append(l.seats, s)
+	}
+	for i, s := range l.seats {
+		var err error
+		if s.audio, err = l.pc.AddTransceiverFromKind(webrtc.RTPCodecTypeAudio, only); err != nil {
+			return fmt.Errorf("add a place for sound: %w", err)
+		}
+		label := rtc.ControlLabel
+		if i > 0 {
+			label += "-" + strconv.Itoa(i)
+		}
+		if s.control, err = l.pc.CreateDataChannel(label, nil); err != nil {
+			return fmt.Errorf("make a control channel: %w", err)
+		}
+		s.control.OnMessage(func(m webrtc.DataChannelMessage) {
+			if n, ok := read(m.Data); ok {
+				if p := s.pull.Load(); p != nil {
+					p.hear(n)
+				}
+			}
+		})
+	}
+	l.pc.OnTrack(l.incoming)
+	var once sync.Once
+	l.pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
+		switch state {
+		case webrtc.PeerConnectionStateConnected:
+			once.Do(func() { close(l.connected) })
+		case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
+			l.end()
+		default:
+		}
+	})
+	return nil
+}
+
+func (l *link) end() { l.once.Do(func() { close(l.over) }) }
+
+// run blocks for the life of the connection.
+func (l *link) run(ctx context.Context) {
+	defer l.gone()
+	err := l.offer(ctx)
+	l.relay.mu.Lock()
+	l.err, l.used = err, time.Now()
+	l.relay.mu.Unlock()
+	close(l.ready)
+	if err != nil {
+		return
+	}
+	limit := time.NewTimer(l.relay.cfg.Connect)
+	defer limit.Stop()
+	select {
+	case <-l.connected:
+	case <-limit.C:
+		l.log.Warn("a site's agent finds no way to the relay, so nobody can watch it through the relay: are the relay's ports open?")
+		return
+	case <-l.over:
+		return
+	case <-ctx.Done():
+		return
+	}
+	look := time.NewTicker(linkIdle / 4)
+	defer look.Stop()
+	for {
+		select {
+		case <-l.over:
+			return
+		case <-ctx.Done():
+			return
+		case now := <-look.C:
+			if l.idle(now) {
+				return
+			}
+		}
+	}
+}
+
+// idle says whether nothing has come over the link for long.
+func (l *link) idle(now time.Time) bool {
+	l.relay.mu.Lock()
+	defer l.relay.mu.Unlock()
+	for _, s := range l.seats {
+		if s.taken {
+			l.used = now
+		}
+	}
+	if now.Sub(l.used) > linkIdle {
+		l.end() // so that nobody takes a seat any more
+		return true
+	}
+	return false
+}
+
+// gone ends the connection and takes it out of the relay.
+func (l *link) gone() {
+	l.end()
+	l.relay.mu.Lock()
+	left := l.relay.links[l.agent][:0:0]
+	for _, other := range l.relay.links[l.agent] {
+		if other != l {
+			left = append(left, other)
+		}
+	}
+	if l.relay.links[l.agent] = left; len(left) == 0 {
+		delete(l.relay.links, l.agent)
+	}
+	l.relay.mu.Unlock()
+	if err := l.pc.GracefulClose(); err != nil {
+		l.log.Debug("close the relay's connection", "error", err)
+	}
+	l.reading.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := l.relay.deps.Ask(ctx, l.agent, wire.CmdLiveClose, wire.LiveClose{Session: l.id}, nil); err != nil {
+		l.log.Debug("end the relay's connection at the site", "error", err)
+	}
+	l.relay.deps.Ended(l.id)
+}
+
+// offer makes the agent an offer and takes its answer.
+func (l *link) offer(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
+	offer, err := l.pc.CreateOffer(nil)
+	if err != nil {
+		return fmt.Errorf("make the relay's offer: %w", err)
+	}
+	gathered := webrtc.GatheringCompletePromise(l.pc)
+	if err := l.pc.SetLocalDescription(offer); err != nil {
+		return fmt.Errorf("take the relay's offer: %w", err)
+	}
+	select { // this takes no time: the addresses are known
+	case <-gathered:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	var answer wire.LiveAnswer
+	order := wire.LiveOffer{
+		Session: l.id, SDP: l.pc.LocalDescription().SDP, ICE: l.relay.deps.ICE(l.agent, l.id), Codecs: []string{}, Relay: wire.RelaySelf,
+	}
+	if err := l.relay.deps.Ask(ctx, l.agent, wire.CmdLiveOffer, order, &answer); err != nil {
+		return err
+	}
+	if err := l.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer.SDP}); err != nil {
+		return fmt.Errorf("read the agent's answer to the relay: %w", err)
+	}
+	l.relay.mu.Lock()
+	defer l.relay.mu.Unlock()
+	l.count = max(answer.Slots, 1)
+	return nil
+}
+
+// incoming reads a track of the agent's into the pull that it belongs to.
+func (l *link) incoming(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
+	for _, s := range l.seats {
+		if s.video.Receiver() != receiver && s.audio.Receiver() != receiver {
+			continue
+		}
+		if track.Kind() == webrtc.RTPCodecTypeVideo {
+			s.ssrc.Store(uint32(track.SSRC()))
+		}
+		l.reading.Go(func() {
+			for {
+				if _, _, err := receiver.ReadRTCP(); err != nil {
+					return // sender reports are seen only by one who reads
+				}
+			}
+		})
+		l.reading.Go(func() { s.read(track, codecs(receiver)) })
+		return
+	}
+}
+
+// codecs are those that a track may carry, by payload type.
+func codecs(receiver *webrtc.RTPReceiver) map[uint8]mp4.Codec {
+	out := map[uint8]mp4.Codec{}
+	for _, c := range receiver.GetParameters().Codecs {
+		if codec, ok := rtc.CodecOf(c.MimeType); ok {
+			out[uint8(c.PayloadType)] = codec
+		}
+	}
+	return out
+}
+
+func (s *seat) read(track *webrtc.TrackRemote, types map[uint8]mp4.Codec) {
+	var o order
+	for {
+		pkt, _, err := track.ReadRTP()
+		if err != nil {
+			return // the connection is closed
+		}
+		due, torn := o.put(pkt, time.Now())
+		p := s.pull.Load()
+		for _, d := range due {
+			if codec, ok := types[d.PayloadType]; ok && p != nil && len(d.Payload) > 0 {
+				p.put(d, codec, torn)
+				torn = false
+			}
+		}
+	}
+}
+
+// say says something to the agent about what comes on this seat.
+func (s *seat) say(o rtc.Op) {
+	text, err := json.Marshal(o)
+	if err == nil && s.control.ReadyState() == webrtc.DataChannelStateOpen {
+		err = s.control.SendText(string(text))
+	}
+	if err != nil {
+		s.link.log.Debug("talk to the site", "error", err)
+	}
+}
+
+// beg asks the agent to begin the picture anew (RFC 4585 section 6.3.1).
+func (s *seat) beg() {
+	if ssrc := s.ssrc.Load(); ssrc != 0 {
+		if err := s.link.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: ssrc}}); err != nil {
+			s.link.log.Debug("ask for a picture", "error", err)
+		}
+	}
+}
+
+// free ends what an agent shows on the seat, and gives it back.
+func (s *seat) free(p *pull, session id.Session) {
+	s.pull.CompareAndSwap(p, nil)
+	select {
+	case <-s.link.over:
+	default:
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := s.link.relay.deps.Ask(ctx, s.link.agent, wire.CmdLiveClose, wire.LiveClose{Session: session}, nil); err != nil {
+			s.link.log.Debug("end a stream of the relay at the site", "error", err)
+		}
+	}
+	s.link.relay.mu.Lock()
+	defer s.link.relay.mu.Unlock()
+	s.taken, s.freed = false, time.Now()
+}
