@@ -12,6 +12,7 @@ import (
 
 	"holdfast/shared/id"
 	"holdfast/shared/rtc"
+	"holdfast/shared/wire"
 )
 
 // costs are what streams cost, as the sessions that show them have measured it.
@@ -142,7 +143,7 @@ func (v *view) turn() {
 	}
 }
 
-// viewers returns the sessions that ask the budget, in the order in which they came.
+// viewers returns the sessions that ask the budget: the relay's first, then the others, each in the order in which they came.
 func (r *Room) viewers() []*session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -158,8 +159,19 @@ func (r *Room) viewers() []*session {
 			}
 		})
 	}
-	slices.SortFunc(out, func(a, b *session) int { return cmp.Compare(a.view.number, b.view.number) })
+	// What the relay takes is for many: whoever has not gone over to it yet gets what is left.
+	slices.SortFunc(out, func(a, b *session) int {
+		return cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.view.number, b.view.number))
+	})
 	return out
+}
+
+// rank puts the relay's sessions first.
+func (s *session) rank() int {
+	if s.peer.relay == wire.RelaySelf {
+		return 0
+	}
+	return 1
 }
 
 // want says what a viewer's steps cost.

@@ -90,6 +90,7 @@ type Room struct {
 	board   *health.Board // may be nil
 	log     *slog.Logger
 	costs   costs
+	checks  *pace.Flow // what can't wait
 	tempo   tempo
 	near    func(netip.Addr) bool // whether an address is in one of the machine's own private networks
 
@@ -118,7 +119,7 @@ func New(cfg Config, footage Footage, budget *pace.Pace, board *health.Board, lo
 	}
 	return &Room{
 		cfg: cfg, footage: footage, budget: budget, board: board, log: log, tempo: calm(), near: onLink,
-		costs: costs{by: map[id.Stream]cost{}}, peers: map[id.Session]*peer{}, sessions: map[id.Session]*session{},
+		checks: budget.Flow(pace.Live, time.Time{}), costs: costs{by: map[id.Stream]cost{}}, peers: map[id.Session]*peer{}, sessions: map[id.Session]*session{},
 	}, nil
 }
 
@@ -147,7 +148,7 @@ func (r *Room) Run(ctx context.Context) error {
 func (r *Room) enter(ctx context.Context) (*rtc.Port, error) {
 	retry := backoff.New(backoff.Policy{Min: time.Second, Cap: 30 * time.Second})
 	for told := false; ; told = true {
-		port, err := rtc.OpenPort(rtc.PortConfig{Port: r.cfg.Port, Loopback: r.cfg.Loopback}, r.log)
+		port, err := rtc.OpenPort(rtc.PortConfig{Port: r.cfg.Port, Loopback: r.cfg.Loopback, Sent: r.sent}, r.log)
 		if err == nil {
 			r.report(port, "")
 			return port, nil

@@ -52,7 +52,7 @@ func newPeer(ctx context.Context, r *Room, offer wire.LiveOffer, end context.Can
 	p.toll.ctx, p.toll.flow = ctx, r.budget.Flow(pace.Live, time.Time{})
 	var err error
 	p.Peer, err = rtc.NewPeer(offer.SDP, rtc.Setup{
-		Port: r.port, Servers: offer.ICE, Dialer: newRelayDialer(ctx, r.cfg.Authorities, offer.ICE), Near: &p.toll, Log: p.log,
+		Port: r.port, Servers: offer.ICE, Dialer: newRelayDialer(ctx, r.cfg.Authorities, offer.ICE, r.checks.Spend), Near: &p.toll, Log: p.log,
 	}, p.heard, end)
 	if err != nil {
 		return nil, err

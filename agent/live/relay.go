@@ -18,13 +18,14 @@ type relayDialer struct {
 	ctx    context.Context // of the connection
 	roots  *x509.CertPool  // nil: the system's
 	secure map[string]bool // host:port of servers that speak TLS
+	spend  func(bytes int) // books what is sent beside media
 }
 
 // relayWait is how long a TURN server has to take a connection.
 const relayWait = 10 * time.Second
 
-func newRelayDialer(ctx context.Context, roots *x509.CertPool, servers []wire.ICEServer) *relayDialer {
-	d := &relayDialer{ctx: ctx, roots: roots, secure: map[string]bool{}}
+func newRelayDialer(ctx context.Context, roots *x509.CertPool, servers []wire.ICEServer, spend func(bytes int)) *relayDialer {
+	d := &relayDialer{ctx: ctx, roots: roots, secure: map[string]bool{}, spend: spend}
 	for _, s := range servers {
 		for _, u := range s.URLs {
 			scheme, at, _ := strings.Cut(u, ":") // RFC 7065 section 3.1
@@ -46,8 +47,35 @@ func newRelayDialer(ctx context.Context, roots *x509.CertPool, servers []wire.IC
 func (d *relayDialer) Dial(network, addr string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(d.ctx, relayWait)
 	defer cancel()
+	var conn net.Conn
+	var err error
 	if d.secure[addr] {
-		return (&tls.Dialer{Config: &tls.Config{RootCAs: d.roots, MinVersion: tls.VersionTLS12}}).DialContext(ctx, network, addr)
+		conn, err = (&tls.Dialer{Config: &tls.Config{RootCAs: d.roots, MinVersion: tls.VersionTLS12}}).DialContext(ctx, network, addr)
+		d.spend(tlsHello)
+	} else {
+		conn, err = (&net.Dialer{}).DialContext(ctx, network, addr)
 	}
-	return (&net.Dialer{}).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return booked{conn, d.spend}, nil
+}
+
+const (
+	tlsHello = 2000 // bytes, about, of this end's part of a TLS handshake
+	tcpHeads = 20 + 20 + 29
+)
+
+// booked books the STUN messages to a TURN server (RFC 8489 section 5); what carries media is booked where that is.
+type booked struct {
+	net.Conn
+	spend func(bytes int)
+}
+
+// Write implements net.Conn.
+func (b booked) Write(p []byte) (int, error) {
+	if len(p) > 0 && p[0] < 0x40 {
+		b.spend(len(p) + tcpHeads)
+	}
+	return b.Conn.Write(p)
 }

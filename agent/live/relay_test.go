@@ -90,7 +90,7 @@ func TestWhichServersSpeakTLS(t *testing.T) {
 	d := newRelayDialer(t.Context(), nil, []wire.ICEServer{
 		{URLs: []string{"stun:a:1", "turn:b:2?transport=tcp", "turns:c:3?transport=tcp", "TURNS:d"}},
 		{URLs: []string{"turns:[2001:db8::1]:443", "turns:[2001:db8::2]"}},
-	})
+	}, nil)
 	for _, addr := range []string{"c:3", "d:5349", "[2001:db8::1]:443", "[2001:db8::2]:5349"} {
 		if !d.secure[addr] {
 			t.Errorf("%s is not known to speak TLS", addr)

@@ -70,6 +70,16 @@ func (t *toll) BindRTCPWriter(w interceptor.RTCPWriter) interceptor.RTCPWriter {
 	})
 }
 
+// sent books checks and handshakes, which can't wait for the budget: those that leave the site, as far as that shows in an
+// address.
+func (r *Room) sent(bytes int, to net.Addr) {
+	const heads = 8 + 20 // UDP, IPv4
+	u, ok := to.(*net.UDPAddr)
+	if ok && u.IP.IsGlobalUnicast() && !u.IP.IsPrivate() {
+		r.checks.Spend(bytes + heads)
+	}
+}
+
 // inside says whether a viewer is in the site's own network, so that nothing of what it is sent goes over the WAN: the
 // pair of candidates that ICE selected begins at an address of this machine itself, no relay is in it, and it ends in
 // a private network of one of the machine's interfaces, or in one that live.lan names. A tunnel is no such interface.

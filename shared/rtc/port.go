@@ -33,6 +33,9 @@ type PortConfig struct {
 	// moment of asking: networks come and go while a program runs, and at boot it may be earlier than they are.
 	Address netip.Addr
 	TCPMost int // TCP connections at once; 0 means 128
+	// Sent is told of packets beside RTP and RTCP that go out by UDP: checks, handshakes, words. It may be nil, must not
+	// block, and is called by many at once.
+	Sent func(bytes int, to net.Addr)
 }
 
 const (
@@ -51,6 +54,9 @@ func OpenPort(cfg PortConfig, log *slog.Logger) (*Port, error) {
 		if err != nil {
 			return nil, fmt.Errorf("open UDP port for live view: %w (is another program using the port?)", err)
 		}
+		if cfg.Sent != nil {
+			conn = counted{conn, cfg.Sent}
+		}
 		p := &Port{UDPMux: webrtc.NewICEUDPMux(inner, conn), conn: conn, cfg: cfg}
 		at, _ := conn.LocalAddr().(*net.UDPAddr)
 		tcp, err := lc.Listen(context.Background(), "tcp", fmt.Sprintf(":%d", at.Port))
@@ -66,6 +72,21 @@ func OpenPort(cfg PortConfig, log *slog.Logger) (*Port, error) {
 			return nil, fmt.Errorf("close UDP port: %w", err)
 		}
 	}
+}
+
+// counted tells of what is sent beside media.
+type counted struct {
+	net.PacketConn
+	sent func(bytes int, to net.Addr)
+}
+
+// WriteTo implements net.PacketConn.
+func (c counted) WriteTo(p []byte, to net.Addr) (int, error) {
+	n, err := c.PacketConn.WriteTo(p, to)
+	if n > 0 && !(p[0] >= 128 && p[0] <= 191) { // RFC 7983 section 7
+		c.sent(n, to)
+	}
+	return n, err
 }
 
 // Close frees the port.

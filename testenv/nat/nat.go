@@ -31,6 +31,7 @@ const (
 // Internet is the whole of it.
 type Internet struct {
 	Cloud, Site, Viewer *Namespace
+	siteRouter          *Namespace
 	all                 []*Namespace
 }
 
@@ -66,11 +67,16 @@ func (i *Internet) build(site, viewer Router) error {
 	if err != nil {
 		return err
 	}
-	if i.Site, err = i.branch(core, "site", 20, site); err != nil {
+	if i.Site, i.siteRouter, err = i.branch(core, "site", 20, site); err != nil {
 		return err
 	}
-	i.Viewer, err = i.branch(core, "viewer", 30, viewer)
+	i.Viewer, _, err = i.branch(core, "viewer", 30, viewer)
 	return err
+}
+
+// narrow lets the site send so many kilobits a second to the Internet, with a queue of 0.2 s before that (tc-tbf(8)).
+func (i *Internet) narrow(kbit int) error {
+	return i.siteRouter.feed("tc", strings.Fields(fmt.Sprintf("qdisc add dev wan root tbf rate %dkbit burst 64kb latency 200ms", kbit)), "")
 }
 
 func (i *Internet) add(name string) (*Namespace, error) {
@@ -82,14 +88,12 @@ func (i *Internet) add(name string) (*Namespace, error) {
 }
 
 // branch makes a machine behind a router whose public address ends in a number.
-func (i *Internet) branch(core *Namespace, name string, number int, kind Router) (*Namespace, error) {
-	router, err := i.add(name + "'s router")
-	if err != nil {
-		return nil, err
+func (i *Internet) branch(core *Namespace, name string, number int, kind Router) (machine, router *Namespace, err error) {
+	if router, err = i.add(name + "'s router"); err != nil {
+		return nil, nil, err
 	}
-	machine, err := i.add(name)
-	if err != nil {
-		return nil, err
+	if machine, err = i.add(name); err != nil {
+		return nil, nil, err
 	}
 	public, gateway := fmt.Sprintf("203.0.113.%d", number), fmt.Sprintf("192.168.%d.1", number)
 	inside, outside := gateway+"/24", fmt.Sprintf("192.168.%d.2/24", number)
@@ -99,7 +103,7 @@ func (i *Internet) branch(core *Namespace, name string, number int, kind Router)
 		inside, outside = gateway+" peer "+own, own+" peer "+gateway
 		routes = "route add " + own + " via " + public
 	}
-	return machine, errors.Join(
+	return machine, router, errors.Join(
 		link(end{core, name, "203.0.113.1 peer " + public}, end{router, "wan", public + " peer 203.0.113.1"}),
 		link(end{router, "lan", inside}, end{machine, "eth0", outside}),
 		router.feed("ip", []string{"-batch", "-"}, "route add default via 203.0.113.1"),

@@ -251,6 +251,7 @@ func (p *pull) watch(ctx context.Context, lost <-chan struct{}) {
 		case <-look.C:
 			p.mu.Lock()
 			ended := p.ended != ""
+			p.beg()
 			p.mu.Unlock()
 			if ended || p.unused(p.relay.cfg.Linger) {
 				return
@@ -362,9 +363,10 @@ func (p *pull) trim() {
 	}
 }
 
-// beg asks the agent to begin the picture anew, but not often; mu is held.
+// beg asks the agent to begin the picture anew when there is no key frame to begin with, but not often, and not when it is
+// about to begin anyway; mu is held.
 func (p *pull) beg() {
-	if p.seat == nil || time.Since(p.begged) < 2*time.Second {
+	if p.hasKey || p.seat == nil || p.fresh || time.Since(p.begged) < 2*time.Second {
 		return
 	}
 	p.begged = time.Now()
@@ -376,8 +378,8 @@ func (p *pull) beg() {
 func (p *pull) newest() (from uint64, key bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.beg()
 	if !p.hasKey {
-		p.beg()
 		return p.first + uint64(len(p.pieces)), false
 	}
 	return p.key, true

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,7 +28,53 @@ type tally struct {
 	first, at time.Time
 	notes     []string
 	failed    error
+	span      *span         // what came since begin; nil before
 	more      chan struct{} // closed and replaced when something changed
+}
+
+// span is what came in a time that many viewers are compared over.
+type span struct {
+	pictures, missing int
+	last              uint64
+	at                time.Time
+	pause             time.Duration
+}
+
+func (s *span) picture(number uint64, now time.Time) {
+	if s.pictures > 0 && number > s.last {
+		s.missing += int(number - s.last - 1)
+	}
+	s.pictures++
+	s.last, s.pause, s.at = number, max(s.pause, now.Sub(s.at)), now
+}
+
+// begin counts from now on for sum.
+func (t *tally) begin() { t.change(func() { t.span = &span{at: time.Now()} }) }
+
+func (t *tally) sum(s *Seen) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.span != nil {
+		s.Pictures, s.Missing, s.Pause = t.span.pictures, t.span.missing, max(t.span.pause, time.Since(t.span.at))
+	}
+}
+
+// told returns a channel that is closed once a note with a text has come.
+func (t *tally) told(text string) <-chan struct{} {
+	out := make(chan struct{})
+	go func() {
+		for {
+			t.mu.Lock()
+			come, more := slices.ContainsFunc(t.notes, func(n string) bool { return strings.Contains(n, text) }), t.more
+			t.mu.Unlock()
+			if come {
+				close(out)
+				return
+			}
+			<-more
+		}
+	}()
+	return out
 }
 
 func newTally() *tally { return &tally{more: make(chan struct{})} }
@@ -87,6 +135,9 @@ func (t *tally) picture(units [][]byte) {
 			t.keyFrames++
 		}
 		t.last, t.at = stamp.Frame, time.Now()
+		if t.span != nil && ok {
+			t.span.picture(stamp.Frame, t.at)
+		}
 	})
 }
 

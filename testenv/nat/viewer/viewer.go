@@ -12,11 +12,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"os"
-	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pion/interceptor"
@@ -37,6 +36,7 @@ type Order struct {
 	Camera   string
 	Pictures int           // in a row from a key frame on; then it ends
 	Limit    time.Duration // from the click to the last of them
+	Crowd    *Crowd        // many viewers; the camera above and the number of pictures do not count then
 	Gather   time.Duration // how long it looks for its own addresses at most before it asks
 }
 
@@ -85,11 +85,14 @@ func (s Sight) Path(relays ...string) string {
 	return "direct"
 }
 
-// Main does what the environment orders and writes the Sight. It returns the exit code.
+// Main does what the environment orders and writes the Sight, or for a crowd a list of what each has Seen. It returns the exit code.
 func Main(out io.Writer) int {
 	var o Order
 	var s Sight
 	err := json.Unmarshal([]byte(os.Getenv(Env)), &o)
+	if err == nil && o.Crowd != nil {
+		return mainCrowd(out, o)
+	}
 	if err == nil {
 		err = watch(context.Background(), o, &s)
 	}
@@ -127,7 +130,7 @@ func watch(ctx context.Context, o Order, s *Sight) (err error) {
 		return err
 	}
 	s.Offered = candidates(offer)
-	answer, connection, err := post(ctx, browser, o, ice.Servers, offer)
+	answer, connection, err := post(ctx, browser, o, ice.Servers, offer, url.Values{"camera": {o.Camera}, "width": {"640"}, "codecs": {"h264"}})
 	if err != nil {
 		return err
 	}
@@ -143,34 +146,21 @@ func watch(ctx context.Context, o Order, s *Sight) (err error) {
 	return err
 }
 
-// post sends the offer as the portal does and returns the answer and the path of the connection.
-func post(ctx context.Context, browser *house.Client, o Order, servers []webrtc.ICEServer, offer string) (answer, connection string, err error) {
-	query := url.Values{"camera": {o.Camera}, "width": {"640"}, "codecs": {"h264"}}
-	if i := slices.IndexFunc(servers, func(s webrtc.ICEServer) bool { return s.Username != "" }); i >= 0 {
-		query.Set("relay", servers[i].Username)
-	}
-	at := fmt.Sprintf("%s/api/v1/sites/%s/live?%s", o.Cloud, url.PathEscape(o.Site), query.Encode())
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, at, strings.NewReader(offer))
-	if err != nil {
-		return "", "", err
-	}
-	req.Header.Set("Content-Type", "application/sdp")
-	resp, err := browser.HTTP.Do(req)
-	if err != nil {
-		return "", "", err
-	}
-	defer func() { _ = resp.Body.Close() }() // only read
-	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	if err == nil && resp.StatusCode != http.StatusCreated {
-		err = fmt.Errorf("the offer is answered with %s: %s", resp.Status, text)
-	}
-	return string(text), resp.Header.Get("Location"), err
-}
-
 // view is a connection with a place for one video.
 type view struct {
 	pc    *webrtc.PeerConnection
 	tally *tally
+	there chan struct{} // closed when it is connected
+}
+
+// connected waits until there is a path.
+func (v *view) connected(ctx context.Context) error {
+	select {
+	case <-v.there:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the connection: %w", ctx.Err())
+	}
 }
 
 func newView(servers []webrtc.ICEServer) (*view, error) {
@@ -186,7 +176,7 @@ func newView(servers []webrtc.ICEServer) (*view, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make peer connection: %w", err)
 	}
-	v := &view{pc: pc, tally: newTally()}
+	v := &view{pc: pc, tally: newTally(), there: make(chan struct{})}
 	_, err = pc.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly})
 	if err != nil {
 		return nil, errors.Join(err, pc.Close())
@@ -197,7 +187,11 @@ func newView(servers []webrtc.ICEServer) (*view, error) {
 	}
 	control.OnMessage(func(m webrtc.DataChannelMessage) { v.tally.note(string(m.Data)) })
 	pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { v.tally.read(track) })
+	var once sync.Once
 	pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
+		if s == webrtc.PeerConnectionStateConnected {
+			once.Do(func() { close(v.there) })
+		}
 		if s == webrtc.PeerConnectionStateFailed {
 			v.tally.fail(errors.New("the connection has failed: no pair of candidates works"))
 		}

@@ -1416,13 +1416,15 @@ export interface components {
             /** @description RFC 6381; absent without audio. */
             audio?: string;
             /** @description RFC 6381. */
-            codec: string;
+            codec?: string;
             /** @description Why it is not what was asked for; absent when it is. */
             note?: string;
             /** @description DELETE it to end the view; the connection stays. */
-            path: string;
+            path?: string;
+            /** @description Nothing is shown: the camera goes over the site's line already. Ask for it over a connection through the relay. */
+            relay?: boolean;
             /** @enum {string} */
-            stream: "main" | "sub";
+            stream?: "main" | "sub";
         };
         Me: {
             /** @description The actions that the role allows, inside the sites: self, view, health, events, live, playback, export, clips.edit, cameras.edit, sites.edit, sites.create, regions.edit, agents.edit, rules.edit, people.edit, alerts.edit, audit.view. */
@@ -2182,6 +2184,8 @@ export interface operations {
                 silent?: boolean;
                 /** @description User name of the credentials that GET /live/ice gave for this connection: they serve as long as it does, and without it for two minutes. */
                 relay?: string;
+                /** @description What serves the connection. site: the site's agent. either: the agent, which may ask the viewer to take a camera from the relay that others watch too. relay: the cloud's relay, which takes one copy of a camera from the site for all who watch it live. */
+                through?: "site" | "either" | "relay";
             };
             header?: never;
             path: {
@@ -3452,6 +3456,8 @@ export interface operations {
                 silent?: boolean;
                 /** @description User name of the credentials that GET /live/ice gave for this connection: they serve as long as it does, and without it for two minutes. */
                 relay?: string;
+                /** @description What serves the connection. site: the site's agent. either: the agent, which may ask the viewer to take a camera from the relay that others watch too. relay: the cloud's relay, which takes one copy of a camera from the site for all who watch it live. */
+                through?: "site" | "either" | "relay";
                 /** @description A camera to show on the first slot at once; absent: none yet. */
                 camera?: string;
             };

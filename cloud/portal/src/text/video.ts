@@ -61,7 +61,7 @@ export const video = {
     age: "From site to screen",
     delay: "Round trip",
     path: "Path",
-    paths: { host: "direct, same network", srflx: "direct", prflx: "direct", relay: "relayed" } as Record<string, string>,
+    paths: { host: "direct, same network", srflx: "direct", prflx: "direct", relay: "relayed", shared: "shared with other viewers, through the cloud" } as Record<string, string>,
     controls: "Video controls",
     player: (name: string) => `Video of ${name}`,
     tryAgain: "Connect again",

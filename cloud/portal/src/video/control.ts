@@ -16,10 +16,11 @@ export interface Born {
 }
 
 /** What the site says: where it is, what its clock shows, that it has no picture now and why, that it skips a gap, that the line has room for
- * less than was asked for, or that this is all. */
+ * less than was asked for, that the camera is to be taken from the relay, or that this is all. */
 export type Word =
   | { type: "position"; at_us: number; born?: Born; rate?: number }
   | { type: "pong"; at_us: number; sent_us: number }
+  | { type: "relay" }
   | { type: "state" | "gap" | "note" | "end"; text: string };
 
 const longestText = 500;
@@ -42,6 +43,7 @@ export function readWord(message: unknown): Word | undefined {
     if (type === "pong") return finite(sentUs) ? { type, at_us: atUs, sent_us: sentUs } : undefined;
     return finite(rtp) && finite(sentUs) ? { type, at_us: atUs, born: { rtp, sent_us: sentUs, age_us: finite(ageUs) ? ageUs : 0 } } : { type, at_us: atUs, ...(finite(rate) && rate > 0 ? { rate } : {}) };
   }
+  if (type === "relay") return { type };
   if (type !== "state" && type !== "gap" && type !== "note" && type !== "end") return undefined;
   return { type, text: typeof text === "string" ? text.slice(0, longestText) : "" };
 }

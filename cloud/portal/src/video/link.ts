@@ -3,7 +3,7 @@
 import { ApiError } from "../api/errors";
 import { text } from "../text";
 import { channelName } from "./control";
-import { type Answer, connect, end, iceServers, type Offer, view } from "./whep";
+import { type Answer, connect, end, iceServers, type Offer, view, type Way } from "./whep";
 
 /** Cameras of one connection. A wall with more has several connections. */
 const slotsPerLink = 8;
@@ -21,6 +21,8 @@ export interface Seat {
   /** Measures what comes in on this place, and its path. */
   readonly measure: () => Promise<RTCStatsReport>;
   readonly answer: Answer;
+  /** It comes from the relay. */
+  readonly relayed: boolean;
   /** Gives the place back, and ends what is shown there. */
   readonly leave: () => void;
 }
@@ -43,6 +45,7 @@ class Full extends Error {}
 
 class Link {
   readonly site: string;
+  readonly way: Way;
   private readonly connection: RTCPeerConnection;
   private readonly slots: Slot[] = [];
   private readonly calledOff = new AbortController();
@@ -52,12 +55,16 @@ class Link {
   private capacity = slotsPerLink;
   gone = false;
 
-  constructor(site: string) {
+  constructor(site: string, way: Way) {
     this.site = site;
+    this.way = way;
     this.connection = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
     for (let index = 0; index < slotsPerLink; index++) this.addSlot(index);
     this.connection.onconnectionstatechange = () => {
-      if (this.connection.connectionState === "failed") this.close(text.live.noPath);
+      if (this.connection.connectionState === "failed") {
+        if (way === "relay") shunned.set(site, performance.now() + shunMs);
+        this.close(text.live.noPath);
+      }
       if (this.connection.connectionState === "closed") this.close(text.live.ended);
     };
   }
@@ -89,7 +96,7 @@ class Link {
     await this.connection.setLocalDescription(await this.connection.createOffer());
     // Without servers there is nothing to gather that the site could use: its answer says where it is.
     if (servers.length > 0) await gathered(this.connection, relayUser(servers) ? gatherRelayMs : gatherWithServersMs);
-    const answer = await connect(this.connection.localDescription?.sdp ?? "", this.site, first, relayUser(servers), this.calledOff.signal);
+    const answer = await connect(this.connection.localDescription?.sdp ?? "", this.site, this.way, first, relayUser(servers), this.calledOff.signal);
     if (this.gone) {
       if (answer.connection) end(answer.connection);
       throw new ApiError(410, text.live.ended);
@@ -120,7 +127,7 @@ class Link {
   seat(slot: Slot, answer: Answer, lost: Lost): Seat {
     slot.lost = lost;
     return {
-      media: slot.media, channel: slot.channel, answer,
+      media: slot.media, channel: slot.channel, answer, relayed: this.way === "relay",
       measure: () => slot.receiver.getStats(),
       leave: () => {
         if (answer.session && !this.gone) end(answer.session);
@@ -140,7 +147,7 @@ class Link {
   /** Ends some time after nobody needs the connection any more. */
   rest(): void {
     clearTimeout(this.resting);
-    if (this.gone || wanted.has(this.site) || this.slots.some((s) => s.taken)) return;
+    if (this.gone || (wanted.has(this.site) && this.way !== "relay") || this.slots.some((s) => s.taken)) return;
     this.resting = setTimeout(() => this.close(text.live.ended), idleMs);
   }
 
@@ -161,10 +168,10 @@ const links = new Set<Link>();
 /** Sites that somebody may want to watch, and how many pages say so. */
 const wanted = new Map<string, number>();
 
-const of = (site: string): Link[] => [...links].filter((link) => link.site === site);
+const of = (site: string, way?: Way): Link[] => [...links].filter((link) => link.site === site && (way === undefined || link.way === way));
 
-function made(site: string): Link {
-  const link = new Link(site);
+function made(site: string, way: Way): Link {
+  const link = new Link(site, way);
   links.add(link);
   return link;
 }
@@ -174,7 +181,7 @@ const possible = (): boolean => typeof RTCPeerConnection !== "undefined";
 /** Keeps a connection to a site at hand until the returned function is called. */
 export function warm(site: string): () => void {
   wanted.set(site, (wanted.get(site) ?? 0) + 1);
-  if (possible() && of(site).length === 0) made(site).open().catch(() => undefined);
+  if (possible() && of(site).every((link) => link.way === "relay")) made(site, "either").open().catch(() => undefined);
   return () => {
     const left = (wanted.get(site) ?? 1) - 1;
     if (left > 0) wanted.set(site, left);
@@ -183,16 +190,45 @@ export function warm(site: string): () => void {
   };
 }
 
-/** Takes a place for a camera on a connection to its site: on one that is there, else on a new one. `lost` is told when
- *  the connection ends later. `early` gets the place before the site is asked, if nothing was ever shown on it: the first
- *  picture may come before the answer, and nobody would see it. Throws an ApiError whose words are for the person who waits. */
+/** Sites whose cameras this browser could not get from the relay, and until when it does not try again. */
+const shunned = new Map<string, number>();
+const shunMs = 300_000;
+
+/** Takes a place for a camera on a connection to its site: on one that is there, else on a new one. A camera that others
+ *  watch too may come from the relay. `lost` is told when the connection ends later. `early` gets the place before anybody
+ *  is asked, if nothing was ever shown on it: the first picture may come before the answer, and nobody would see it. Throws
+ *  an ApiError whose words are for the person who waits. */
 export async function take(site: string, offer: Offer, lost: Lost, early: (media: MediaStream) => void, signal: AbortSignal): Promise<Seat> {
-  for (const link of of(site)) {
+  const alone = (shunned.get(site) ?? 0) > performance.now();
+  const seat = await over(alone ? "site" : "either", site, offer, lost, early, signal);
+  if (seat) return seat;
+  try {
+    return await relayed(site, offer, lost, early, signal);
+  } catch (error) {
+    if (signal.aborted) throw error;
+    shunned.set(site, performance.now() + shunMs);
+    return take(site, offer, lost, early, signal);
+  }
+}
+
+/** Takes a place for a live camera on a connection to the relay. */
+export async function relayed(site: string, offer: Offer, lost: Lost, early: (media: MediaStream) => void, signal: AbortSignal): Promise<Seat> {
+  const seat = await over("relay", site, offer, lost, early, signal);
+  if (!seat) throw new ApiError(502, text.live.ended);
+  return seat;
+}
+
+/** Takes a place on a connection of one way; undefined when its far end sends the viewer on to the relay. */
+async function over(way: Way, site: string, offer: Offer, lost: Lost, early: (media: MediaStream) => void, signal: AbortSignal): Promise<Seat | undefined> {
+  for (const link of of(site, way)) {
     const slot = link.reserve();
     if (!slot) continue;
     if (slot.freedMs === 0) early(slot.media);
     try {
-      return settled(link, slot, await link.show(slot, offer, signal), lost, signal);
+      const answer = await link.show(slot, offer, signal);
+      if (!answer.relay) return settled(link, slot, answer, lost, signal);
+      link.free(slot);
+      return undefined;
     } catch (error) {
       if (error instanceof Full) {
         link.free(slot);
@@ -206,7 +242,7 @@ export async function take(site: string, offer: Offer, lost: Lost, early: (media
       link.close(text.live.ended);
     }
   }
-  const link = made(site);
+  const link = made(site, way);
   const slot = link.reserve();
   if (!slot) throw new ApiError(501, text.live.unsupported);
   early(slot.media);

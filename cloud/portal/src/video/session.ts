@@ -6,7 +6,7 @@ import { text } from "../text";
 import { nowUs } from "../lib/time";
 import { type Order, Playhead, readWord, type Word } from "./control";
 import { Delay } from "./delay";
-import { type Seat, take } from "./link";
+import { relayed, type Seat, take } from "./link";
 import { type Stats, StatsReader } from "./stats";
 import { receivable } from "./whep";
 
@@ -72,6 +72,7 @@ export class VideoSession {
   private decoded = 0;
   private movedMs = 0;
   private siteReason = "";
+  private goingOver = false;
 
   constructor(video: HTMLVideoElement, wish: Wish) {
     this.video = video;
@@ -204,11 +205,37 @@ export class VideoSession {
     return { camera: this.wish.camera, stream: this.wish.stream, width, fromUs, silent: this.wish.silent };
   }
 
-  private accept(seat: Seat): void {
+  /** Goes over to the relay, from which others have the camera too. What the site sends is shown until its picture is there. */
+  private async move(): Promise<void> {
+    const { attempt, seat: before } = this;
+    if (this.goingOver || !attempt || !before || before.relayed || this.wish.fromUs !== undefined) return;
+    this.goingOver = true;
+    let after: Seat | undefined;
+    try {
+      const lost = (why: string) => {
+        if (!attempt.signal.aborted && this.seat === after) this.fail(why);
+      };
+      after = await relayed(this.wish.site, this.offer(), lost, () => undefined, attempt.signal);
+      const there = await hasPicture(after.media);
+      if (!there || attempt.signal.aborted || this.seat !== before) {
+        after.leave();
+        return;
+      }
+      this.release();
+      this.accept(after, this.current.phase);
+      before.leave();
+    } catch {
+      // It stays as it is: the site asks again.
+    } finally {
+      this.goingOver = false;
+    }
+  }
+
+  private accept(seat: Seat, phase: Phase = "waiting"): void {
     this.seat = seat;
     this.siteReason = "";
     const { answer } = seat;
-    this.set({ phase: "waiting", reason: "", note: answer.note, stream: answer.stream, codec: answer.codec });
+    this.set({ phase, reason: "", note: answer.note, stream: answer.stream, codec: answer.codec });
     seat.channel.onmessage = (event) => {
       const word = readWord(event.data);
       if (word && this.seat === seat) this.hear(word);
@@ -238,6 +265,9 @@ export class VideoSession {
     this.delay.hear(word, performance.now());
     switch (word.type) {
       case "pong":
+        return;
+      case "relay":
+        void this.move();
         return;
       case "position":
         this.playhead.set(word.at_us, this.video.currentTime, word.rate ?? 1);
@@ -319,10 +349,16 @@ export class VideoSession {
   /** Lets go of the place on the connection, on both sides. */
   private drop(): void {
     this.attempt?.abort();
-    clearInterval(this.ticking);
     clearTimeout(this.retryTimer);
+    const { seat } = this;
+    this.release();
+    seat?.leave();
+  }
+
+  /** Stops to look at what comes in on the place. */
+  private release(): void {
+    clearInterval(this.ticking);
     for (const track of this.seat?.media.getAudioTracks() ?? []) track.onunmute = null;
-    this.seat?.leave();
     this.seat = undefined;
     this.controlled = false;
     this.reader = new StatsReader();
@@ -334,4 +370,23 @@ export class VideoSession {
     this.current = { ...this.current, ...change };
     for (const tell of this.listeners) tell();
   }
+}
+
+const firstRelayedMs = 8_000;
+
+/** Whether a picture comes in; false when none does in time. */
+function hasPicture(media: MediaStream): Promise<boolean> {
+  const probe = document.createElement("video");
+  probe.muted = true;
+  probe.srcObject = media;
+  return new Promise<boolean>((done) => {
+    const timer = setTimeout(() => done(false), firstRelayedMs);
+    probe.requestVideoFrameCallback(() => {
+      clearTimeout(timer);
+      done(true);
+    });
+    void probe.play().catch(() => undefined);
+  }).finally(() => {
+    probe.srcObject = null;
+  });
 }

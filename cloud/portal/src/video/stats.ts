@@ -10,7 +10,7 @@ export interface Stats {
   lost: number;
   /** Round trip in milliseconds; undefined until measured. */
   rttMs: number | undefined;
-  /** "host", "srflx" or "relay". */
+  /** "host", "srflx" or "relay"; "shared" when it comes from the relay that many watch through. */
   path: string;
   framesDecoded: number;
 }
@@ -39,7 +39,7 @@ export class StatsReader {
       kbps: this.rate(video.bytesReceived ?? 0, video.timestamp),
       lost: video.packetsLost ?? 0,
       rttMs: pair?.currentRoundTripTime === undefined ? undefined : pair.currentRoundTripTime * 1000,
-      path: pathOf(report, pair),
+      path: seat.relayed && pair ? "shared" : pathOf(report, pair),
       framesDecoded: video.framesDecoded ?? 0,
     };
   }

@@ -28,7 +28,12 @@ export interface Answer {
   codec: string;
   /** Why it is not what was asked for, in words. */
   note: string;
+  /** Nothing is shown: the site sends the camera to the relay already, which has it for everybody. */
+  relay: boolean;
 }
+
+/** What serves a connection: the site alone, the site until it sends its viewers on, or the relay that many watch through. */
+export type Way = "site" | "either" | "relay";
 
 /** The video codecs that this browser can receive, in the door's words. */
 export function receivable(): string[] {
@@ -56,8 +61,9 @@ function query(offer: Offer): URLSearchParams {
 
 /** Makes a connection to a site, and shows a camera on its first place if there is one; throws an ApiError whose words
  *  are for the person who waits. relay is the user name of the relay credentials that the browser uses. */
-export async function connect(sdp: string, site: string, first: Offer | undefined, relay: string | undefined, signal: AbortSignal): Promise<Answer> {
+export async function connect(sdp: string, site: string, way: Way, first: Offer | undefined, relay: string | undefined, signal: AbortSignal): Promise<Answer> {
   const wish = first ? query(first) : new URLSearchParams();
+  wish.set("through", way);
   if (relay) wish.set("relay", relay);
   if (first) wish.set("camera", first.camera);
   const response = await raw(`/sites/${encodeURIComponent(site)}/live?${wish}`, {
@@ -71,6 +77,7 @@ export async function connect(sdp: string, site: string, first: Offer | undefine
     stream: response.headers.get("Holdfast-Stream") ?? "",
     codec: response.headers.get("Holdfast-Codec") ?? "",
     note: unescape(response.headers.get("Holdfast-Note")),
+    relay: false,
   };
 }
 
@@ -81,7 +88,9 @@ export async function view(connection: string, slot: number, offer: Offer, signa
   wish.set("slot", String(slot));
   const response = await raw(`/cameras/${encodeURIComponent(offer.camera)}/view?${wish}`, { method: "POST", signal });
   const got = (await response.json()) as components["schemas"]["LiveView"];
-  return { sdp: "", connection: undefined, slots: 0, session: got.path, stream: got.stream, codec: got.codec, note: got.note ?? "" };
+  return {
+    sdp: "", connection: undefined, slots: 0, session: got.path, stream: got.stream ?? "", codec: got.codec ?? "", note: got.note ?? "", relay: got.relay ?? false,
+  };
 }
 
 /** Ends a session, also while the page is being left. */

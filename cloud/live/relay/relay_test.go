@@ -1,0 +1,322 @@
+package relay
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/webrtc/v4"
+	"go.uber.org/goleak"
+
+	"holdfast/shared/id"
+	"holdfast/shared/rtc"
+	"holdfast/shared/wire"
+	"holdfast/testenv/eventually"
+)
+
+// TestOneCopyForAll has a crowd watch: the site is asked once, a newcomer begins at the newest key frame, comes to the live
+// edge and stays there, and the site is not asked for a picture of his own.
+func TestOneCopyForAll(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	c := newCloud(t, s, Config{})
+	camera := id.New[id.Camera]()
+	first := watch(t, c, s, camera)
+	if first.answer.Stream != id.Main || first.answer.Codec != s.codec || first.answer.Slots != 1 {
+		t.Errorf("answer %+v", first.answer)
+	}
+	eventually.True(t, "the middle of a group", func() bool { f := first.all(); return len(f) > 0 && f[len(f)-1].number%50 > 30 })
+	before := first.all()[len(first.all())-1].number
+	late := watch(t, c, s, camera)
+	other := watch(t, c, s, id.New[id.Camera]())
+	got := late.seen(60)
+	if got[0].number > before {
+		t.Errorf("the newcomer begins with picture %d, though the newest key frame was %d", got[0].number, before/50*50)
+	}
+	assertWhole(t, got)
+	assertWhole(t, first.all())
+	other.seen(10)
+	if offers, views := s.asked(); offers != 1 || views != 2 {
+		t.Errorf("the site was made %d offers and asked for %d views, want 1 and 2", offers, views)
+	}
+	if n := s.begged.Load(); n != 0 {
+		t.Errorf("the site was asked for a picture %d times", n)
+	}
+	edge := func(w *watcher) frame { f := w.all(); return f[len(f)-1] }
+	if a, b := edge(first), edge(late); int32(a.number-b.number) > 3 {
+		t.Errorf("the newcomer is at picture %d, the first one at %d", b.number, a.number)
+	}
+	paced := late.seen(25)
+	if took := paced[24].rtp - paced[0].rtp; took != 24*1800 {
+		t.Errorf("25 pictures take %d ticks, want %d", took, 24*1800)
+	}
+	if l := c.Load(); l != (Load{Viewers: 3, Legs: 3, Pulls: 2}) {
+		t.Errorf("load %+v", l)
+	}
+}
+
+// TestNothingIsLeftBehind has many come and go: with the last one the site is left alone, and nothing runs on.
+func TestNothingIsLeftBehind(t *testing.T) {
+	s := newSite(t)
+	c := newCloud(t, s, Config{})
+	camera := id.New[id.Camera]()
+	before := goleak.IgnoreCurrent()
+	for n := range 20 {
+		w := watch(t, c, s, camera)
+		w.seen(1)
+		switch n % 3 {
+		case 0:
+			c.Close(w.session)
+			eventually.True(t, "its end to be said", func() bool { return c.over(w.session) && c.over(w.view) })
+		case 1:
+			c.Close(w.view)
+			eventually.True(t, "its end to be said", func() bool { return c.over(w.view) })
+			if c.over(w.session) {
+				t.Error("the connection has ended with what was shown on it")
+			}
+		}
+		w.close() // a tab that is closed says so
+	}
+	eventually.True(t, "all to be over", func() bool { return c.Load() == Load{} })
+	c.Relay.mu.Lock()
+	for _, l := range c.links[s.id] {
+		l.used = time.Now().Add(-time.Hour) // that long ago
+		l.end()
+	}
+	c.Relay.mu.Unlock()
+	eventually.True(t, "the site to be left alone", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.peers) == 0 && len(s.shows) == 0
+	})
+	if err := goleak.Find(before); err != nil {
+		t.Error(err)
+	}
+	if c.Close(id.New[id.Session]()) {
+		t.Error("a session that nobody knows was closed")
+	}
+}
+
+// TestWhatIsLostIsNotShown has a packet vanish for good: what can't be decoded without it goes to nobody, and the site is
+// asked to begin anew.
+func TestWhatIsLostIsNotShown(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.group = 1000
+	s.lost.Store(20)
+	c := newCloud(t, s, Config{})
+	w := watch(t, c, s, id.New[id.Camera]())
+	w.seen(40)
+	if n := s.begged.Load(); n != 1 {
+		t.Errorf("the site was asked %d times", n)
+	}
+	got := w.all()
+	i := slices.IndexFunc(got, func(f frame) bool { return f.number > 19 })
+	if got[i].number != 1000 || !got[i].key {
+		t.Errorf("behind the hole picture %d is shown, want the key frame 1000", got[i].number)
+	}
+	assertWhole(t, got[:i])
+	assertWhole(t, got[i:])
+}
+
+// one returns the relay's only pull.
+func (c *cloud) one(t *testing.T) *pull {
+	t.Helper()
+	c.Relay.mu.Lock()
+	defer c.Relay.mu.Unlock()
+	for _, p := range c.pulls {
+		return p
+	}
+	t.Fatal("nothing is pulled")
+	return nil
+}
+
+// TestAViewerThatLostThePicture gets the group of pictures again, from here.
+func TestAViewerThatLostThePicture(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.group = 1000
+	c := newCloud(t, s, Config{})
+	w := watch(t, c, s, id.New[id.Camera]())
+	w.seen(110) // he came more than two seconds ago
+	if err := w.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: w.ssrc}}); err != nil {
+		t.Fatal(err)
+	}
+	eventually.True(t, "the key frame again", func() bool {
+		keys := 0
+		for _, f := range w.all() {
+			if f.number == 0 && f.key {
+				keys++
+			}
+		}
+		return keys == 2
+	})
+	if n := s.begged.Load(); n != 0 {
+		t.Errorf("the site was asked %d times", n)
+	}
+}
+
+// TestTheSitesLineIsCut: viewers are told, and see it again when it is back, without doing anything.
+func TestTheSitesLineIsCut(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	c := newCloud(t, s, Config{})
+	w := watch(t, c, s, id.New[id.Camera]())
+	w.seen(5)
+	s.cut()
+	w.note("state", func(n rtc.Note) bool { return strings.Contains(n.Text, "line was cut") })
+	last := w.all()[len(w.all())-1]
+	w.note("state", func(n rtc.Note) bool { return n.Text == "" })
+	got := w.seen(10)
+	if !got[0].key || int32(got[0].rtp-last.rtp) <= 0 {
+		t.Errorf("after the cut the first picture is %+v, the last one before was %+v", got[0], last)
+	}
+	assertWhole(t, got)
+}
+
+// TestTheSitesWordsReachTheViewers: why there is no picture, what the line has no room for, how old a picture is, the end.
+func TestTheSitesWordsReachTheViewers(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	c := newCloud(t, s, Config{})
+	camera := id.New[id.Camera]()
+	w := watch(t, c, s, camera)
+	w.seen(5)
+	s.say(rtc.Note{Type: "state", Text: "The camera does not answer."})
+	w.note("state", func(n rtc.Note) bool { return n.Text == "The camera does not answer." })
+	late := watch(t, c, s, camera)
+	late.note("state", func(n rtc.Note) bool { return n.Text == "The camera does not answer." })
+	s.say(rtc.Note{Type: "note", Text: "The line has no room."})
+	w.note("note", func(n rtc.Note) bool { return n.Text == "The line has no room." })
+
+	eventually.True(t, "the site's clock", func() bool {
+		p := c.one(t)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return len(p.clock.known) > 0
+	})
+	const age = 70_000
+	p := c.one(t)
+	p.mu.Lock()
+	stamp := p.pieces[len(p.pieces)-1].stamp
+	p.mu.Unlock()
+	s.say(rtc.Note{Type: "position", Live: true, AtUs: 5, SentUs: time.Now().UnixMicro(), AgeUs: age, RTP: stamp})
+	got := w.note("position", func(rtc.Note) bool { return true })
+	if got.AgeUs < age || got.AgeUs > age+5_000_000 || got.AtUs != 5 || !got.Live {
+		t.Errorf("position %+v", got)
+	}
+	known := false
+	for _, f := range w.all() {
+		known = known || f.rtp == got.RTP
+	}
+	if !known {
+		t.Errorf("position %+v names a picture that the viewer did not get", got)
+	}
+	s.say(rtc.Note{Type: "end", Text: "The camera was removed."})
+	w.note("end", func(n rtc.Note) bool { return n.Text == "The camera was removed." })
+	eventually.True(t, "the end", func() bool { return c.over(w.view) && c.over(late.view) })
+}
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	c := newCloud(t, s, Config{Viewers: 2})
+	camera := id.New[id.Camera]()
+	w := watch(t, c, s, camera)
+	for name, r := range map[string]struct {
+		view wire.LiveView
+		code wire.FailureCode
+	}{
+		"no connection": {wire.LiveView{Session: id.New[id.Session](), Connection: id.New[id.Session](), Camera: camera}, wire.FailedGone},
+		"no such slot":  {wire.LiveView{Session: id.New[id.Session](), Connection: w.session, Slot: 1, Camera: camera}, wire.FailedRefused},
+		"below zero":    {wire.LiveView{Session: id.New[id.Session](), Connection: w.session, Slot: -1, Camera: camera}, wire.FailedRefused},
+		"twice":         {wire.LiveView{Session: w.view, Connection: w.session, Camera: camera}, wire.FailedRefused},
+		"no session":    {wire.LiveView{Connection: w.session, Camera: camera}, wire.FailedRefused},
+		"a recording":   {wire.LiveView{Session: id.New[id.Session](), Connection: w.session, Camera: camera, FromUs: 5}, wire.FailedRefused},
+	} {
+		_, err := c.View(t.Context(), r.view)
+		if f := (*wire.Failure)(nil); !errors.As(err, &f) || f.Code != r.code || f.Text == "" {
+			t.Errorf("%s: %v, want a failure %q", name, err, r.code)
+		}
+	}
+	s.mu.Lock()
+	s.refuse = wire.Fail(wire.FailedUnknownCamera, "The site knows no such camera.")
+	s.mu.Unlock()
+	for range 2 { // the first one did not spoil it for the second
+		_, err := c.View(t.Context(), wire.LiveView{Session: id.New[id.Session](), Connection: w.session, Camera: id.New[id.Camera]()})
+		if f := (*wire.Failure)(nil); !errors.As(err, &f) || f.Code != wire.FailedUnknownCamera {
+			t.Errorf("what the site refuses becomes %v", err)
+		}
+	}
+	s.mu.Lock()
+	s.refuse, s.codec = nil, "av01.0.04M.08"
+	s.mu.Unlock()
+	_, err := c.View(t.Context(), wire.LiveView{Session: id.New[id.Session](), Connection: w.session, Camera: id.New[id.Camera](), Codecs: []string{"h264"}})
+	if f := (*wire.Failure)(nil); !errors.As(err, &f) || f.Code != wire.FailedCodec {
+		t.Errorf("AV1 for one who has no place for it: %v", err)
+	}
+	s.mu.Lock()
+	s.codec = "avc1.42c01f"
+	s.mu.Unlock()
+	w.seen(3) // all the while it was shown
+	second, third := newWatcher(t), newWatcher(t)
+	if _, err := c.Offer(t.Context(), s.id, second.offer()); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.Offer(t.Context(), s.id, third.offer()); err == nil || !strings.Contains(err.Error(), "limit") {
+		t.Errorf("a third viewer, of two that there may be: %v", err)
+	}
+	for _, sdp := range []string{"", "nonsense", "v=0\r\n"} {
+		if _, err := c.Offer(t.Context(), s.id, wire.LiveOffer{Session: id.New[id.Session](), SDP: sdp}); err == nil {
+			t.Errorf("the offer %q is answered", sdp)
+		}
+	}
+}
+
+// TestAnotherCameraOnTheSlot: what was shown there ends, and RTP time goes on.
+func TestAnotherCameraOnTheSlot(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	c := newCloud(t, s, Config{})
+	w := watch(t, c, s, id.New[id.Camera]())
+	w.seen(20)
+	next := id.New[id.Session]()
+	if _, err := c.View(t.Context(), wire.LiveView{Session: next, Connection: w.session, Camera: id.New[id.Camera](), Codecs: []string{"h264"}}); err != nil {
+		t.Fatal(err)
+	}
+	eventually.True(t, "the end of the first", func() bool { return c.over(w.view) })
+	eventually.True(t, "the second", func() bool {
+		f := w.all()
+		return len(f) > 30 && f[len(f)-1].number < 20
+	})
+	f := w.all()
+	for i := 1; i < len(f); i++ {
+		if int32(f[i].rtp-f[i-1].rtp) <= 0 {
+			t.Errorf("RTP time goes from %d to %d", f[i-1].rtp, f[i].rtp)
+		}
+	}
+	if w.state != webrtc.PeerConnectionStateConnected || c.over(next) {
+		t.Errorf("the connection is %v", w.state)
+	}
+}
+
+func TestAClosedRelayRefuses(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	r, err := New(Config{Loopback: true}, Deps{Ask: s.ask}, s.log())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Offer(t.Context(), s.id, newWatcher(t).offer()); err == nil || !strings.Contains(err.Error(), "starting or stopping") {
+		t.Errorf("Offer = %v", err)
+	}
+	if _, err := New(Config{Port: r.Port()}, Deps{}, s.log()); err == nil {
+		t.Error("two relays share a port")
+	}
+	if err := r.port.Close(); err != nil {
+		t.Error(err)
+	}
+}

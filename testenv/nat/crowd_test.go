@@ -1,0 +1,251 @@
+//go:build linux
+
+package nat
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/shared/id"
+	"holdfast/testenv/house"
+	"holdfast/testenv/nat/viewer"
+	"holdfast/testenv/ownnet"
+	"holdfast/testenv/scenes"
+)
+
+// TestManyViewersAreOneCopy has many people elsewhere watch the cameras of a site behind a line of 20 Mbit/s: each camera
+// goes over the line once, from the relay everybody gets every picture, and nothing that is recorded suffers.
+func TestManyViewersAreOneCopy(t *testing.T) {
+	if !ownnet.In(t) {
+		return
+	}
+	c := crowdPlan{site: PortRestricted, viewer: PortRestricted, viewers: 6, cameras: 2, kbit: 2000, hold: 6 * time.Second}
+	if *long {
+		c.viewers, c.cameras, c.kbit, c.hold = 20, 4, 3000, time.Minute
+	}
+	c.watch(t)
+}
+
+// TestACrowdBehindFirewalls: neither the site nor the viewers reach anything but port 443.
+func TestACrowdBehindFirewalls(t *testing.T) {
+	if !ownnet.In(t) {
+		return
+	}
+	crowdPlan{site: Only443, viewer: Only443, viewers: 3, cameras: 1, kbit: 1000, hold: 4 * time.Second}.watch(t)
+}
+
+// What the site's line carries, and what the agent may take of it, in kbit/s.
+const (
+	lineKbit = 20_000
+	capKbit  = 18_000
+)
+
+// crowdPlan is a crowd and its site.
+type crowdPlan struct {
+	site, viewer           Router
+	viewers, cameras, kbit int
+	hold                   time.Duration
+}
+
+func (c crowdPlan) watch(t *testing.T) {
+	t.Helper()
+	i := New(t, c.site, c.viewer)
+	if err := i.narrow(lineKbit); err != nil {
+		t.Fatal(err)
+	}
+	loop, err := scenes.Heavy(t.Context(), filepath.Join(os.TempDir(), "holdfast-scenes"), c.kbit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, authorities := t.TempDir(), t.TempDir()
+	trust := "SSL_CERT_DIR=" + authorities
+	branch := house.BranchPlan{Name: "Branch", Place: i.Site.Do, Env: []string{trust}, YAML: fmt.Sprintf("line: {up: %dkbit}\n", capKbit)}
+	for n := range c.cameras {
+		branch.Cameras = append(branch.Cameras, house.CameraPlan{Key: fmt.Sprintf("cam%d", n+1), Name: fmt.Sprintf("Camera %d", n+1), Loop: loop, Mute: true})
+	}
+	h := house.New(t, house.Setup{
+		Dir: dir, Programs: os.Getenv(programs), Listen: CloudAddr + ":443", TLS: true, Place: i.Cloud.Do,
+		Cloud: []string{"--turn", ":3478", "--turn-address", CloudAddr}, Branches: []house.BranchPlan{branch},
+	})
+	site := h.Sites[0]
+	if err := site.Recording(t.Context(), c.cameras, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	ids, err := site.CameraIDs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	order := viewer.Order{
+		Cloud: h.URL, Email: house.OwnerEmail, Password: house.OwnerPassword, Site: string(site.ID), Limit: c.hold + 2*time.Minute, Gather: gather,
+		Crowd: &viewer.Crowd{Viewers: c.viewers, Every: 300 * time.Millisecond, Hold: c.hold},
+	}
+	for n := range c.cameras {
+		order.Crowd.Cameras = append(order.Crowd.Cameras, string(ids[fmt.Sprintf("cam%d", n+1)]))
+	}
+	up := watchUplink(t, i, c.hold)
+	seen := gatherCrowd(t, i, []string{trust, "SSL_CERT_FILE=" + filepath.Join(dir, "ca.pem")}, order)
+	c.check(t, h, seen, up(), loop)
+	c.recorded(t, h, ids)
+}
+
+// check holds what the viewers saw, and what went over the line, against what must be.
+func (c crowdPlan) check(t *testing.T, h *house.House, seen []viewer.Seen, sent rates, loop *scenes.Loop) {
+	t.Helper()
+	want := int(c.hold.Seconds() * float64(loop.FPS) * 0.9)
+	first := []time.Duration{}
+	for n, s := range seen {
+		if s.Error != "" || s.Pictures < want || s.Missing > 0 {
+			t.Errorf("viewer %d: %+v, want %d pictures and none missing", n+1, s, want)
+		}
+		if last := s.Ways[max(len(s.Ways)-1, 0):]; c.viewers > c.cameras && !slices.Equal(last, []string{"relay"}) {
+			t.Errorf("viewer %d is served by %v at last, want the relay", n+1, s.Ways)
+		}
+		first = append(first, s.First)
+	}
+	slices.Sort(first)
+	one := float64(c.cameras*loop.Bitrate()) / 1000
+	fmt.Printf("relay_viewers: %d viewers\nrelay_first_frame_p50: %d ms\nrelay_first_frame_last: %d ms\n", len(seen),
+		first[len(first)/2].Milliseconds(), first[len(first)-1].Milliseconds())
+	fmt.Printf("relay_uplink: %.0f kbit/s\nrelay_uplink_peak: %.0f kbit/s\nrelay_uplink_copies: %.2f copies\n", sent.mean, sent.peak, sent.mean/one)
+	if copies := sent.mean / one; copies > 1.25 { // one, and what RTP, SRTP, UDP and a TURN server's heads add
+		t.Errorf("%.0f kbit/s went over the line while all watched: %.2f copies of %.0f", sent.mean, copies, one)
+	}
+	if sent.peak > capKbit*1.1 {
+		t.Errorf("%.0f kbit/s went over the line in a second, of which the agent may take %d", sent.peak, capKbit)
+	}
+	if t.Failed() {
+		t.Logf("the cloud's log ends with:\n%s\nthe agent's log ends with:\n%s", h.Cloud.Tail(20), h.Sites[0].Agent.Tail(20))
+	}
+}
+
+// recorded checks that nothing is missing on disk from the time in which all watched.
+func (c crowdPlan) recorded(t *testing.T, h *house.House, ids map[string]id.Camera) {
+	t.Helper()
+	for key, camera := range ids {
+		to := time.Now().Add(-2 * time.Second)
+		from := to.Add(-c.hold)
+		coverage := struct {
+			Ranges []struct {
+				StartUs int64  `json:"start_us"`
+				EndUs   int64  `json:"end_us"`
+				State   string `json:"state"`
+				Reason  string `json:"reason"`
+			} `json:"ranges"`
+		}{}
+		path := fmt.Sprintf("/cameras/%s/coverage?from_us=%d&to_us=%d", camera, from.UnixMicro(), to.UnixMicro())
+		if err := h.Owner.Get(t.Context(), path, &coverage); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range coverage.Ranges {
+			if r.Reason != "" {
+				t.Errorf("%s has a gap while it was watched: %+v", key, r)
+			}
+		}
+	}
+}
+
+// gatherCrowd runs a crowd on the viewers' machine.
+func gatherCrowd(t *testing.T, i *Internet, env []string, o viewer.Order) (seen []viewer.Seen) {
+	t.Helper()
+	order, err := json.Marshal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(append(os.Environ(), env...), viewer.Env+"="+string(order))
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := i.Viewer.Do(cmd.Start); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("the viewers ended: %v\n%s", err, errs.String())
+	}
+	if err := json.Unmarshal(out.Bytes(), &seen); err != nil || len(seen) == 0 {
+		t.Fatalf("the viewers say %q: %v", out.String(), err)
+	}
+	return seen
+}
+
+// uplinkEvery is the time over which a rate is taken.
+const uplinkEvery = 2 * time.Second
+
+// rates are what went over the site's line, in kbit/s.
+type rates struct{ mean, peak float64 }
+
+// watchUplink counts what leaves the site. The returned function ends that, and tells the rate of the last while hold, and
+// the highest of two seconds: what the agent may take in a moment is a tenth of a second's worth.
+func watchUplink(t *testing.T, i *Internet, hold time.Duration) func() rates {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan []float64, 1)
+	go func() {
+		var each []float64
+		defer func() { ended <- each }()
+		tick := time.NewTicker(uplinkEvery)
+		defer tick.Stop()
+		before, _ := i.sent()
+		at := time.Now()
+		for {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+			now, err := i.sent()
+			if err != nil {
+				return
+			}
+			each = append(each, float64(now-before)*8/1000/time.Since(at).Seconds())
+			before, at = now, time.Now()
+		}
+	}()
+	return func() rates {
+		cancel()
+		each := <-ended
+		var r rates
+		n := min(int(hold/uplinkEvery), len(each))
+		for _, kbit := range each[len(each)-n:] {
+			r.mean += kbit / float64(n)
+		}
+		for _, kbit := range each {
+			r.peak = max(r.peak, kbit)
+		}
+		return r
+	}
+}
+
+// ethernet is the head that a frame has before its IP packet.
+const ethernet = 14
+
+// sent returns the bytes of IP packets that the site's router has sent to the Internet.
+func (i *Internet) sent() (n int64, err error) {
+	err = i.siteRouter.Do(func() error {
+		text, err := os.ReadFile("/proc/thread-self/net/dev") // proc_pid_net(5)
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(string(text)) {
+			name, counts, _ := strings.Cut(strings.TrimSpace(line), ":")
+			if f := strings.Fields(counts); name == "wan" && len(f) > 9 {
+				bytes, err := strconv.ParseInt(f[8], 10, 64)
+				packets, other := strconv.ParseInt(f[9], 10, 64)
+				n = bytes - packets*ethernet
+				return errors.Join(err, other)
+			}
+		}
+		return errors.New("the site's router has no link to the Internet")
+	})
+	return n, err
+}
