@@ -332,7 +332,8 @@ func (w *world) backUp(*rapid.T) {
 	w.backup = &r
 }
 
-// restore puts the cloud back to its backup. What the site has purged by then, and the backup lacks, is lost.
+// restore puts the cloud back to its backup. What the site has purged by then, and the backup lacks, is lost; and so is, when
+// the site goes back to its copy later, what had been purged there.
 func (w *world) restore(t *rapid.T) {
 	if w.backup == nil {
 		return
@@ -342,20 +343,21 @@ func (w *world) restore(t *rapid.T) {
 	w.far.records, w.far.late = w.backup.clone(), nil
 	records := w.far.records
 	w.far.mu.Unlock()
-	kept := w.kept(t)
-	for e := range w.due {
-		if !kept[e] && !records.has(e) {
-			delete(w.due, e)
-			w.forked = true
-		}
+	lost := func(due map[id.Event]bool, path string) {
+		kept := w.kept(t, path)
+		maps.DeleteFunc(due, func(e id.Event, _ bool) bool { return !kept[e] && !records.has(e) })
+	}
+	lost(w.due, w.path())
+	if w.saved != "" {
+		lost(w.inCopy, w.saved)
 	}
 	w.forked = true // rows that are gone from the outbox force a new epoch even if the backup has them
 }
 
-// kept returns the events whose outbox rows are still there: a new epoch of a copy shows them all.
-func (w *world) kept(t *rapid.T) map[id.Event]bool {
+// kept returns the events whose outbox rows are still in a ledger: a new epoch of a copy shows them all.
+func (w *world) kept(t *rapid.T, ledgerPath string) map[id.Event]bool {
 	path := filepath.Join(w.dir, "look.db")
-	copyLedger(t, w.path(), path)
+	copyLedger(t, ledgerPath, path)
 	l, err := ledger.Open(context.Background(), path, quiet())
 	if err != nil {
 		t.Fatal(err)
@@ -439,7 +441,7 @@ func (w *world) checkEnd(t *rapid.T) {
 	}
 	w.far.mu.Unlock()
 	bubble.Pass(2 * time.Hour)
-	if kept := w.kept(t); len(kept) != 0 {
+	if kept := w.kept(t, w.path()); len(kept) != 0 {
 		t.Fatalf("%d rows are left after their day", len(kept))
 	}
 }
