@@ -13,6 +13,10 @@ import (
 	"holdfast/shared/mp4"
 )
 
+// FirstNumber is the sequence number of the first packet of a Track. Who receives one can tell by it whether there was
+// something before what came first.
+const FirstNumber = 1
+
 // Track is a local track that takes every codec of its kind that was negotiated, one after the other: what changes is
 // the payload type (RFC 3550 section 5.1). Its sequence numbers run on over all that it sends. It implements
 // webrtc.TrackLocal.

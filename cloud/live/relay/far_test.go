@@ -331,7 +331,7 @@ func (w *watcher) change(do func()) {
 
 func (w *watcher) read(track *webrtc.TrackRemote) {
 	w.change(func() { w.ssrc = uint32(track.SSRC()) })
-	var o order
+	o := newOrder()
 	var begun *rtp.Packet
 	for {
 		raw, _, err := track.ReadRTP()
@@ -350,7 +350,7 @@ func (w *watcher) read(track *webrtc.TrackRemote) {
 			}
 			n := binary.BigEndian.Uint32(p.Payload[2:])
 			if begun == nil || begun.Timestamp != p.Timestamp || binary.BigEndian.Uint32(begun.Payload[2:]) != n {
-				w.t.Errorf("the second packet of picture %d came without the first one", n)
+				w.t.Errorf("the second packet of picture %d, %v, came without the first one, %v; %d pictures before", n, p, begun, len(w.all()))
 			}
 			w.change(func() { w.frames = append(w.frames, frame{n, p.Payload[0] == 0x65, p.Timestamp, time.Now()}) })
 		}

@@ -329,7 +329,7 @@ func codecs(receiver *webrtc.RTPReceiver) map[uint8]mp4.Codec {
 }
 
 func (s *seat) read(track *webrtc.TrackRemote, types map[uint8]mp4.Codec) {
-	var o order
+	o := newOrder()
 	for {
 		pkt, _, err := track.ReadRTP()
 		if err != nil {

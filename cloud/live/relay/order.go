@@ -4,16 +4,19 @@ import (
 	"time"
 
 	"github.com/pion/rtp"
+
+	"holdfast/shared/rtc"
 )
 
 // order brings the packets of a track into the order in which they were sent. One that is missing is waited for, since it
 // has been asked for again; the others wait behind it.
 type order struct {
 	next  uint16 // sequence number that is due
-	begun bool
 	early map[uint16]*rtp.Packet
 	since time.Time // the one that is due has been missing
 }
+
+func newOrder() *order { return &order{next: rtc.FirstNumber, early: map[uint16]*rtp.Packet{}} }
 
 const (
 	// missing is how long a packet is waited for: several round trips of a long line.
@@ -25,8 +28,6 @@ const (
 // put takes a packet and returns those that are due now. torn says that what comes before them is lost for good.
 func (o *order) put(p *rtp.Packet, now time.Time) (due []*rtp.Packet, torn bool) {
 	switch ahead := int16(p.SequenceNumber - o.next); {
-	case !o.begun:
-		o.begun, o.next, o.early = true, p.SequenceNumber, map[uint16]*rtp.Packet{}
 	case ahead < -earlyMost || ahead > earlyMost: // another sender, or a long silence
 		clear(o.early)
 		o.next, torn = p.SequenceNumber, true

@@ -21,14 +21,17 @@ func TestOrder(t *testing.T) {
 		}
 		return got, torn
 	}
-	var o order
+	o := newOrder()
 	for _, step := range []struct {
 		seq  uint16
 		at   time.Duration
 		want []uint16
 		torn bool
 	}{
-		{65534, 0, []uint16{65534}, false},
+		{2, 0, nil, false}, // the first one comes second
+		{1, 0, []uint16{1, 2}, false},
+		{30000, 0, []uint16{30000}, true}, // another sender
+		{65534, 0, []uint16{65534}, true}, // and another
 		{0, 0, nil, false},
 		{1, 0, nil, false},
 		{65535, 0, []uint16{65535, 0, 1}, false}, // over the end of the numbers
@@ -40,7 +43,7 @@ func TestOrder(t *testing.T) {
 		{6, 2 * missing, []uint16{6}, false},
 		{40000, 2 * missing, []uint16{40000}, true}, // another sender
 	} {
-		if got, torn := put(&o, step.seq, step.at); !slices.Equal(got, step.want) || torn != step.torn {
+		if got, torn := put(o, step.seq, step.at); !slices.Equal(got, step.want) || torn != step.torn {
 			t.Errorf("packet %d at %v: %v, %v; want %v, %v", step.seq, step.at, got, torn, step.want, step.torn)
 		}
 	}
@@ -48,7 +51,7 @@ func TestOrder(t *testing.T) {
 
 // TestOrderOfAnything puts packets in whatever order: what is due is always one more than what was before, or torn.
 func TestOrderOfAnything(t *testing.T) {
-	var o order
+	o := newOrder()
 	r := rand.New(rand.NewPCG(1, 2))
 	now, last, some, count := time.Now(), uint16(0), false, 0
 	numbers := make([]int, 20000)

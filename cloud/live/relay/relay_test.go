@@ -22,17 +22,19 @@ import (
 func TestOneCopyForAll(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
+	s.group = 500 // ten seconds
 	c := newCloud(t, s, Config{})
 	camera := id.New[id.Camera]()
 	first := watch(t, c, s, camera)
 	if first.answer.Stream != id.Main || first.answer.Codec != s.codec || first.answer.Slots != 1 {
 		t.Errorf("answer %+v", first.answer)
 	}
-	eventually.True(t, "the middle of a group", func() bool { f := first.all(); return len(f) > 0 && f[len(f)-1].number%50 > 30 })
+	eventually.True(t, "the middle of a group", func() bool { f := first.all(); return len(f) > 30 })
 	before := first.all()[len(first.all())-1].number
 	late := watch(t, c, s, camera)
 	other := watch(t, c, s, id.New[id.Camera]())
-	got := late.seen(60)
+	late.seen(60)
+	got := late.all()
 	if got[0].number > before {
 		t.Errorf("the newcomer begins with picture %d, though the newest key frame was %d", got[0].number, before/50*50)
 	}
@@ -170,7 +172,9 @@ func TestTheSitesLineIsCut(t *testing.T) {
 	w.note("state", func(n rtc.Note) bool { return strings.Contains(n.Text, "line was cut") })
 	last := w.all()[len(w.all())-1]
 	w.note("state", func(n rtc.Note) bool { return n.Text == "" })
-	got := w.seen(10)
+	w.seen(10)
+	got := w.all()
+	got = got[slices.Index(got, last)+1:]
 	if !got[0].key || int32(got[0].rtp-last.rtp) <= 0 {
 		t.Errorf("after the cut the first picture is %+v, the last one before was %+v", got[0], last)
 	}
@@ -205,16 +209,13 @@ func TestTheSitesWordsReachTheViewers(t *testing.T) {
 	p.mu.Unlock()
 	s.say(rtc.Note{Type: "position", Live: true, AtUs: 5, SentUs: time.Now().UnixMicro(), AgeUs: age, RTP: stamp})
 	got := w.note("position", func(rtc.Note) bool { return true })
-	if got.AgeUs < age || got.AgeUs > age+5_000_000 || got.AtUs != 5 || !got.Live {
+	const clocks = 30_000 // what the comparison of two clocks may be off
+	if got.AgeUs < age-clocks || got.AgeUs > age+5_000_000 || got.AtUs != 5 || !got.Live {
 		t.Errorf("position %+v", got)
 	}
-	known := false
-	for _, f := range w.all() {
-		known = known || f.rtp == got.RTP
-	}
-	if !known {
-		t.Errorf("position %+v names a picture that the viewer did not get", got)
-	}
+	eventually.True(t, "the picture that it names", func() bool {
+		return slices.ContainsFunc(w.all(), func(f frame) bool { return f.rtp == got.RTP })
+	})
 	s.say(rtc.Note{Type: "end", Text: "The camera was removed."})
 	w.note("end", func(n rtc.Note) bool { return n.Text == "The camera was removed." })
 	eventually.True(t, "the end", func() bool { return c.over(w.view) && c.over(late.view) })
