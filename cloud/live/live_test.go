@@ -23,6 +23,7 @@ type farAgent struct {
 	closed []id.Session
 	refuse *wire.Reply
 	down   error
+	sendOn bool // viewers go to the relay
 }
 
 func (a *farAgent) Command(_ context.Context, _ id.Agent, typ wire.CommandType, body any) (wire.Reply, []byte, error) {
@@ -35,7 +36,7 @@ func (a *farAgent) Command(_ context.Context, _ id.Agent, typ wire.CommandType, 
 	switch b := body.(type) {
 	case wire.LiveView:
 		a.views = append(a.views, b)
-		text, err := json.Marshal(wire.LiveAnswer{Stream: id.Sub})
+		text, err := json.Marshal(wire.LiveAnswer{Stream: id.Sub, Relay: a.sendOn})
 		return wire.Reply{Body: text}, nil, err
 	case wire.LiveOffer:
 		a.opened = append(a.opened, b)

@@ -36,7 +36,7 @@ func TestOneCopyForAll(t *testing.T) {
 	late.seen(60)
 	got := late.all()
 	if got[0].number > before {
-		t.Errorf("the newcomer begins with picture %d, though the newest key frame was %d", got[0].number, before/50*50)
+		t.Errorf("the newcomer begins with picture %d, though the newest key frame was %d", got[0].number, before/500*500)
 	}
 	assertWhole(t, got)
 	assertWhole(t, first.all())
