@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +19,7 @@ import (
 
 // farAgent answers commands as an agent would.
 type farAgent struct {
+	mu     sync.Mutex
 	opened []wire.LiveOffer
 	views  []wire.LiveView
 	closed []id.Session
@@ -27,6 +29,8 @@ type farAgent struct {
 }
 
 func (a *farAgent) Command(_ context.Context, _ id.Agent, typ wire.CommandType, body any) (wire.Reply, []byte, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	switch {
 	case a.down != nil:
 		return wire.Reply{}, nil, a.down
@@ -50,6 +54,13 @@ func (a *farAgent) Command(_ context.Context, _ id.Agent, typ wire.CommandType, 
 		return wire.Reply{Body: text}, []byte(b.Camera), err
 	}
 	return wire.Reply{Error: "unknown " + string(typ), Code: wire.FailedRefused}, nil, nil
+}
+
+// turn changes how the agent answers.
+func (a *farAgent) turn(do func(*farAgent)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	do(a)
 }
 
 func newBroker(t *testing.T, cfg Config, agent Agents) *Broker {

@@ -68,19 +68,20 @@ func TestConnectionsThroughTheRelay(t *testing.T) {
 		t.Errorf("%d watch, want 3", n)
 	}
 
-	agent.sendOn = true
+	agent.turn(func(a *farAgent) { a.sendOn = true })
 	view := wire.LiveView{Session: id.New[id.Session](), Connection: direct, Codecs: []string{"h264"}}
 	if got, err := b.View(t.Context(), p, view); err != nil || !got.Relay || b.Open(view.Session) {
 		t.Errorf("who is sent on gets %+v, %v, and the view is open: %v", got, err, b.Open(view.Session))
 	}
-	agent.sendOn = false
-	agent.refuse = &wire.Reply{Error: "The camera is gone.", Code: wire.FailedUnknownCamera}
+	agent.turn(func(a *farAgent) {
+		a.sendOn, a.refuse = false, &wire.Reply{Error: "The camera is gone.", Code: wire.FailedUnknownCamera}
+	})
 	view.Session, view.Connection = id.New[id.Session](), relayed
 	_, err = b.View(t.Context(), p, view)
 	if f := (*wire.Failure)(nil); !errors.As(err, &f) || f.Code != wire.FailedUnknownCamera || b.Open(view.Session) {
 		t.Errorf("what the agent refuses the relay becomes %v", err)
 	}
-	agent.refuse = nil
+	agent.turn(func(a *farAgent) { a.refuse = nil })
 
 	b.Reported(p.Agent, nil)
 	if !b.Open(relayed) {
