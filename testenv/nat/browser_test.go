@@ -1,0 +1,69 @@
+//go:build linux
+
+package nat
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/testenv/house"
+	"holdfast/testenv/ownnet"
+)
+
+// TestTwoBrowsersShareACamera has the portal itself go over to the relay.
+func TestTwoBrowsersShareACamera(t *testing.T) {
+	if !ownnet.In(t) {
+		return
+	}
+	i := New(t, PortRestricted, PortRestricted)
+	h := house.New(t, house.Setup{
+		Programs: os.Getenv(programs), Listen: CloudAddr + ":443", TLS: true, Place: i.Cloud.Do,
+		Cloud: []string{"--turn", ":3478", "--turn-address", CloudAddr},
+		Branches: []house.BranchPlan{{
+			Name: "Branch", Place: i.Site.Do, Cameras: []house.CameraPlan{{Key: camera, Name: "Dock", Place: "dock", Mute: true}},
+		}},
+	})
+	if err := h.Sites[0].Recording(t.Context(), 1, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "node", "crowd.mjs")
+	cmd.Dir = "../e2e"
+	cmd.Env = append(os.Environ(), "PORTAL="+h.URL, "OWNER="+house.OwnerEmail, "PASSWORD="+house.OwnerPassword)
+	var out, errs strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := i.Viewer.Do(cmd.Start); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("the browsers: %v\n%s\nthe cloud's log ends with:\n%s", err, errs.String(), h.Cloud.Tail(30))
+	}
+	var saw []struct {
+		PauseMS int      `json:"pauseMs"`
+		DelayMS int      `json:"delayMs"`
+		Phase   string   `json:"phase"`
+		Stats   string   `json:"stats"`
+		Faults  []string `json:"faults"`
+	}
+	if err := json.Unmarshal([]byte(out.String()), &saw); err != nil || len(saw) != 2 {
+		t.Fatalf("the browsers say %q: %v", out.String(), err)
+	}
+	for n, s := range saw {
+		t.Logf("viewer %d: %+v", n+1, s)
+		if s.Phase != "playing" || len(s.Faults) > 0 {
+			t.Errorf("viewer %d: %+v", n+1, s)
+		}
+		if s.PauseMS > 2000 {
+			t.Errorf("viewer %d saw no new picture for %d ms", n+1, s.PauseMS)
+		}
+		if s.DelayMS <= 0 || s.DelayMS > 2000 {
+			t.Errorf("viewer %d: a picture is %d ms old on the screen", n+1, s.DelayMS)
+		}
+	}
+}
