@@ -63,7 +63,7 @@ bench: setup portal browser ## figures as "name: value unit"
 powercut: setup ## cut the power N times (200 if not said) and account for every frame, then faults of disk and clock
 	$(GO) run ./testenv/powercut -n $(or $(N),200)
 
-nat: setup ## live view through every pair of the world's routers, with the cloud's relay and with one elsewhere
+nat: setup portal browser ## live view through every pair of the world's routers, and to a crowd behind a narrow line
 	$(GO) test -count=1 -timeout 30m -v ./testenv/nat -long
 
 bench-record: setup ## what recording costs: N=64 streams, SECONDS=60, HEAVY=60 s of 80 x 4 Mbit/s; PEER_CMD (see testenv/bench/record.go)

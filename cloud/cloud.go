@@ -4,7 +4,7 @@
 // Where to look: agents come in by cloud/gateway, which proves who they are; their facts go through cloud/ingest
 // into cloud/store, and what they say of themselves into cloud/fleet, which says why a site is dark and lets
 // cloud/alert tell people. People come in by cloud/api, where cloud/access decides what they may; cloud/live
-// brokers pictures between them and an agent, cloud/clip keeps chosen ranges in cloud/blob. cloud/portal is the
+// brokers pictures between them and an agent (its relay gives one copy to many), cloud/clip keeps chosen ranges in cloud/blob. cloud/portal is the
 // web app.
 package cloud
 

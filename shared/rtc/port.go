@@ -83,7 +83,7 @@ type counted struct {
 // WriteTo implements net.PacketConn.
 func (c counted) WriteTo(p []byte, to net.Addr) (int, error) {
 	n, err := c.PacketConn.WriteTo(p, to)
-	if n > 0 && !(p[0] >= 128 && p[0] <= 191) { // RFC 7983 section 7
+	if n > 0 && (p[0] < 128 || p[0] > 191) { // RFC 7983 section 7
 		c.sent(n, to)
 	}
 	return n, err

@@ -109,9 +109,9 @@ func samples() map[string]any {
 		"live_offer": LiveOffer{
 			Session: sessionID, Camera: cameraID, Stream: id.Sub, Width: 640, SDP: "v=0\r\n", Codecs: []string{"h264"},
 			ICE: []ICEServer{{URLs: []string{"turn:turn.example.com"}, Username: "u", Credential: "c"}}, FromUs: 7, View: sessionID,
-			Silent: true,
+			Silent: true, Relay: RelayNear,
 		},
-		"live_answer": LiveAnswer{SDP: "v=0\r\n", Slots: 8, Stream: id.Sub, Codec: "avc1.42e01f", Audio: "opus", Note: "small stream"},
+		"live_answer": LiveAnswer{SDP: "v=0\r\n", Slots: 8, Stream: id.Sub, Codec: "avc1.42e01f", Audio: "opus", Note: "small stream", Relay: true},
 		"live_view": LiveView{
 			Session: sessionID, Connection: sessionID, Slot: 2, Camera: cameraID, Stream: id.Main, Width: 1280, Codecs: []string{"h265"}, FromUs: 7,
 			Silent: true,

@@ -21,7 +21,7 @@ import (
 //     order that changes a range; ClipFact.OrderStartUs and OrderEndUs; parts in pieces: ClipBegin.Pieces,
 //     PartPlan.Pieces and PieceBytes; ClipPlan.More and ValidUs. QueueState's rates and losses. Stepping down to the sub
 //     stream: CameraDesire.StepDown, ClipFact.Stream. Comparing days: DayAsk, DayAnswer, Restatement, Restated and their
-//     two routes.
+//     two routes. One copy for many viewers: LiveOffer.Relay, LiveAnswer.Relay.
 const (
 	Version       = 2
 	OldestVersion = 1
