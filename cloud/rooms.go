@@ -48,6 +48,12 @@ func (r liveRoom) Offer(ctx context.Context, o api.LiveOrder) (wire.LiveAnswer, 
 	return answer, spoken(err)
 }
 
+// Restart implements api.Live.
+func (r liveRoom) Restart(ctx context.Context, o api.LiveOrder) (wire.LiveAnswer, error) {
+	answer, err := r.broker.Restart(ctx, o.Offer, live.Viewer{Person: o.Person, Credentials: o.Relay})
+	return answer, spoken(err)
+}
+
 // View implements api.Live.
 func (r liveRoom) View(ctx context.Context, o api.ViewOrder) (wire.LiveAnswer, error) {
 	p, err := r.place(ctx, o.Org, o.Site, o.View.Camera)

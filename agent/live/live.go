@@ -182,6 +182,9 @@ func (r *Room) report(port *rtc.Port, trouble string) {
 // Offer answers a viewer's offer. It makes a connection, and shows the camera that the offer names, if it names one, on
 // the first slot. The error is a *wire.Failure when the viewer should read it.
 func (r *Room) Offer(ctx context.Context, offer wire.LiveOffer) (wire.LiveAnswer, error) {
+	if offer.Restart {
+		return r.restart(ctx, offer)
+	}
 	view := wire.LiveView{
 		Session: cmp.Or(offer.View, offer.Session), Connection: offer.Session, Camera: offer.Camera, Stream: offer.Stream,
 		Width: offer.Width, Codecs: offer.Codecs, FromUs: offer.FromUs, Silent: offer.Silent,
@@ -208,6 +211,18 @@ func (r *Room) Offer(ctx context.Context, offer wire.LiveOffer) (wire.LiveAnswer
 	answer := pick.answer()
 	answer.SDP, answer.Slots = sdp, len(p.slots)
 	return answer, nil
+}
+
+// restart seeks the path of a connection anew; what is shown on it goes on.
+func (r *Room) restart(ctx context.Context, offer wire.LiveOffer) (wire.LiveAnswer, error) {
+	r.mu.Lock()
+	p := r.peers[offer.Session]
+	r.mu.Unlock()
+	if p == nil {
+		return wire.LiveAnswer{}, errGone()
+	}
+	sdp, err := p.Restart(ctx, offer.SDP)
+	return wire.LiveAnswer{SDP: sdp, Slots: len(p.slots)}, err
 }
 
 // View shows a camera on a slot of a connection that is there; what was shown on it before ends. The error is a

@@ -99,16 +99,25 @@ func (a *Access) Record(ctx context.Context, actor Actor, e Entry) error {
 // RecordOnce is Record, but the same entry of the same session is written once within a time: a grid that
 // fetches a still every few seconds, or a player that fetches a clip by ranges, is one view.
 func (a *Access) RecordOnce(ctx context.Context, actor Actor, e Entry, within time.Duration) error {
-	key := string(actor.Session) + "\x00" + string(e.Deed) + "\x00" + e.Target + "\x00" + e.Detail
-	now := a.cfg.Now()
-	if a.recent.has(key, now) {
+	if a.recent.has(keyOf(actor, e), a.cfg.Now()) {
 		return nil
 	}
+	return a.RecordAgain(ctx, actor, e, within)
+}
+
+// RecordAgain is Record for a deed after which RecordOnce writes no other like it within a time.
+func (a *Access) RecordAgain(ctx context.Context, actor Actor, e Entry, within time.Duration) error {
 	if err := a.Record(ctx, actor, e); err != nil {
 		return err
 	}
-	a.recent.put(key, now, now.Add(within))
+	now := a.cfg.Now()
+	a.recent.put(keyOf(actor, e), now, now.Add(within))
 	return nil
+}
+
+// keyOf names what counts as the same deed.
+func keyOf(actor Actor, e Entry) string {
+	return string(actor.Session) + "\x00" + string(e.Deed) + "\x00" + e.Target + "\x00" + e.Detail
 }
 
 // Change runs fn and writes its row of the audit in one transaction: both or neither.

@@ -106,6 +106,14 @@ func (d *door) live() {
 		action: access.Live, status: http.StatusCreated,
 		errors: []int{http.StatusConflict, http.StatusGone, http.StatusBadGateway, http.StatusGatewayTimeout},
 	}, d.viewCamera)
+	add(d, route{
+		method: http.MethodPatch, path: "/live/{session}", id: "restartLive",
+		summary: "Seek the path of one's own connection anew with an SDP offer that restarts ICE, after the network has changed",
+		action:  access.Live, cost: 2, body: maxSDP, errors: []int{http.StatusGone, http.StatusBadGateway, http.StatusGatewayTimeout},
+		responses: map[string]*huma.Response{"200": {Description: "The SDP answer", Content: map[string]*huma.MediaType{
+			sdpType: {Schema: &huma.Schema{Type: huma.TypeString}},
+		}}},
+	}, d.restartLive)
 	type sessionIn struct {
 		Session string `path:"session" maxLength:"64"`
 	}
@@ -132,6 +140,42 @@ func (d *door) live() {
 			return body(out), err
 		})
 	d.still()
+}
+
+type restartIn struct {
+	RelayQuery
+	Session     string `path:"session" maxLength:"64"`
+	ContentType string `header:"Content-Type" hidden:"true"`
+	RawBody     []byte `contentType:"application/sdp"`
+}
+
+type restartOut struct {
+	ContentType string `header:"Content-Type"`
+	Body        []byte
+}
+
+func (d *door) restartLive(ctx context.Context, who access.Actor, in *restartIn) (*restartOut, error) {
+	session, err := parse[id.Session](in.Session)
+	if err == nil {
+		err = offered(in.ContentType, in.RawBody)
+	}
+	if err != nil {
+		return nil, err
+	}
+	v, ok := d.viewers.get(session)
+	if !ok || v.who.Person != who.Person {
+		return nil, store.ErrNotFound
+	}
+	if err := access.Can(who, v.action, v.target); err != nil {
+		return nil, err
+	}
+	answer, err := d.rooms.Live.Restart(ctx, LiveOrder{
+		Org: v.target.Org, Site: v.target.Site, Person: who.Person, Relay: in.Relay, Offer: wire.LiveOffer{Session: session, SDP: string(in.RawBody)},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &restartOut{ContentType: sdpType, Body: []byte(answer.SDP)}, nil
 }
 
 // watched is a camera that somebody may watch and wants to.
@@ -246,7 +290,7 @@ func (d *door) note(ctx context.Context, who access.Actor, e access.Entry, relay
 	if relay {
 		return d.access.RecordOnce(ctx, who, e, oneView)
 	}
-	return d.access.Record(ctx, who, e)
+	return d.access.RecordAgain(ctx, who, e, oneView)
 }
 
 func livePath(session id.Session) string { return prefix + "/live/" + string(session) }

@@ -138,6 +138,8 @@ type Live interface {
 	// Offer answers an SDP offer; the session is then open until it is closed or its media end. Refusal codes:
 	// those of wire.Reply, and "offline" when the site has no session.
 	Offer(ctx context.Context, order LiveOrder) (wire.LiveAnswer, error)
+	// Restart has the path of a connection sought anew; of the offer its session and SDP count. Refusal codes: those of View.
+	Restart(ctx context.Context, order LiveOrder) (wire.LiveAnswer, error)
 	// View shows a camera over a connection that Offer made. Refusal codes: those of Offer, and "gone" when the connection
 	// has ended.
 	View(ctx context.Context, order ViewOrder) (wire.LiveAnswer, error)

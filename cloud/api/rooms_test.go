@@ -15,25 +15,27 @@ import (
 
 // rooms stands for the rooms behind the door: it keeps what places put in, by organisation.
 type rooms struct {
-	mu      sync.Mutex
-	clips   map[id.Clip]kept[Clip]
-	rules   map[id.Rule]kept[Rule]
-	codes   map[id.Code]kept[id.Site]
-	events  []kept[Event]
-	open    map[id.Session]bool
-	views   []ViewOrder
-	offers  []LiveOrder
-	configs int
-	cameras map[id.Camera]CameraStatus
-	holds   HoldReport
-	disk    *DiskInfo
-	ranges  []Range
-	err     error // what Live and Clips.Order answer instead
-	wait    func(ctx context.Context) error
-	alerts  Alerts
-	media   []byte
-	modTime time.Time
-	removed []id.Site // whose clips were told that they go
+	mu       sync.Mutex
+	clips    map[id.Clip]kept[Clip]
+	rules    map[id.Rule]kept[Rule]
+	codes    map[id.Code]kept[id.Site]
+	events   []kept[Event]
+	open     map[id.Session]bool
+	restarts []LiveOrder
+	sendOn   bool // viewers go to the relay
+	views    []ViewOrder
+	offers   []LiveOrder
+	configs  int
+	cameras  map[id.Camera]CameraStatus
+	holds    HoldReport
+	disk     *DiskInfo
+	ranges   []Range
+	err      error // what Live and Clips.Order answer instead
+	wait     func(ctx context.Context) error
+	alerts   Alerts
+	media    []byte
+	modTime  time.Time
+	removed  []id.Site // whose clips were told that they go
 }
 
 type kept[T any] struct {
@@ -137,7 +139,21 @@ func (r *rooms) View(_ context.Context, o ViewOrder) (wire.LiveAnswer, error) {
 	}
 	r.views = append(r.views, o)
 	r.open[o.View.Session] = true
+	if r.sendOn {
+		delete(r.open, o.View.Session)
+		return wire.LiveAnswer{Relay: true}, nil
+	}
 	return wire.LiveAnswer{Stream: id.Main, Codec: "avc1.64001f"}, nil
+}
+
+func (r *rooms) Restart(_ context.Context, o LiveOrder) (wire.LiveAnswer, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err != nil {
+		return wire.LiveAnswer{}, r.err
+	}
+	r.restarts = append(r.restarts, o)
+	return wire.LiveAnswer{SDP: "answer to " + o.Offer.SDP}, nil
 }
 
 func (r *rooms) Close(_ context.Context, session id.Session) error {

@@ -127,7 +127,8 @@ func table() []rowOfTable {
 		{method: "POST", path: "/cameras/{camera}/live", query: "?from_us=5", body: "v=0\r\n", kind: "application/sdp", want: watchers(201)},
 		{method: "POST", path: "/sites/{site}/live", body: "v=0\r\n", kind: "application/sdp", want: watchers(201)},
 		{method: "POST", path: "/cameras/{camera}/view", query: "?connection=" + string(id.New[id.Session]()), want: watchers(410)},
-		{method: "DELETE", path: "/live/{session}", want: [8]int{404, 404, 404, 404, 404, 403, 404, 401}}, // of somebody else
+		{method: "PATCH", path: "/live/{session}", body: "v=0\r\n", kind: "application/sdp", want: [8]int{404, 404, 404, 404, 404, 403, 404, 401}}, // of somebody else
+		{method: "DELETE", path: "/live/{session}", want: [8]int{404, 404, 404, 404, 404, 403, 404, 401}},                                          // of somebody else
 		{method: "GET", path: "/live/ice", want: [8]int{200, 200, 200, 200, 200, 403, 200, 401}},
 
 		{method: "GET", path: "/events", query: "?site={site}", want: seers()},

@@ -111,6 +111,73 @@ func TestViewsOverAConnection(t *testing.T) {
 	}
 }
 
+// TestOverToTheRelay has the site send a viewer on: nothing is open then, and the way to the relay is one view in the audit.
+func TestOverToTheRelay(t *testing.T) {
+	w := sqliteWorld(t)
+	p := w.place()
+	viewer := w.join(w.org, access.Viewer, []id.Site{p.site})
+	connect := func(query string) answer {
+		return w.ask(viewer, http.MethodPost, prefix+p.fill("/sites/{site}/live")+query, "v=0\r\n", "Content-Type", sdpType)
+	}
+	connect("?through=either")
+	first := w.rooms.offers[0]
+	if first.Way != "either" {
+		t.Errorf("the room got the way %q", first.Way)
+	}
+	w.rooms.sendOn = true
+	got := w.ask(viewer, http.MethodPost, prefix+"/cameras/"+string(p.camera)+"/view?connection="+string(first.Offer.Session), "")
+	if got.status != http.StatusCreated || !strings.Contains(got.body, `"relay":true`) || strings.Contains(got.body, "path") {
+		t.Errorf("who is sent on gets %d %s", got.status, got.body)
+	}
+	if n := w.rooms.openCount(); n != 1 {
+		t.Errorf("%d sessions are open, want the connection alone", n)
+	}
+	if got := connect("?through=relay&camera=" + string(p.camera)); got.status != http.StatusCreated || w.rooms.offers[1].Way != "relay" {
+		t.Errorf("through the relay: %d %s", got.status, got.body)
+	}
+	if got := connect("?through=space"); got.status != http.StatusUnprocessableEntity {
+		t.Errorf("through something else: %d %s", got.status, got.body)
+	}
+	if got := w.deeds(); !slices.Equal(got, []string{"live_viewed " + string(p.camera)}) {
+		t.Errorf("the audit says %q, want one view", got)
+	}
+}
+
+// TestAnotherPath restarts one's own connection, and nobody else's.
+func TestAnotherPath(t *testing.T) {
+	w := sqliteWorld(t)
+	p := w.place()
+	viewer, colleague := w.join(w.org, access.Viewer, []id.Site{p.site}), w.join(w.org, access.Viewer, []id.Site{p.site})
+	got := w.ask(viewer, http.MethodPost, prefix+p.fill("/sites/{site}/live"), "v=0\r\n", "Content-Type", sdpType)
+	location := got.header.Get("Location")
+	restart := func(a actor, path, typ, sdp string) answer {
+		return w.ask(a, http.MethodPatch, path, sdp, "Content-Type", typ)
+	}
+	got = restart(viewer, location+"?relay=someone", sdpType, "v=1\r\n")
+	if got.status != http.StatusOK || got.body != "answer to v=1\r\n" || got.header.Get("Content-Type") != sdpType {
+		t.Fatalf("restart: %d %v %s", got.status, got.header, got.body)
+	}
+	if o := w.rooms.restarts[0]; o.Offer.Session != w.rooms.offers[0].Offer.Session || o.Relay != "someone" || o.Person != viewer.who.Person {
+		t.Errorf("the room got %+v", o)
+	}
+	for name, c := range map[string]struct {
+		got    answer
+		status int
+	}{
+		"a colleague":     {restart(colleague, location, sdpType, "v=1"), http.StatusNotFound},
+		"another session": {restart(viewer, livePath(id.New[id.Session]()), sdpType, "v=1"), http.StatusNotFound},
+		"no SDP":          {restart(viewer, location, "text/plain", "v=1"), http.StatusUnsupportedMediaType},
+		"nothing":         {restart(viewer, location, sdpType, ""), http.StatusBadRequest},
+	} {
+		if c.got.status != c.status {
+			t.Errorf("%s: %d %s, want %d", name, c.got.status, c.got.body, c.status)
+		}
+	}
+	if n := len(w.rooms.restarts); n != 1 {
+		t.Errorf("the room was asked %d times", n)
+	}
+}
+
 // TestLiveEndsWithTheRight takes the right away in every way while sessions are open.
 func TestLiveEndsWithTheRight(t *testing.T) {
 	w := sqliteWorld(t)

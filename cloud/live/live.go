@@ -194,6 +194,30 @@ func (b *Broker) Offer(ctx context.Context, p Place, offer wire.LiveOffer, by Vi
 	return answer, nil
 }
 
+// Restart has the path of a connection sought anew, for a viewer whose network has changed; offer.Session names the
+// connection. The error is a *wire.Failure when the viewer should read it.
+func (b *Broker) Restart(ctx context.Context, offer wire.LiveOffer, by Viewer) (wire.LiveAnswer, error) {
+	if len(offer.SDP) == 0 || len(offer.SDP) > b.cfg.MaxSDP {
+		return wire.LiveAnswer{}, wire.Fail(wire.FailedRefused, "The offer has %d bytes, want 1 to %d.", len(offer.SDP), b.cfg.MaxSDP)
+	}
+	b.mu.Lock()
+	s, ok := b.sessions[offer.Session]
+	b.mu.Unlock()
+	if !ok || s.ended || s.over != "" {
+		return wire.LiveAnswer{}, wire.Fail(wire.FailedGone, "The connection to the site has ended: make a new one.")
+	}
+	offer.Restart = true
+	if b.cfg.Turn != nil && by.Credentials != "" {
+		b.cfg.Turn.Bind(by.Credentials, string(by.Person), offer.Session)
+	}
+	if s.relay {
+		return b.relay.Restart(ctx, offer)
+	}
+	var answer wire.LiveAnswer
+	_, err := b.ask(ctx, s.place.Agent, wire.CmdLiveOffer, offer, &answer)
+	return answer, err
+}
+
 // View has a camera shown over a connection that an offer made; view.Session names what is shown. An answer with Relay
 // shows nothing: the viewer is to take the camera from the relay. The error is a *wire.Failure when the viewer should read
 // it.

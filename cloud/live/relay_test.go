@@ -83,6 +83,26 @@ func TestConnectionsThroughTheRelay(t *testing.T) {
 	}
 	agent.turn(func(a *farAgent) { a.refuse = nil })
 
+	restart := func(sid id.Session, sdp string) error {
+		_, err := b.Restart(t.Context(), wire.LiveOffer{Session: sid, SDP: sdp}, Viewer{})
+		return err
+	}
+	if err := restart(direct, "v=1"); err != nil || !agent.opened[len(agent.opened)-1].Restart {
+		t.Errorf("to restart the site's connection: %v, the agent was asked %+v", err, agent.opened)
+	}
+	asked := len(agent.opened)
+	if err := restart(relayed, browserOffer(t)); err == nil {
+		t.Error("another browser's offer restarts a connection through the relay")
+	}
+	for name, err := range map[string]error{"unknown": restart(id.New[id.Session](), "v=1"), "empty": restart(relayed, "")} {
+		if err == nil {
+			t.Errorf("%s: an offer is answered", name)
+		}
+	}
+	if len(agent.opened) != asked {
+		t.Error("the agent was asked to restart what is not its own")
+	}
+
 	b.Reported(p.Agent, nil)
 	if !b.Open(relayed) {
 		t.Error("a connection through the relay has ended because the agent does not know it")

@@ -29,6 +29,7 @@ type Peer struct {
 	end       func()
 	connected chan struct{}
 	listening sync.WaitGroup
+	answering sync.Mutex
 }
 
 // Slot is the place of one camera in a viewer's connection.
@@ -247,6 +248,8 @@ const (
 // Answer takes the viewer's offer and returns the answer with all candidates of this machine. An error is a *wire.Failure
 // when the viewer should read it.
 func (p *Peer) Answer(ctx context.Context, offer string) (string, error) {
+	p.answering.Lock()
+	defer p.answering.Unlock()
 	err := p.PC.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer})
 	if err != nil {
 		return "", unreadableOffer(err)
@@ -291,6 +294,29 @@ func (p *Peer) Answer(ctx context.Context, offer string) (string, error) {
 		}
 		return p.PC.LocalDescription().SDP, nil
 	}
+}
+
+// Restart takes an offer that seeks the path anew (RFC 8839 section 4.4.1.1) and returns the answer. An offer that asks for
+// anything else is refused, and the connection goes on as it was.
+func (p *Peer) Restart(ctx context.Context, offer string) (string, error) {
+	again := &Peer{log: p.log}
+	if err := again.places(offer); err != nil {
+		return "", err
+	}
+	if before := p.PC.RemoteDescription(); before == nil || len(again.Slots) != len(p.Slots) || identity(before.SDP) != identity(offer) {
+		return "", wire.Fail(wire.FailedRefused, "The offer belongs to another connection: make a new one.")
+	}
+	return p.Answer(ctx, offer)
+}
+
+// identity is what an SDP says of the keys of its end (RFC 8122 section 5): a path may change, they may not.
+func identity(sdp string) string {
+	for line := range strings.Lines(sdp) {
+		if f, ok := strings.CutPrefix(line, "a=fingerprint:"); ok {
+			return strings.TrimSpace(f)
+		}
+	}
+	return ""
 }
 
 // taken says whether the offer has taken up the video track of every slot.

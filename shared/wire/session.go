@@ -258,6 +258,8 @@ type LiveOffer struct {
 	View   id.Session `json:"view,omitempty"`
 	Silent bool       `json:"silent,omitempty"` // sound is not wanted
 	Relay  RelayRole  `json:"relay,omitempty"`
+	// Restart says that the connection is there, and only its path is sought anew (ICE restart, RFC 8839 section 4.4.1.1).
+	Restart bool `json:"restart,omitempty"`
 }
 
 // RelayRole is what a connection has to do with the cloud's relay, which takes one copy of a camera from a site for many

@@ -136,6 +136,19 @@ func (r *Relay) Offer(ctx context.Context, agent id.Agent, offer wire.LiveOffer)
 	return answer, nil
 }
 
+// Restart seeks the path of a viewer's connection anew; what is shown on it goes on. The error is a *wire.Failure when the
+// viewer should read it.
+func (r *Relay) Restart(ctx context.Context, offer wire.LiveOffer) (wire.LiveAnswer, error) {
+	r.mu.Lock()
+	v := r.viewers[offer.Session]
+	r.mu.Unlock()
+	if v == nil {
+		return wire.LiveAnswer{}, errGone()
+	}
+	sdp, err := v.Restart(ctx, offer.SDP)
+	return wire.LiveAnswer{SDP: sdp, Slots: len(v.slots)}, err
+}
+
 // admit makes the connection that belongs to an offer, and starts it.
 func (r *Relay) admit(agent id.Agent, offer wire.LiveOffer) (*viewer, error) {
 	r.mu.Lock()

@@ -304,6 +304,34 @@ func TestAnotherCameraOnTheSlot(t *testing.T) {
 	}
 }
 
+// TestAnotherPath restarts ICE: the picture goes on.
+func TestAnotherPath(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	c := newCloud(t, s, Config{})
+	w := watch(t, c, s, id.New[id.Camera]())
+	w.seen(5)
+	offer, err := w.pc.CreateOffer(&webrtc.OfferOptions{ICERestart: true})
+	if err == nil {
+		err = w.pc.SetLocalDescription(offer)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.Restart(t.Context(), wire.LiveOffer{Session: w.session, SDP: w.pc.LocalDescription().SDP})
+	if err == nil {
+		err = w.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: got.SDP})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.seen(20)
+	assertWhole(t, w.all())
+	if _, err := c.Restart(t.Context(), wire.LiveOffer{Session: id.New[id.Session](), SDP: offer.SDP}); err == nil {
+		t.Error("a connection that is not there is restarted")
+	}
+}
+
 func TestAClosedRelayRefuses(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -380,7 +380,8 @@ export interface paths {
         delete: operations["closeLive"];
         options?: never;
         head?: never;
-        patch?: never;
+        /** Seek the path of one's own connection anew with an SDP offer that restarts ICE, after the network has changed */
+        patch: operations["restartLive"];
         trace?: never;
     };
     "/me": {
@@ -2714,6 +2715,36 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    restartLive: {
+        parameters: {
+            query?: {
+                /** @description User name of the credentials that GET /live/ice gave for this connection: they serve as long as it does, and without it for two minutes. */
+                relay?: string;
+            };
+            header?: never;
+            path: {
+                session: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/sdp": string;
+            };
+        };
+        responses: {
+            /** @description The SDP answer */
+            200: {
+                headers: {
+                    "Content-Type"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/sdp": string;
+                };
             };
         };
     };

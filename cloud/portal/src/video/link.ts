@@ -3,7 +3,7 @@
 import { ApiError } from "../api/errors";
 import { text } from "../text";
 import { channelName } from "./control";
-import { type Answer, connect, end, iceServers, type Offer, view, type Way } from "./whep";
+import { type Answer, connect, end, iceServers, type Offer, restart, view, type Way } from "./whep";
 
 /** Cameras of one connection. A wall with more has several connections. */
 const slotsPerLink = 8;
@@ -13,6 +13,10 @@ const gatherWithServersMs = 600;
 /** Without a relay there may be no path at all, and TLS takes five round trips. */
 const gatherRelayMs = 1500;
 const afterRelayMs = 50;
+/** The far end says something every second: when nothing has come for so long, the path is sought anew. */
+const silentMs = 2500;
+/** How long that may take before the connection is given up. */
+const mendMs = 6000;
 
 /** A place for one camera on a connection. */
 export interface Seat {
@@ -53,6 +57,10 @@ class Link {
   private resting: ReturnType<typeof setTimeout> | undefined;
   private opening: Promise<Answer> | undefined;
   private capacity = slotsPerLink;
+  private watching: ReturnType<typeof setInterval> | undefined;
+  /** What had come in at the last look, and when that was other than before. */
+  private heard = { bytes: 0, atMs: 0 };
+  private mending = false;
   gone = false;
 
   constructor(site: string, way: Way) {
@@ -66,7 +74,53 @@ class Link {
         this.close(text.live.noPath);
       }
       if (this.connection.connectionState === "closed") this.close(text.live.ended);
+      if (this.connection.connectionState === "connected") this.watch();
     };
+  }
+
+  /** Notices when nothing comes in any more: the browser itself takes half a minute for that. */
+  private watch(): void {
+    if (this.watching !== undefined) return;
+    this.heard.atMs = performance.now();
+    this.watching = setInterval(() => void this.listen(), 500);
+  }
+
+  private async listen(): Promise<void> {
+    if (!this.slots.some((s) => s.lost)) return;
+    const report = await this.connection.getStats().catch(() => undefined);
+    if (!report || this.gone) return;
+    let bytes = 0;
+    for (const entry of report.values() as Iterable<RTCStats>) if (entry.type === "transport") bytes += (entry as RTCTransportStats).bytesReceived ?? 0;
+    const now = performance.now();
+    if (bytes !== this.heard.bytes) this.heard = { bytes, atMs: now };
+    else if (now - this.heard.atMs > silentMs && !this.mending) void this.mend();
+  }
+
+  /** Seeks the path anew; what is shown goes on, once there is one. */
+  private async mend(): Promise<void> {
+    this.mending = true;
+    const late = setTimeout(() => this.close(text.live.ended), mendMs);
+    try {
+      const servers = await iceServers(this.calledOff.signal);
+      this.connection.setConfiguration({ iceServers: servers, bundlePolicy: "max-bundle" });
+      const there = servers.length > 0 ? gathered(this.connection, relayUser(servers) ? gatherRelayMs : gatherWithServersMs) : undefined;
+      await this.connection.setLocalDescription(await this.connection.createOffer({ iceRestart: true }));
+      await there;
+      const sdp = await restart(this.location ?? "", this.connection.localDescription?.sdp ?? "", relayUser(servers), this.calledOff.signal);
+      await this.connection.setRemoteDescription({ type: "answer", sdp });
+      await this.hears();
+    } catch {
+      this.close(text.live.ended); // whoever watches makes a connection anew
+    } finally {
+      clearTimeout(late);
+      this.mending = false;
+    }
+  }
+
+  /** Waits until something comes in. */
+  private async hears(): Promise<void> {
+    const before = this.heard.bytes;
+    while (!this.gone && this.heard.bytes === before) await new Promise((done) => setTimeout(done, 100));
   }
 
   private addSlot(index: number): void {
@@ -93,9 +147,10 @@ class Link {
   private async signal(first: Offer | undefined): Promise<Answer> {
     const servers = await iceServers(this.calledOff.signal);
     if (servers.length > 0) this.connection.setConfiguration({ iceServers: servers, bundlePolicy: "max-bundle" });
-    await this.connection.setLocalDescription(await this.connection.createOffer());
     // Without servers there is nothing to gather that the site could use: its answer says where it is.
-    if (servers.length > 0) await gathered(this.connection, relayUser(servers) ? gatherRelayMs : gatherWithServersMs);
+    const there = servers.length > 0 ? gathered(this.connection, relayUser(servers) ? gatherRelayMs : gatherWithServersMs) : undefined;
+    await this.connection.setLocalDescription(await this.connection.createOffer());
+    await there;
     const answer = await connect(this.connection.localDescription?.sdp ?? "", this.site, this.way, first, relayUser(servers), this.calledOff.signal);
     if (this.gone) {
       if (answer.connection) end(answer.connection);
@@ -125,6 +180,7 @@ class Link {
   }
 
   seat(slot: Slot, answer: Answer, lost: Lost): Seat {
+    if (!this.slots.some((s) => s.lost)) this.heard.atMs = performance.now();
     slot.lost = lost;
     return {
       media: slot.media, channel: slot.channel, answer, relayed: this.way === "relay",
@@ -156,6 +212,7 @@ class Link {
     this.gone = true;
     links.delete(this);
     clearTimeout(this.resting);
+    clearInterval(this.watching);
     this.calledOff.abort();
     this.connection.onconnectionstatechange = null;
     this.connection.close();
@@ -277,10 +334,10 @@ function prefer(transceiver: RTCRtpTransceiver, types: string[]): void {
 
 const relayUser = (servers: RTCIceServer[]): string | undefined => servers.find((s) => s.username)?.username;
 
-/** Waits until the browser has gathered its candidates, but not for long: the rest shows itself on the way. Once it has a
- *  relay it has heard from a server all that it needs, and does not wait for those that a firewall keeps silent. */
+/** Waits until the browser has gathered the candidates for the description that it is about to be given, but not for long:
+ *  the rest shows itself on the way. Once it has a relay it has heard from a server all that it needs, and does not wait for
+ *  those that a firewall keeps silent. */
 function gathered(connection: RTCPeerConnection, longestMs: number): Promise<void> {
-  if (connection.iceGatheringState === "complete") return Promise.resolve();
   return new Promise((done) => {
     let timer = setTimeout(done, longestMs);
     connection.addEventListener("icecandidate", ({ candidate }) => {

@@ -81,6 +81,15 @@ export async function connect(sdp: string, site: string, way: Way, first: Offer 
   };
 }
 
+/** Seeks the path of a connection anew, by an offer that restarts ICE; returns the answer. */
+export async function restart(connection: string, sdp: string, relay: string | undefined, signal: AbortSignal): Promise<string> {
+  const path = connection.replace(/^.*?(?=\/live\/)/, "");
+  const response = await raw(relay ? `${path}?${new URLSearchParams({ relay })}` : path, {
+    method: "PATCH", body: sdp, headers: { "Content-Type": "application/sdp" }, signal,
+  });
+  return response.text();
+}
+
 /** Shows a camera on a place of a connection; throws like connect, with status 410 when the connection has ended. */
 export async function view(connection: string, slot: number, offer: Offer, signal: AbortSignal): Promise<Answer> {
   const wish = query(offer);
