@@ -176,6 +176,7 @@ func (s *stage) sound() {
 // TestTheDiskIsFull: recording goes on while the oldest goes, with the line cut and a log whose own disk is full; then
 // a foreign file takes the last byte, under ledger and video; then the line comes back.
 func TestTheDiskIsFull(t *testing.T) {
+	t.Parallel()
 	log := smalldisk.Mount(t, smalldisk.Bytes(64<<10))
 	if err := os.WriteFile(filepath.Join(log, "rest"), make([]byte, 1<<20), 0o600); err == nil {
 		t.Fatal("the log's disk is not full")
@@ -247,6 +248,7 @@ func TestTheDiskIsFull(t *testing.T) {
 // TestTheDiskIsFullOfHolds: what is held keeps its bytes, new footage is refused as held_full with an alarm, and goes
 // on when a hold is released.
 func TestTheDiskIsFullOfHolds(t *testing.T) {
+	t.Parallel()
 	s := start(t, 200<<20, 2, "")
 	began := time.Now()
 	s.until(2*time.Minute, "two files are closed", func(context.Context) (bool, error) { return len(s.files()) >= 4, nil })

@@ -19,7 +19,7 @@ import (
 // TestAViewerOnTheMove gives the browser's machine another address while it watches, as the way from Wi-Fi to a mobile
 // network does: the picture is back within seconds, by itself.
 func TestAViewerOnTheMove(t *testing.T) {
-	if !ownnet.In(t) {
+	if !ownnet.In(t) || !*long {
 		return
 	}
 	i := New(t, PortRestricted, PortRestricted)
