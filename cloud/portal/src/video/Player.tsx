@@ -76,7 +76,9 @@ export function Player({ camera, zone, video, session, snapshot, instead, bare, 
             <Button small look="stage" isDisabled={!session} onPress={() => session?.pace(nextRate(snapshot.rate, 1))} aria-label={text.live.speed(rateWord(snapshot.rate))} data-testid="rate">{rateWord(snapshot.rate)}</Button>
           )}
           {(snapshot.fromUs !== undefined || paused) && (
-            <Button small look="stage" icon={<Radio size={16} aria-hidden />} onPress={() => { if (snapshot.fromUs === undefined) session?.resume(); onLive(); }} data-testid="back-to-live">{text.live.backToLive}</Button>
+            <span className="player-live-place">
+              <Button small look="stage" icon={<Radio size={16} aria-hidden />} onPress={() => { if (snapshot.fromUs === undefined) session?.resume(); onLive(); }} data-testid="back-to-live">{text.live.backToLive}</Button>
+            </span>
           )}
           <IconButton look="stage" label={stats ? text.live.statsHide : text.live.statsShow} onPress={() => setStats(!stats)} data-testid="stats-toggle">
             <Gauge size={18} aria-hidden />
