@@ -352,18 +352,6 @@ func (w *play) pace(rate float64) {
 	w.s.view.change(func() { w.s.view.times, w.s.view.apart = math.Abs(rate), apart(rate) })
 }
 
-// apart is how far apart in the recording the pictures are where a rate shows key frames alone; 0 where it shows all.
-func apart(rate float64) time.Duration {
-	switch {
-	case rate < 0:
-		return time.Duration(-rate * float64(backEvery))
-	case rate > rtc.AllFrames:
-		return keysEvery
-	default:
-		return 0
-	}
-}
-
 func (w *play) say(atUs int64) {
 	if now := time.Now(); now.Sub(w.lastSay) >= 200*time.Millisecond {
 		w.lastSay = now

@@ -8,8 +8,10 @@ import (
 
 // FuzzOp reads anything as a word of a viewer: what is taken is one of the few there are, within its bounds.
 func FuzzOp(f *testing.F) {
-	for _, text := range []string{`{"type":"seek","at_us":1790000000000000}`, `{"type":"rate","rate":16}`, `{"type":"play"}`, `{"type":"rate","rate":-16}`, `{"type":"step","count":-1}`,
-		`{"type":"scrub","at_us":9223372036854775807}`, `{"type":"seek","at_us":-1}`, `null`} {
+	for _, text := range []string{
+		`{"type":"seek","at_us":1790000000000000}`, `{"type":"rate","rate":16}`, `{"type":"play"}`, `{"type":"rate","rate":-16}`,
+		`{"type":"step","count":-1}`, `{"type":"scrub","at_us":9223372036854775807}`, `{"type":"seek","at_us":-1}`, `null`,
+	} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
