@@ -43,9 +43,10 @@ type view struct {
 	shows  bool // the viewer sees something
 	ladder ladder
 	path   path
-	noSub  bool    // the sub-stream can't stand in
-	times  float64 // as fast as life: 1 at the live edge
-	sent   int64   // bytes of pictures at the last report
+	noSub  bool          // the sub-stream can't stand in
+	times  float64       // as fast as life: 1 at the live edge
+	apart  time.Duration // key frames alone, so far apart in the recording; 0: all pictures
+	sent   int64         // bytes of pictures at the last report
 	at     time.Time
 	waited int64   // nanoseconds that frames had waited for the budget at the last look
 	waits  float64 // the part of the time that they wait, of late
@@ -180,12 +181,12 @@ func (r *Room) want(s *session, rates map[id.Stream]float64) (w want) {
 	s.view.change(func() {
 		v := &s.view
 		sparse := main
-		w.cost[whole] = main.all * v.times
+		w.cost[whole] = main.shown(v.apart) * v.times
 		if sub, ok := s.sub(); ok {
 			sparse = r.costOf(sub, rates)
-			w.cost[small] = sparse.all * v.times
+			w.cost[small] = sparse.shown(v.apart) * v.times
 		}
-		w.cost[keys] = sparse.spaced(keysEvery) * v.times
+		w.cost[keys] = sparse.spaced(max(keysEvery, v.apart)) * v.times
 		w.cost[stills] = sparse.spaced(stillEvery) * v.times
 		v.path.ease(w.cost[whole])
 		w.limit = v.path.limit

@@ -185,6 +185,14 @@ func guess(rate float64) cost { return cost{all: rate, keys: rate / 3, every: 2}
 // spaced is the price of key frames with at least so much time between two of them.
 func (c cost) spaced(d time.Duration) float64 { return c.keys * c.every / max(c.every, d.Seconds()) }
 
+// shown is the price of key frames so far apart, or of all pictures where that is 0.
+func (c cost) shown(apart time.Duration) float64 {
+	if apart == 0 {
+		return c.all
+	}
+	return c.spaced(apart)
+}
+
 // tally measures a stream's cost from its frames.
 type tally struct {
 	begun    time.Time

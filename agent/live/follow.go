@@ -69,7 +69,7 @@ func (s *session) follow(ctx context.Context) (rtc.Op, error) {
 		case <-ctx.Done():
 			return rtc.Op{}, ctx.Err()
 		case o := <-s.Control.Ops:
-			if o.Type == "seek" {
+			if o.Elsewhere() && o.Type != "live" {
 				return o, nil
 			}
 		case <-s.Lost:

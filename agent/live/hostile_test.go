@@ -55,6 +55,7 @@ func TestHostileWords(t *testing.T) {
 	for _, text := range []string{
 		"", "{", "null", "[]", `"seek"`, `{"type":"fly"}`, `{"type":"seek"}`, `{"type":"seek","at_us":-5}`, `{"type":"seek","at_us":1e400}`,
 		`{"type":"rate","rate":0}`, `{"type":"rate","rate":-1}`, `{"type":"rate","rate":1e300}`, `{"type":"seek","at_us":9223372036854775807}`,
+		`{"type":"step"}`, `{"type":"step","count":1}`, `{"type":"step","count":-101}`, `{"type":"step","count":1e30}`, `{"type":"scrub","at_us":-1}`,
 		`{"type":"pause","x":"` + strings.Repeat("y", 5000) + `"}`, "\xff\xfe",
 	} {
 		v.order(text)

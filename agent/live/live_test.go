@@ -53,6 +53,7 @@ func TestSite(t *testing.T) {
 		"no sound": testNoSound, "no video": testNoVideo, "gap": testGap, "playback": testPlayback,
 		"edge": testEdge, "nothing recorded": testNothingRecorded, "stills": testStills, "hidden address": testHiddenAddress,
 		"narrow playback": testNarrowPlayback, "many cameras": testManyCameras,
+		"steps": testSteps, "backwards": testBackwards, "scrubbing": testScrubbing,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

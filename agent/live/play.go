@@ -3,8 +3,11 @@ package live
 import (
 	"context"
 	"errors"
+	"math"
+	"slices"
 	"time"
 
+	"holdfast/shared/id"
 	"holdfast/shared/rtc"
 	"holdfast/shared/wire"
 )
@@ -19,32 +22,38 @@ const edgePause = 300 * time.Millisecond
 type play struct {
 	s      *session
 	p      *player
+	find   *finder
 	sparse sparse
 	tally  tally
-	rate   float64
+	rate   float64 // below 0: backwards
 	paused bool
-	fresh  bool // the next picture is shown at once, and the ones after it at their distance from it
+	fresh  bool     // the next picture is shown at once, and the ones after it at their distance from it
+	later  []rtc.Op // what the viewer said during a burst and is still to be done
 
 	// The frame at wall time fromUs is due at real time base and at outUs on the session's timeline.
-	base    time.Time
-	fromUs  int64
-	outUs   int64
-	lastUs  int64  // wall time of the frame sent last
-	seenUs  int64  // wall time of the frame read last
-	segment uint64 // and where it was from
-	bytes   int    // of a burst since its last pause
-	lastSay time.Time
-	said    string // what was last said about the live edge
+	base     time.Time
+	fromUs   int64
+	outUs    int64
+	shown    place  // the picture sent last
+	joined   bool   // the player stands right behind it, and the viewer has all that what follows is decoded from
+	lastUs   int64  // wall time of the picture sent last
+	seenUs   int64  // wall time of the frame read last
+	segment  uint64 // and where it was from
+	bytes    int    // of a burst since its last pause
+	lastSay  time.Time
+	scrubbed time.Time // when a moment was last looked up
+	pads     int       // packets of padding since the picture sent last
+	said     string    // what was last said about the live edge
 }
 
-// play shows recorded video from atUs on until the viewer asks for live or the session ends.
-func (s *session) play(ctx context.Context, atUs int64) (rtc.Op, error) {
-	w := &play{s: s, rate: 1, p: newPlayer(s.room.footage, s.pick.stream, s.log)}
+// play shows recorded video, from the moment on that the viewer wishes first, until it asks for live or the session ends.
+func (s *session) play(ctx context.Context, next rtc.Op) (rtc.Op, error) {
+	w := &play{s: s, rate: 1}
+	w.from(s.pick.stream)
 	defer func() {
 		w.p.close()
-		s.view.change(func() { s.view.times, s.view.noSub = 1, false })
+		s.view.change(func() { s.view.times, s.view.apart, s.view.noSub = 1, 0, false })
 	}()
-	next := rtc.Op{Type: "seek", AtUs: atUs}
 	for {
 		var err error
 		switch next.Type {
@@ -52,6 +61,10 @@ func (s *session) play(ctx context.Context, atUs int64) (rtc.Op, error) {
 			return next, nil
 		case "seek":
 			err = w.seek(ctx, next.AtUs)
+		case "scrub":
+			err = w.scrub(ctx, next.AtUs)
+		case "step":
+			err = w.nudge(ctx, next.Count)
 		}
 		if err == nil {
 			next, err = w.step(ctx)
@@ -62,15 +75,30 @@ func (s *session) play(ctx context.Context, atUs int64) (rtc.Op, error) {
 		case errors.Is(err, errChanged):
 			return rtc.Op{}, err
 		case err != nil:
-			if next, err = s.stay(ctx, err); err != nil {
+			if next, err = w.stay(ctx, err); err != nil {
 				return rtc.Op{}, err
 			}
 		}
 	}
 }
 
-// step shows the next frame, or waits at the live edge. It returns the viewer's wish when that came first.
+// from makes a stream the one that is played.
+func (w *play) from(stream id.Stream) {
+	if w.p != nil {
+		w.p.close()
+	}
+	w.p, w.find = newPlayer(w.s.room.footage, stream, w.s.log), newFinder(w.s.room.footage, stream, w.s.log)
+}
+
+// step shows the next frame, or waits: for the viewer's word while paused, for more video at the live edge. It returns
+// the viewer's wish when that came first.
 func (w *play) step(ctx context.Context) (rtc.Op, error) {
+	switch {
+	case w.paused && !w.fresh:
+		return w.until(ctx, time.Time{})
+	case w.rate < 0 && !w.fresh:
+		return w.back(ctx)
+	}
 	f, err := w.p.next(ctx)
 	switch {
 	case errors.Is(err, errEnd):
@@ -82,22 +110,25 @@ func (w *play) step(ctx context.Context) (rtc.Op, error) {
 }
 
 // stay tells the viewer what failed and waits for the next wish.
-func (s *session) stay(ctx context.Context, cause error) (rtc.Op, error) {
+func (w *play) stay(ctx context.Context, cause error) (rtc.Op, error) {
 	text := unreadable
 	if f := (*wire.Failure)(nil); errors.As(cause, &f) {
 		text = f.Text
 	} else {
-		s.log.Warn("play recording", "error", cause)
+		w.s.log.Warn("play recording", "error", cause)
 	}
-	s.Control.Tell(rtc.Note{Type: "end", Text: text})
+	w.s.Control.Tell(rtc.Note{Type: "end", Text: text})
 	for {
-		select {
-		case o := <-s.Control.Ops:
-			if o.Type == "live" || o.Type == "seek" {
-				return o, nil
+		o, ok := w.word()
+		if !ok {
+			select {
+			case o = <-w.s.Control.Ops:
+			case <-ctx.Done():
+				return rtc.Op{}, ctx.Err()
 			}
-		case <-ctx.Done():
-			return rtc.Op{}, ctx.Err()
+		}
+		if o.Elsewhere() {
+			return o, nil
 		}
 	}
 }
@@ -108,11 +139,17 @@ func (w *play) seek(ctx context.Context, atUs int64) error {
 	if err := w.p.seek(ctx, atUs); err != nil {
 		return err
 	}
-	w.fresh, w.lastUs, w.seenUs, w.segment, w.said, w.sparse = true, atUs, atUs, 0, "", sparse{}
-	w.tally = tally{}
+	w.fresh, w.lastUs, w.seenUs, w.segment, w.said = true, atUs, atUs, 0, ""
+	w.shown = place{atUs: atUs}
+	w.begin()
+	return nil
+}
+
+// begin is where pictures come that do not follow those before.
+func (w *play) begin() {
+	w.sparse, w.tally, w.joined = sparse{}, tally{}, false
 	w.s.mended = time.Now()
 	w.s.tell()
-	return nil
 }
 
 // show sends one frame when it is due, obeying the viewer meanwhile.
@@ -120,45 +157,97 @@ func (w *play) show(ctx context.Context, f shot) (rtc.Op, error) {
 	picture := f.track.Codec.IsVideo()
 	switch {
 	case picture && !w.s.carries(w.p.params):
-		text := "From here on the camera recorded in another way of coding. Open the view again from here."
-		w.s.Control.Part(ctx, rtc.Note{Type: "end", AtUs: f.atUs, Text: text})
-		return rtc.Op{}, errChanged
+		return rtc.Op{}, w.part(ctx, f.atUs)
 	case w.skips(f):
 		w.segment, w.seenUs = w.p.seg.ID, max(w.seenUs, f.atUs)
+		w.joined = w.joined && !picture
 		return rtc.Op{}, nil
 	case f.late && picture:
-		return rtc.Op{}, w.hurry(ctx, f)
+		return w.hurry(ctx, f)
 	case f.late, !picture && (w.fresh || w.rate != 1):
 		return rtc.Op{}, nil
 	}
-	if w.p.seg.ID != w.segment && f.atUs-w.seenUs > gapUs {
-		text := w.s.room.footage.Gap(ctx, w.p.stream, w.seenUs+gapUs/2)
-		w.s.Control.Tell(rtc.Note{Type: "gap", FromUs: w.seenUs, ToUs: f.atUs, Text: text})
-		w.fresh = true
-	}
+	w.crossing(ctx, f)
 	if w.fresh {
 		w.fresh = false
 		w.anchor(f.atUs)
 	} else if o, err := w.await(ctx, f.atUs); err != nil || o.Type != "" {
+		w.p.unread(f)
 		return o, err
 	}
-	w.segment, w.lastUs = w.p.seg.ID, max(w.lastUs, f.atUs)
-	w.seenUs = w.lastUs
 	if picture {
 		w.say(f.atUs)
+		w.mark(f)
 	}
+	w.segment, w.seenUs = w.p.seg.ID, max(w.seenUs, f.atUs)
 	w.s.send(f, w.outUs+w.scaled(f.atUs))
 	return rtc.Op{}, nil
 }
 
-// hurry sends a picture that is needed only to decode what comes after it.
-func (w *play) hurry(ctx context.Context, f shot) error {
-	w.s.send(f, w.s.burstUs())
-	if w.bytes += f.bytes(); w.bytes < burstBytes {
-		return nil
+// part ends the session where the recording is coded in another way.
+func (w *play) part(ctx context.Context, atUs int64) error {
+	text := "From here on the camera recorded in another way of coding. Open the view again from here."
+	w.s.Control.Part(ctx, rtc.Note{Type: "end", AtUs: atUs, Text: text})
+	return errChanged
+}
+
+// crossing tells of a gap that lies before a frame which is shown next.
+func (w *play) crossing(ctx context.Context, f shot) {
+	if w.p.seg.ID != w.segment && f.atUs-w.seenUs > gapUs {
+		w.leap(ctx, hole{w.seenUs, f.atUs})
 	}
-	w.bytes = 0
-	return sleep(ctx, burstPause)
+}
+
+// leap tells of a gap that is skipped.
+func (w *play) leap(ctx context.Context, h hole) {
+	text := w.s.room.footage.Gap(ctx, w.p.stream, h.fromUs+gapUs/2)
+	w.s.Control.Tell(rtc.Note{Type: "gap", FromUs: h.fromUs, ToUs: h.toUs, Text: text})
+	w.fresh = true
+}
+
+// mark notes which picture is sent.
+func (w *play) mark(f shot) {
+	w.shown, w.lastUs, w.joined, w.pads = place{w.p.seg, f.atUs}, f.atUs, true, 0
+}
+
+// hurry sends a picture that is needed only to decode what comes after it. It returns the viewer's wish to be elsewhere
+// when one has come.
+func (w *play) hurry(ctx context.Context, f shot) (rtc.Op, error) {
+	w.s.send(f, w.s.burstUs())
+	if w.bytes += f.bytes(); w.bytes >= burstBytes {
+		w.bytes = 0
+		if err := sleep(ctx, burstPause); err != nil {
+			return rtc.Op{}, err
+		}
+	}
+	return w.listen(), nil
+}
+
+// listen takes in what the viewer says during a burst, and returns a wish to be elsewhere.
+func (w *play) listen() rtc.Op {
+	for {
+		select {
+		case o := <-w.s.Control.Ops:
+			w.later = rtc.Due(w.later, o)
+			continue
+		default:
+		}
+		break
+	}
+	if i := slices.IndexFunc(w.later, rtc.Op.Elsewhere); i >= 0 {
+		o := w.later[i]
+		w.later = slices.Delete(w.later, i, i+1)
+		return o
+	}
+	return rtc.Op{}
+}
+
+// word returns what the viewer said during a burst, the first first.
+func (w *play) word() (o rtc.Op, ok bool) {
+	if len(w.later) > 0 {
+		o, ok, w.later = w.later[0], true, w.later[1:]
+	}
+	return o, ok
 }
 
 // anchor makes wall time atUs due now, and the viewer's clock is set anew.
@@ -170,7 +259,7 @@ func (w *play) anchor(atUs int64) {
 // scaled is how long after the anchor wall time atUs is shown, microseconds.
 func (w *play) scaled(atUs int64) int64 { return int64(float64(atUs-w.fromUs) / w.rate) }
 
-// await waits until wall time atUs is due. It returns early with a wish to be elsewhere.
+// await waits until wall time atUs is due. It returns early with a wish that makes something else due.
 func (w *play) await(ctx context.Context, atUs int64) (rtc.Op, error) {
 	for {
 		due := w.base.Add(time.Duration(w.scaled(atUs)) * time.Microsecond)
@@ -179,11 +268,19 @@ func (w *play) await(ctx context.Context, atUs int64) (rtc.Op, error) {
 			w.anchor(atUs)
 		}
 		o, err := w.until(ctx, due)
-		if err != nil || o.Type == "" || o.Type == "live" || o.Type == "seek" {
+		backwards := atUs < w.lastUs
+		if err != nil || o.Type == "" || o.Elsewhere() || o.Type == "step" || (w.rate < 0) != backwards {
 			return o, err
 		}
 	}
 }
+
+// While paused nothing comes that would show a viewer that the end of the last picture was lost on the way: so padding
+// does, after 20, 80 and 320 ms.
+const (
+	padAfter = 20 * time.Millisecond
+	padMost  = 3
+)
 
 // until waits until due, or for a word of the viewer: a wish to be elsewhere, or one that moves due and has been
 // obeyed here. While paused nothing is due.
@@ -191,47 +288,74 @@ func (w *play) until(ctx context.Context, due time.Time) (rtc.Op, error) {
 	timer := time.NewTimer(time.Until(due))
 	defer timer.Stop()
 	for {
-		expired := timer.C
+		expired, pin, pad := timer.C, (<-chan time.Time)(nil), (<-chan time.Time)(nil)
 		if w.paused {
-			expired = nil
+			expired, pin = nil, time.After(pinFor/2)
+		}
+		if w.paused && w.pads < padMost {
+			pad = time.After(padAfter << (2 * w.pads))
+		}
+		o, ok := w.word()
+		if ok {
+			if w.obey(o) {
+				return o, nil
+			}
+			continue
 		}
 		select {
 		case <-ctx.Done():
 			return rtc.Op{}, ctx.Err()
 		case <-expired:
 			return rtc.Op{}, nil
+		case <-pin:
+			w.p.keep()
+		case <-pad:
+			w.pads++
+			w.s.pad()
 		case <-w.s.view.turned:
 			if w.turn(ctx) {
 				return rtc.Op{Type: "seek", AtUs: w.lastUs}, nil
 			}
 		case <-w.s.Lost:
-			if w.s.mend() {
+			if (w.rate > 0 || w.paused) && w.s.mend() { // backwards the next key frame mends it
 				return rtc.Op{Type: "seek", AtUs: w.lastUs}, nil
 			}
 		case o := <-w.s.Control.Ops:
-			switch o.Type {
-			case "live", "seek":
-				return o, nil
-			case "pause":
-				w.paused = true
-			case "play":
-				w.paused = false
-				w.anchor(w.lastUs)
-				return o, nil
-			case "rate":
-				w.anchor(w.lastUs)
-				w.rate = o.Rate
-				w.s.view.change(func() { w.s.view.times = o.Rate })
+			if w.obey(o) {
 				return o, nil
 			}
 		}
 	}
 }
 
+// obey does what a word wishes, and says whether what is due is another thing now; wishes to see another picture are left
+// to the caller.
+func (w *play) obey(o rtc.Op) bool {
+	switch o.Type {
+	case "pause":
+		w.paused = true
+		w.answer("")
+		return false
+	case "play":
+		w.paused = false
+		w.anchor(w.lastUs)
+	case "rate":
+		w.anchor(w.lastUs)
+		w.pace(o.Rate)
+	}
+	return true
+}
+
+// pace sets how fast, and which way, the recording goes by.
+func (w *play) pace(rate float64) {
+	w.rate = rate
+	w.s.view.change(func() { w.s.view.times, w.s.view.apart = math.Abs(rate), apart(rate) })
+}
+
 func (w *play) say(atUs int64) {
 	if now := time.Now(); now.Sub(w.lastSay) >= 200*time.Millisecond {
 		w.lastSay = now
-		w.s.Control.Tell(rtc.Note{Type: "position", AtUs: atUs, Rate: w.rate})
+		w.s.Control.Tell(rtc.Note{Type: "position", AtUs: atUs, Rate: w.rate, Steps: true})
 	}
 }
 
@@ -248,10 +372,10 @@ func (w *play) atEdge(ctx context.Context) (rtc.Op, error) {
 			w.s.Control.Tell(rtc.Note{Type: "state", Text: text})
 		}
 	}
-	w.rate, w.fresh = min(w.rate, 1), true
-	w.s.view.change(func() { w.s.view.times = w.rate })
+	w.pace(min(w.rate, 1))
 	o, err := w.until(ctx, time.Now().Add(edgePause))
-	if o.Type != "live" && o.Type != "seek" {
+	w.fresh = w.fresh || !w.paused
+	if !o.Elsewhere() && o.Type != "step" {
 		o = rtc.Op{}
 	}
 	return o, err

@@ -183,4 +183,5 @@ func testGap(t *testing.T, s *site) {
 	if d := pictures[i].at.Sub(pictures[i-1].at); d > 2*time.Second || !pictures[i].key {
 		t.Errorf("the gap took the viewer %v; a key frame comes after it: %v", d, pictures[i].key)
 	}
+	s.assertGapBackwards(t, v, gap)
 }

@@ -80,7 +80,28 @@ func (p *player) seek(ctx context.Context, atUs int64) error {
 	if err != nil {
 		return err
 	}
-	// Of all key frames up to atUs in this part only the last is needed.
+	p.trim(atUs)
+	return nil
+}
+
+// enter moves to a picture that is known: those before it, from its key frame on, are late, and so are all before lateUs.
+func (p *player) enter(ctx context.Context, at place, lateUs int64) error {
+	p.close()
+	*p = player{footage: p.footage, stream: p.stream, log: p.log, lastUs: at.atUs, lateUs: lateUs}
+	err := p.open(at.seg)
+	if err == nil {
+		err = p.fill(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	p.trim(at.atUs)
+	return nil
+}
+
+// trim leaves the last key frame up to atUs of those in the part that was just read, and what comes behind it: no other is
+// needed.
+func (p *player) trim(atUs int64) {
 	from := 0
 	for i, s := range p.queue {
 		if s.key && s.atUs <= atUs {
@@ -88,7 +109,18 @@ func (p *player) seek(ctx context.Context, atUs int64) error {
 		}
 	}
 	p.queue = p.queue[from:]
-	return nil
+}
+
+// unread puts back what next returned last.
+func (p *player) unread(s shot) { p.queue = append([]shot{s}, p.queue...) }
+
+// keep renews the pin of the segment that is open.
+func (p *player) keep() {
+	if p.file != nil {
+		before := p.unpin
+		p.unpin = p.footage.Pin(p.stream, p.seg.StartUs, p.seg.EndUs, pinFor)
+		before()
+	}
 }
 
 // toKey moves to the last part of the segment with a key frame at or before atUs, or to the segment's beginning.
@@ -102,7 +134,7 @@ func (p *player) toKey(atUs int64) error {
 		if err != nil {
 			return fmt.Errorf("read segment %d: %w", p.seg.ID, err)
 		}
-		if part.Sum.StartUs > atUs {
+		if part.Sum.StartUs > atUs+100 { // a picture's time is rounded otherwise than its part's
 			break
 		}
 		if part.Sum.KeySample >= 0 && part.Sum.StartUs-part.Sum.MediaUs+part.Sum.KeyTime*1_000_000/scale <= atUs {

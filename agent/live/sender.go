@@ -106,6 +106,16 @@ func (s *sender) send(f shot, outUs int64) error {
 	return nil
 }
 
+// pad sends a packet of padding alone (RFC 3550 section 5.1): a viewer that has lost the end of the last frame learns of it
+// from the packet after it only.
+func (s *sender) pad() error {
+	h := rtp.Header{Version: 2, Padding: true, PaddingSize: 4, Timestamp: s.stamp}
+	if err := s.track.Write(s.codec, &rtp.Packet{Header: h}); err != nil {
+		return fmt.Errorf("send padding: %w", err)
+	}
+	return nil
+}
+
 // withParams puts the parameter sets in front of a key frame that comes without them.
 func withParams(t *mp4.Track, units [][]byte) [][]byte {
 	var sets [][]byte

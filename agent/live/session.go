@@ -114,9 +114,9 @@ func (s *session) show(ctx context.Context) error {
 	}
 	for {
 		var err error
-		s.live.Store(mode.Type != "seek")
-		if mode.Type == "seek" {
-			mode, err = s.play(ctx, mode.AtUs)
+		s.live.Store(mode.Type == "live")
+		if mode.Type != "live" {
+			mode, err = s.play(ctx, mode)
 		} else {
 			mode, err = s.follow(ctx)
 		}
@@ -158,5 +158,12 @@ func (s *session) send(f shot, outUs int64) {
 	}
 	if err != nil {
 		s.log.Debug("send frame", "error", err)
+	}
+}
+
+// pad makes a loss at the end of the last picture seen.
+func (s *session) pad() {
+	if err := s.pics.pad(); err != nil {
+		s.log.Debug("send padding", "error", err)
 	}
 }

@@ -117,8 +117,7 @@ func (w *play) turn(ctx context.Context) bool {
 	if to == w.p.stream {
 		return false
 	}
-	w.p.close()
-	w.p = newPlayer(w.s.room.footage, to, w.s.log)
+	w.from(to)
 	return true
 }
 

@@ -4,43 +4,56 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/pion/webrtc/v4"
 )
 
-// Op is a viewer's word over the control channel.
+// Op is a viewer's word over the control channel. In recorded video "scrub" shows the key frame at or before a moment and
+// "step" a picture so many further on, and both pause. Each is answered by a "picture", and so is "pause". An agent from
+// before them ignores both: it says no Steps in its positions.
 type Op struct {
-	Type string  `json:"type"`  // "seek", "play", "pause", "live", "rate", "ping"
-	AtUs int64   `json:"at_us"` // of "seek": wall time, microseconds since 1970; of "ping": anything, said again in the "pong"
-	Rate float64 `json:"rate"`  // of "rate": 0.25 to 16; without sound where it is not 1, and key frames alone above 4
+	Type  string  `json:"type"`            // "seek", "scrub", "step", "play", "pause", "live", "rate", "ping"
+	AtUs  int64   `json:"at_us"`           // of "seek" and "scrub": wall time, microseconds since 1970; of "ping": anything, said again in the "pong"
+	Rate  float64 `json:"rate"`            // of "rate": 0.25 to 16, or -16 to -1 for backwards; without sound where it is not 1, key frames alone above 4 and below 0
+	Count int     `json:"count,omitempty"` // of "step": so many pictures on, or back where it is below 0, MaxStep at most
 }
+
+// Elsewhere says whether a word is a wish to see another moment: a newer one takes its place.
+func (o Op) Elsewhere() bool { return o.Type == "seek" || o.Type == "scrub" || o.Type == "live" }
 
 // Note is the agent's word over the control channel. A "note" says why the viewer gets less than it asked for; empty
 // when that is over. A "relay" asks the viewer to take the camera from the cloud's relay from now on, and to end this view
-// once it has the picture from there.
+// once it has the picture from there. A "picture" is what a "step", a "scrub" or a "pause" led to: AtUs and RTP name the
+// picture that was sent last, Text says that there is none beyond it; without RTP there is none of that moment, and Text says
+// why. A "stop" says that backward playback has come to the beginning, and pauses there.
 //
 // With SentUs, RTP and AgeUs a viewer knows how old a picture is when it is shown: "pong" gives it the offset of the two
 // clocks, and a live "position" names a picture and when it came from the camera.
 type Note struct {
-	Type   string  `json:"type"` // "position", "gap", "state", "note", "relay", "end", "pong"
+	Type   string  `json:"type"` // "position", "gap", "state", "note", "relay", "end", "pong", "picture", "stop"
 	AtUs   int64   `json:"at_us,omitempty"`
 	SentUs int64   `json:"sent_us,omitempty"` // of "pong" and a live "position": now, by the agent's clock
-	RTP    uint32  `json:"rtp,omitempty"`     // of a live "position": timestamp of the picture that was just sent
+	RTP    uint32  `json:"rtp,omitempty"`     // of a live "position" and a "picture": timestamp of the picture that was sent last
 	AgeUs  int64   `json:"age_us,omitempty"`  // of a live "position": since that picture came from the camera
 	FromUs int64   `json:"from_us,omitempty"` // of "gap"
 	ToUs   int64   `json:"to_us,omitempty"`   // of "gap"
 	Live   bool    `json:"live,omitempty"`    // of "position"
 	Rate   float64 `json:"rate,omitempty"`    // of "position"
+	Steps  bool    `json:"steps,omitempty"`   // of a recorded "position": "step", "scrub" and rates below 0 are understood
 	Text   string  `json:"text,omitempty"`    // why there is no video; empty in a "state" when there is again
 }
 
 // Recorded says whether a moment, microseconds since 1970, is far enough back to be shown from the disk; what is later is
 // shown live.
-func Recorded(atUs int64) bool {
+func Recorded(atUs int64) bool { return atUs > 0 && atUs < newest() }
+
+// newest is the moment up to which there is recorded video.
+func newest() int64 {
 	const edge = 5 * time.Second // more than a part and a flush round take
-	return atUs > 0 && atUs < time.Now().Add(-edge).UnixMicro()
+	return time.Now().Add(-edge).UnixMicro()
 }
 
 // ControlLabel is the label of the first slot's control channel; that of the third is "control-2".
@@ -61,6 +74,12 @@ const (
 	Fastest   = 16
 	AllFrames = 4
 )
+
+// MaxStep bounds the pictures of one step.
+const MaxStep = 100
+
+// maxDue bounds the words of a viewer that wait.
+const maxDue = 16
 
 // maxEarly bounds the notes that wait for the channel to open.
 const maxEarly = 16
@@ -100,8 +119,13 @@ func (o *Op) tidy() bool {
 			*o = Op{Type: "live"}
 		}
 		return o.Type == "live" || o.AtUs > 0
+	case "scrub":
+		o.AtUs = min(o.AtUs, newest())
+		return o.AtUs > 0
+	case "step":
+		return o.Count != 0 && o.Count >= -MaxStep && o.Count <= MaxStep
 	case "rate":
-		return o.Rate >= 0.25 && o.Rate <= Fastest
+		return o.Rate >= 0.25 && o.Rate <= Fastest || o.Rate >= -Fastest && o.Rate <= -1
 	case "play", "pause", "live":
 		return true
 	default:
@@ -109,19 +133,38 @@ func (o *Op) tidy() bool {
 	}
 }
 
-// put hands an op to the session. Of a viewer that floods the newest words count.
+// put hands an op to the session, which reads Ops.
 func (c *Control) put(o Op) {
+	c.mu.Lock() // a viewer may have opened more channels than one
+	defer c.mu.Unlock()
+	var waiting []Op
 	for {
 		select {
-		case c.Ops <- o:
-			return
+		case w := <-c.Ops:
+			waiting = append(waiting, w)
+			continue
 		default:
 		}
-		select {
-		case <-c.Ops:
-		default:
-		}
+		break
 	}
+	for _, w := range Due(waiting, o) {
+		c.Ops <- w // there is room: nobody else writes
+	}
+}
+
+// Due adds a word to those that wait and returns what is still to be done: a wish to be elsewhere takes the place of the
+// one before it and of steps, steps in a row are one, and of a viewer that floods the newest words count.
+func Due(waiting []Op, o Op) []Op {
+	last := len(waiting) - 1
+	switch {
+	case o.Elsewhere():
+		waiting = slices.DeleteFunc(waiting, func(w Op) bool { return w.Elsewhere() || w.Type == "step" })
+	case o.Type == "step" && last >= 0 && waiting[last].Type == "step":
+		waiting[last].Count = min(max(waiting[last].Count+o.Count, -MaxStep), MaxStep)
+		return waiting
+	}
+	waiting = append(waiting, o)
+	return waiting[max(0, len(waiting)-maxDue):]
 }
 
 // Tell says something to the viewer. It never blocks: to a viewer that does not listen less is said.

@@ -2,12 +2,16 @@ package rtc
 
 import (
 	"encoding/json"
+	"math"
 	"testing"
 )
 
 // FuzzOp reads anything as a word of a viewer: what is taken is one of the few there are, within its bounds.
 func FuzzOp(f *testing.F) {
-	for _, text := range []string{`{"type":"seek","at_us":1790000000000000}`, `{"type":"rate","rate":16}`, `{"type":"play"}`, `{"type":"seek","at_us":-1}`, `null`} {
+	for _, text := range []string{
+		`{"type":"seek","at_us":1790000000000000}`, `{"type":"rate","rate":16}`, `{"type":"play"}`, `{"type":"rate","rate":-16}`,
+		`{"type":"step","count":-1}`, `{"type":"scrub","at_us":9223372036854775807}`, `{"type":"seek","at_us":-1}`, `null`,
+	} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -18,7 +22,15 @@ func FuzzOp(f *testing.F) {
 		switch o.Type {
 		case "play", "pause", "live":
 		case "rate":
-			if o.Rate < 0.25 || o.Rate > Fastest {
+			if speed := math.Abs(o.Rate); speed < 0.25 || speed > Fastest || o.Rate < 0 && speed < 1 || math.IsNaN(o.Rate) {
+				t.Fatalf("%+v was taken", o)
+			}
+		case "scrub":
+			if !Recorded(o.AtUs - 1) {
+				t.Fatalf("%+v was taken", o)
+			}
+		case "step":
+			if o.Count == 0 || max(o.Count, -o.Count) > MaxStep {
 				t.Fatalf("%+v was taken", o)
 			}
 		case "seek":

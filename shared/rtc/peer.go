@@ -108,7 +108,7 @@ func (p *Peer) places(offer string) error {
 	}
 	for i, s := range p.Slots {
 		name := strconv.Itoa(i)
-		s.Control.log, s.Control.Ops = p.log, make(chan Op, 16)
+		s.Control.log, s.Control.Ops = p.log, make(chan Op, maxDue)
 		s.Video = newTrack(webrtc.RTPCodecTypeVideo, "video-"+name, "camera-"+name)
 		if i < sound {
 			s.Audio = newTrack(webrtc.RTPCodecTypeAudio, "audio-"+name, "camera-"+name)

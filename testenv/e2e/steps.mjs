@@ -126,6 +126,61 @@ await step("timeline and playback", async () => {
   return seen;
 });
 
+await step("picture by picture, by the pointer, and backwards", async () => {
+  const now = Date.now() * 1000;
+  const c = await api(p, `/cameras/${camera.id}/coverage?from_us=${now - 300e6}&to_us=${now}&stream=main`);
+  const range = c.ranges.find((r) => r.state === "site" && r.end_us - r.start_us > 20e6);
+  await p.goto(`${base}/cameras/${camera.id}?at=${range.start_us + 8_000_000}`);
+  await moving();
+  const stands = () => p.$eval(id("live-video"), (video) => Number(video.dataset.at ?? 0));
+  const lasts = 1_000_000 / 15;
+  const pictures = (from, to) => Math.round(((to - from) / lasts) * 10) / 10;
+  await p.keyboard.press("Space");
+  const first = await until("it stands at a picture", 10_000, stands);
+  await p.keyboard.press("Shift+Period");
+  const next = await until("one picture on", 5000, async () => (await stands()) > first && (await stands()));
+  assert(Math.abs(pictures(first, next) - 1) < 0.5, `one step went ${pictures(first, next)} pictures on`);
+  const begun = Date.now();
+  await p.click(id("step-back"));
+  await until("the picture before, the very same", 5000, async () => (await stands()) === first);
+  const backMs = Date.now() - begun;
+  for (let i = 0; i < 10; i++) await p.keyboard.press("Shift+Comma");
+  const tenth = await until("ten pictures back", 5000, async () => pictures(first, await stands()) < -9.5 && (await stands()));
+  assert(Math.abs(pictures(first, tenth) + 10) < 0.5, `ten presses went ${pictures(first, tenth)} pictures`);
+  const mode = await p.textContent(id("live-mode"));
+  assert(/paused.*\d\.\d{3}/i.test(mode), `the player says ${mode}`);
+  await shot(p, "steps");
+
+  await p.click('text="5 min"');
+  const band = await p.locator(id("timeline")).boundingBox();
+  const head = await p.locator(id("playhead")).boundingBox();
+  const [x, y, second] = [head.x + 1, band.y + 48, band.width / 300];
+  await p.mouse.move(x, y);
+  await p.mouse.down();
+  const seen = [];
+  for (const s of [1, 2, 3, 4, 5, 6, 2, -2, -4]) {
+    await p.mouse.move(x + s * second, y, { steps: 3 });
+    const wantUs = tenth + s * 1e6;
+    const fits = (at) => at < wantUs + 0.5e6 && at > wantUs - 2.7e6 && at; // a key frame every two seconds
+    seen.push(await until(`the key frame ${s} s on`, 5000, async () => fits(await stands())));
+  }
+  await shot(p, "scrub");
+  await p.mouse.up();
+  await until("it lands where the pointer was", 10_000, async () => {
+    const at = Number(new URL(p.url()).searchParams.get("at"));
+    return Math.abs(at - (tenth - 4e6)) < 1e6 && /paused/i.test(await p.textContent(id("live-mode")));
+  });
+
+  await p.keyboard.press("r");
+  await until("it plays backwards", 5000, async () => (await p.textContent(id("rate"))) === "−1×");
+  for (let i = 0; i < 4; i++) await p.keyboard.press(".");
+  await until("the beginning, in words", 20_000, async () => /beginning/.test(await p.textContent(id("live-note")).catch(() => "")));
+  await shot(p, "beginning");
+  await p.keyboard.press("Space");
+  await moving();
+  return { step_back_ms: backMs, scrubbed: new Set(seen).size };
+});
+
 await step("keep a clip and play it", async () => {
   const now = Date.now() * 1000;
   const c = await api(p, `/cameras/${camera.id}/coverage?from_us=${now - 300e6}&to_us=${now}&stream=main`);
@@ -187,6 +242,12 @@ await step("events", async () => {
   await p.goto(base + "/events");
   await p.waitForSelector(`${id("event-row")}[data-kind=door_opened]`, { timeout: 30_000 });
   await shot(p, "events");
+  const event = (await api(p, "/events")).events.find((e) => e.kind === "door_opened");
+  await until("the event is past", 20_000, () => Date.now() * 1000 - event.at_us > 8e6);
+  await p.goto(`${base}/cameras/${event.camera}`);
+  await moving();
+  await p.keyboard.press("p");
+  await until("the moment of the event", 10_000, () => Number(new URL(p.url()).searchParams.get("at")) === event.at_us);
 });
 
 await step("a rule shows what it would have sent, and keeps clips", async () => {

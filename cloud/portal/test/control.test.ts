@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import { SECOND } from "../src/lib/time";
-import { Playhead, readWord } from "../src/video/control";
+import { nextRate, Playhead, readWord, turned } from "../src/video/control";
 
 describe("messages of the site", () => {
   test("a position is read", () => {
@@ -10,7 +10,8 @@ describe("messages of the site", () => {
 
   test("a position tells how fast it moves", () => {
     expect(readWord('{"type":"position","at_us":7,"rate":0.25}')).toEqual({ type: "position", at_us: 7, rate: 0.25 });
-    expect(readWord('{"type":"position","at_us":7,"rate":-1}')).toEqual({ type: "position", at_us: 7 });
+    expect(readWord('{"type":"position","at_us":7,"rate":-16,"steps":true}')).toEqual({ type: "position", at_us: 7, rate: -16, steps: true });
+    expect(readWord('{"type":"position","at_us":7,"rate":0,"steps":1}')).toEqual({ type: "position", at_us: 7 });
   });
 
   test("what it says about time is read", () => {
@@ -26,10 +27,28 @@ describe("messages of the site", () => {
     expect(readWord('{"type":"gap","text":7}')).toEqual({ type: "gap", text: "" });
   });
 
+  test("single pictures are read", () => {
+    expect(readWord('{"type":"picture","at_us":7,"rtp":9}')).toEqual({ type: "picture", at_us: 7, rtp: 9, text: "" });
+    expect(readWord('{"type":"picture","at_us":7,"text":"No video."}')).toEqual({ type: "picture", at_us: 7, text: "No video." });
+    expect(readWord('{"type":"stop","at_us":7,"rtp":9,"text":"The beginning."}')).toEqual({ type: "stop", at_us: 7, text: "The beginning." });
+    expect(readWord('{"type":"picture","rtp":9}')).toBeUndefined();
+  });
+
   test("everything else is ignored", () => {
     for (const message of ["", "null", "17", '{"type":"position"}', '{"type":"position","at_us":"now"}', '{"type":"seek","at_us":1}', "{", new ArrayBuffer(4), undefined]) {
       expect(readWord(message)).toBeUndefined();
     }
+  });
+});
+
+describe("rates", () => {
+  test("go round in one direction", () => {
+    expect([nextRate(1, 1), nextRate(16, 1), nextRate(0.25, -1), nextRate(3, 1)]).toEqual([2, 0.25, 16, 1]);
+    expect([nextRate(-1, 1), nextRate(-16, 1), nextRate(-1, -1)]).toEqual([-2, -1, -16]);
+  });
+
+  test("turn round at the same speed, as far as there is one", () => {
+    expect([turned(8), turned(-8), turned(0.25)]).toEqual([-8, 8, -1]);
   });
 });
 
@@ -65,6 +84,22 @@ describe("the playhead", () => {
     expect(head.at(12)).toBe(start + 8 * SECOND);
     head.set(start + 8 * SECOND, 12);
     expect(head.at(13)).toBe(start + 12 * SECOND);
+  });
+
+  test("backwards it runs backwards", () => {
+    const head = new Playhead(start);
+    head.set(start, 10, -2);
+    expect(head.at(13)).toBe(start - 6 * SECOND);
+  });
+
+  test("is held at a picture, and goes on from a jump", () => {
+    const head = new Playhead(start);
+    head.set(start, 10, 4);
+    head.hold(start + 7);
+    expect(head.at(500)).toBe(start + 7);
+    head.jump(start + SECOND);
+    head.firstFrame(500);
+    expect(head.at(501)).toBe(start + 2 * SECOND);
   });
 
   test("after a jump it stands at the target until the picture is there", () => {

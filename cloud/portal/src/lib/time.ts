@@ -45,6 +45,10 @@ export const clock = (us: number, zone: string): string =>
 export const clockSeconds = (us: number, zone: string): string =>
   format(zone, "seconds", { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }).format(asDate(us));
 
+/** "14:03:22.067" */
+export const clockMillis = (us: number, zone: string): string =>
+  `${clockSeconds(us, zone)}.${String(Math.floor(us / MS) % 1000).padStart(3, "0")}`;
+
 /** "Mon 23 Nov" */
 export const dayName = (us: number, zone: string): string =>
   format(zone, "day", { weekday: "short", day: "numeric", month: "short" }).format(asDate(us)).replace(",", "");

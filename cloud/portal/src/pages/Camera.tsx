@@ -1,4 +1,4 @@
-import { useQuery } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { Pencil } from "lucide-react";
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
@@ -6,11 +6,12 @@ import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { useCan } from "../api/can";
 import { client } from "../api/client";
 import { words } from "../api/errors";
-import { camera as cameraQuery, holds as holdsQuery, site as siteQuery } from "../api/queries";
+import { camera as cameraQuery, events as eventsQuery, holds as holdsQuery, site as siteQuery } from "../api/queries";
 import type { Camera, Hold, Site } from "../api/types";
 import { nowUs } from "../lib/time";
 import { text } from "../text";
 import { rangeAt } from "../timeline/coverage";
+import { type AskEvents, eventAfter, eventBefore, overGap } from "../timeline/jump";
 import { HoldDialog } from "../timeline/HoldDialog";
 import { KeepDialog } from "../timeline/KeepDialog";
 import { Timeline } from "../timeline/Timeline";
@@ -20,7 +21,8 @@ import { Button } from "../ui/button";
 import { Failure, Notice, Skeleton } from "../ui/notice";
 import { Page } from "../ui/page";
 import { say } from "../ui/toast";
-import { nextRate, Player } from "../video/Player";
+import { nextRate, turned } from "../video/control";
+import { Player } from "../video/Player";
 import { toggleFullScreen, toggleMute } from "../video/stage";
 import { useVideo } from "../video/useVideo";
 import { CameraAside } from "./camera/CameraAside";
@@ -65,8 +67,10 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
 
   const play = useCallback((us: number) => {
     // The newest seconds are not on the disk yet: that near to now is live.
-    if (us > nowUs() - 3_000_000) set({ at: undefined });
-    else if (asked !== undefined && Math.round(us) === asked) session?.seek(us);
+    if (us > nowUs() - 3_000_000) {
+      set({ at: undefined });
+      if (asked === undefined) session?.backToLive(); // scrubbing has led away from there
+    } else if (asked !== undefined && Math.round(us) === asked) session?.seek(us);
     else set({ at: Math.round(us) });
   }, [set, asked, session]);
   const live = useCallback(() => set({ at: undefined }), [set]);
@@ -81,6 +85,14 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
       say(words(error), true);
     }
   } : undefined;
+  const jump = useEventJump(camera.id, playheadUs, play);
+  const onEvent = can("playback") && can("events") ? jump : undefined;
+  const skip = (direction: 1 | -1) => {
+    const us = overGap(timeline.ranges, playheadUs(), direction);
+    if (us === undefined) say(direction === 1 ? text.live.noGapAfter : text.live.noGapBefore);
+    else play(us);
+  };
+  const step = (count: number) => { if (snapshot.fromUs !== undefined) session?.step(count); };
   const page = usePageKeys({
     " ": () => (snapshot.paused ? session?.resume() : session?.pause()),
     l: () => { timeline.follow(); live(); },
@@ -90,6 +102,14 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
     b: () => void bookmark?.(),
     ",": () => { if (snapshot.fromUs !== undefined) session?.pace(nextRate(snapshot.rate, -1)); },
     ".": () => { if (snapshot.fromUs !== undefined) session?.pace(nextRate(snapshot.rate, 1)); },
+    r: () => { if (snapshot.steps) session?.turn(turned(snapshot.rate)); },
+    "<": () => step(-1),
+    ">": () => step(1),
+    arrowleft: () => { if (snapshot.paused) step(-1); },
+    arrowright: () => { if (snapshot.paused) step(1); },
+    p: () => onEvent?.(-1),
+    n: () => onEvent?.(1),
+    g: (press) => { if (can("playback")) skip(press.shiftKey ? -1 : 1); },
     i: () => set({ in: Math.round(playheadUs()), out: Math.max(search.out ?? 0, Math.round(playheadUs()) + 1_000_000) }),
     o: () => set({ in: Math.min(search.in ?? Infinity, Math.round(playheadUs()) - 1_000_000), out: Math.round(playheadUs()) }),
   });
@@ -100,7 +120,7 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
       actions={can("cameras.edit") && <Button small icon={<Pencil size={15} aria-hidden />} onPress={() => setEditing(true)} data-testid="edit-camera">{text.actions.edit}</Button>}>
       <div className="camera-page" ref={page}>
         <div className="camera-stage">
-          <Player camera={camera} zone={zone} video={video} session={session} snapshot={snapshot} bare={!can("live")} onLive={live}
+          <Player camera={camera} zone={zone} video={video} session={session} snapshot={snapshot} bare={!can("live")} onLive={live} onEvent={onEvent}
             instead={watchable ? undefined : <Instead site={site} allowed={can("live")} asked={asked} hole={hole} ranges={timeline.ranges} zone={zone} onPlay={play} onLive={live} />} />
         </div>
         <CameraAside camera={camera} zone={zone} stream={search.stream} onStream={(next) => set({ stream: next })} events={timeline.events.filter((event) => event.at_us >= timeline.view.fromUs && event.at_us <= timeline.view.toUs)} mayPlay={can("playback")} onPlay={play} hasSub={sub} />
@@ -108,7 +128,7 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
           {camera.status === "failing" && snapshot.phase !== "failed" && <Notice tone="warn" title={text.cameraStatus.failing}>{why(camera)}</Notice>}
           {can("playback") && (
             <Timeline name={camera.name} zone={zone} timeline={timeline} playheadUs={playheadUs} live={asked === undefined} selection={selection}
-                onSelection={(next) => set({ in: next && Math.round(next.inUs), out: next && Math.round(next.outUs) })} onPlay={play} onLive={live} onKeep={keep} onHold={hold} held={held} onBookmark={bookmark && (() => void bookmark())} />
+                onSelection={(next) => set({ in: next && Math.round(next.inUs), out: next && Math.round(next.outUs) })} onPlay={play} onScrub={(us) => session?.scrub(us)} onLive={live} onKeep={keep} onHold={hold} held={held} onBookmark={bookmark && (() => void bookmark())} />
           )}
         </div>
       </div>
@@ -141,8 +161,27 @@ function useHeld(site: string, camera: string, allowed: boolean): readonly Hold[
   return useMemo(() => data?.filter((hold) => hold.camera === camera && (hold.state === "kept" || hold.state === "partly")) ?? noHolds, [data, camera]);
 }
 
+/** Goes from the moment on the stage to the next event, or to the one before. */
+function useEventJump(camera: string, playheadUs: () => number, play: (us: number) => void) {
+  const queries = useQueryClient();
+  return useCallback(async (direction: 1 | -1) => {
+    const ask: AskEvents = async (from_us, to_us) => {
+      const { pages } = await queries.fetchInfiniteQuery({ ...eventsQuery({ camera, from_us, to_us }, direction === 1 ? 100 : 1), staleTime: 5000 });
+      return { events: pages[0]?.events ?? [], more: !!pages[0]?.next };
+    };
+    try {
+      const us = playheadUs();
+      const event = await (direction === 1 ? eventAfter(ask, us, nowUs()) : eventBefore(ask, us));
+      if (event) play(event.at_us);
+      else say(direction === 1 ? text.live.noEventAfter : text.live.noEventBefore);
+    } catch (error) {
+      say(words(error), true);
+    }
+  }, [camera, playheadUs, play, queries]);
+}
+
 /** Keys that work anywhere on the page, except where text is typed or another control takes them. */
-function usePageKeys(actions: Record<string, () => void>) {
+function usePageKeys(actions: Record<string, (press: KeyboardEvent) => void>) {
   const page = useRef<HTMLDivElement>(null);
   const latest = useRef(actions);
   useEffect(() => {
@@ -154,10 +193,12 @@ function usePageKeys(actions: Record<string, () => void>) {
       if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
       if (target.closest("input, textarea, select, [role=dialog], [role=alertdialog], [role=menu]")) return;
       if (event.key === " " && target.closest("button, a, [role=button]")) return;
-      const act = latest.current[event.key.toLowerCase()];
+      // < and > are those beside the dot and the comma, whatever a layout has there.
+      const shifted = event.shiftKey ? ({ Comma: "<", Period: ">" } as Record<string, string>)[event.code] : undefined;
+      const act = latest.current[shifted ?? event.key.toLowerCase()];
       if (!act) return;
       event.preventDefault();
-      act();
+      act(event);
     };
     addEventListener("keydown", press);
     return () => removeEventListener("keydown", press);

@@ -25,6 +25,7 @@ interface TimelineProps {
   selection: Selection | undefined;
   onSelection: (next: Selection | undefined) => void;
   onPlay: (us: number) => void;
+  onScrub: (us: number) => void;
   onLive: () => void;
   /** Absent: this person may not keep clips. */
   onKeep: (() => void) | undefined;
@@ -38,7 +39,7 @@ interface TimelineProps {
 const looks: readonly Look[] = ["site", "cloud", "in_flight", "gap", "intended", "unknown"];
 
 /** Where the video of a camera is: the band, its tools, its legend, and the same as a table. */
-export function Timeline({ name, zone, timeline, playheadUs, live, selection, onSelection, onPlay, onLive, onKeep, onHold, held, onBookmark }: TimelineProps) {
+export function Timeline({ name, zone, timeline, playheadUs, live, selection, onSelection, onPlay, onScrub, onLive, onKeep, onHold, held, onBookmark }: TimelineProps) {
   const { view, nowUs, ranges } = timeline;
   const [selecting, setSelecting] = useState(false);
   const [table, setTable] = useState(false);
@@ -95,7 +96,7 @@ export function Timeline({ name, zone, timeline, playheadUs, live, selection, on
         </div>
       </div>
 
-      <Track name={name} zone={zone} timeline={timeline} playheadUs={playheadUs} live={live} selection={selection} selecting={selecting} held={held} onPlay={onPlay} onSelection={selecting ? onSelection : take} />
+      <Track name={name} zone={zone} timeline={timeline} playheadUs={playheadUs} live={live} selection={selection} selecting={selecting} held={held} onPlay={onPlay} onScrub={onScrub} onSelection={selecting ? onSelection : take} />
 
       {(onKeep ?? onHold) && (selection || selecting) && (
         <div className="timeline-selection" role="status" data-testid="selection">

@@ -27,6 +27,8 @@ interface TrackProps {
   selecting: boolean;
   held: readonly Hold[];
   onPlay: (us: number) => void;
+  /** Shows the moment while the pointer is dragged over it; onPlay follows when it is let go of. */
+  onScrub: (us: number) => void;
   onSelection: (next: Selection | undefined) => void;
 }
 
@@ -34,7 +36,7 @@ interface TrackProps {
 const reach = 7;
 
 /** The band itself: coverage, events, playhead, selection; pointer, wheel, pinch and keys. */
-export function Track({ name, zone, timeline, playheadUs, live, selection, selecting, held, onPlay, onSelection }: TrackProps) {
+export function Track({ name, zone, timeline, playheadUs, live, selection, selecting, held, onPlay, onScrub, onSelection }: TrackProps) {
   const { view, ranges, events, nowUs, setView } = timeline;
   const box = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
@@ -73,6 +75,9 @@ export function Track({ name, zone, timeline, playheadUs, live, selection, selec
   useDrag(box, {
     view, width, nowUs, selecting, setView, onSelection,
     onHover: setHoverUs,
+    scrubs: (y) => y >= layout.trackTop && y < layout.trackTop + layout.trackHeight,
+    onScrub: (us) => { setCursorUs(undefined); onScrub(us); },
+    onLand: (us) => { setHoverUs(undefined); onPlay(us); },
     onClick: (us, y) => {
       setCursorUs(undefined);
       const event = y >= layout.eventTop - 4 ? eventAt(us) : undefined;
@@ -121,6 +126,7 @@ export function Track({ name, zone, timeline, playheadUs, live, selection, selec
   return (
     <div ref={box} className="track" data-testid="timeline" data-selecting={selecting || undefined} style={{ height: layout.height }}>
       <canvas ref={canvas} className="track-canvas" aria-hidden />
+      <div className="track-ruler" title={text.timeline.rulerHint} style={{ height: layout.trackTop }} />
       <div className="track-slider" role="slider" tabIndex={0} aria-label={text.timeline.label(name)} aria-description={text.timeline.help}
         aria-valuemin={Math.round(view.fromUs / 1e6)} aria-valuemax={Math.round(view.toUs / 1e6)} aria-valuenow={Math.round(clamp(at, view.fromUs, view.toUs) / 1e6)}
         aria-valuetext={text.timeline.at(`${dayWord(at, zone)} ${clockSeconds(at, zone)}`, state)} onKeyDown={onKeyDown} onBlur={() => setCursorUs(undefined)} />

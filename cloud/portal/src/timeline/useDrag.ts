@@ -11,12 +11,17 @@ interface Drag {
   onSelection: (next: { inUs: number; outUs: number }) => void;
   onHover: (us: number | undefined) => void;
   onClick: (us: number, y: number) => void;
+  /** Whether a drag that begins there shows what lies under the pointer; elsewhere it moves the view. */
+  scrubs: (y: number) => boolean;
+  onScrub: (us: number) => void;
+  /** The pointer is let go of after scrubbing. */
+  onLand: (us: number) => void;
 }
 
 /** Movements smaller than this are a click, pixels. */
 const slack = 4;
 
-/** Pan by dragging, zoom by wheel or pinch, select by dragging while selecting or with Shift, click. */
+/** Scrub or pan by dragging, zoom by wheel or pinch, select by dragging while selecting or with Shift, click. */
 export function useDrag(box: RefObject<HTMLElement | null>, drag: Drag): void {
   const latest = useRef(drag);
   useEffect(() => {
@@ -30,6 +35,8 @@ export function useDrag(box: RefObject<HTMLElement | null>, drag: Drag): void {
     let startView: View | undefined;
     let moved = false;
     let anchorUs: number | undefined;
+    let scrubbing = false;
+    let scrubUs: number | undefined; // the moment last shown
     const local = (event: MouseEvent) => {
       const rect = element.getBoundingClientRect();
       return { x: event.clientX - rect.left, y: event.clientY - rect.top };
@@ -48,7 +55,11 @@ export function useDrag(box: RefObject<HTMLElement | null>, drag: Drag): void {
       if (pointers.size === 1) {
         moved = false;
         anchorUs = latest.current.selecting || event.shiftKey ? at(x) : undefined;
-      } else moved = true;
+        scrubbing = anchorUs === undefined && latest.current.scrubs(y);
+      } else {
+        moved = true;
+        land();
+      }
       restart();
     };
     const move = (event: PointerEvent) => {
@@ -64,7 +75,20 @@ export function useDrag(box: RefObject<HTMLElement | null>, drag: Drag): void {
       latest.current.onHover(undefined);
       if (pointers.size === 2) pinch();
       else if (anchorUs !== undefined) select(x);
+      else if (scrubbing) scrub(x);
       else if (startView) latest.current.setView(panned(startView, -((x - pointer.startX) / latest.current.width) * spanOf(startView), latest.current.nowUs));
+    };
+    const scrub = (x: number) => {
+      const { width, nowUs, onScrub, onHover } = latest.current;
+      scrubUs = clamp(at(clamp(x, 0, width)), 0, nowUs);
+      onHover(scrubUs);
+      onScrub(scrubUs);
+    };
+    const land = () => {
+      const us = scrubUs;
+      scrubbing = false;
+      scrubUs = undefined;
+      if (us !== undefined) latest.current.onLand(us);
     };
     const select = (x: number) => {
       const { width, nowUs, onSelection } = latest.current;
@@ -85,6 +109,7 @@ export function useDrag(box: RefObject<HTMLElement | null>, drag: Drag): void {
     const up = (event: PointerEvent) => {
       const pointer = pointers.get(event.pointerId);
       if (!pointers.delete(event.pointerId)) return;
+      if (pointers.size === 0) land();
       if (pointers.size > 0) restart();
       else if (!moved && pointer && event.type === "pointerup") latest.current.onClick(at(pointer.x), pointer.y);
     };

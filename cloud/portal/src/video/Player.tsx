@@ -1,13 +1,14 @@
 import {
-  Camera as CameraIcon, CircleAlert, Gauge, LoaderCircle, Maximize, Minimize, Pause, Play, Radio, RotateCw, Volume2, VolumeX,
+  Camera as CameraIcon, CircleAlert, Gauge, LoaderCircle, Maximize, Minimize, Pause, Play, Radio, Rewind, RotateCw, SkipBack, SkipForward, StepBack, StepForward,
+  VideoOff, Volume2, VolumeX,
 } from "lucide-react";
 import { type ReactNode, type RefObject, useEffect, useState } from "react";
 
-import { clockSeconds, dayWord } from "../lib/time";
+import { clockMillis, clockSeconds, dayWord } from "../lib/time";
 import { useNow } from "../lib/hooks";
 import { text } from "../text";
 import { Button, IconButton } from "../ui/button";
-import { rates } from "./control";
+import { nextRate, turned } from "./control";
 import type { Snapshot, VideoSession } from "./session";
 import { saveSnapshot, toggleFullScreen, toggleMute } from "./stage";
 import { Still } from "./Still";
@@ -24,10 +25,12 @@ interface PlayerProps {
   /** Never shows a still, because the role or the site does not allow it. */
   bare?: boolean;
   onLive: () => void;
+  /** Goes to the event after the moment on the stage, or to the one before; absent where events are not shown. */
+  onEvent?: ((direction: 1 | -1) => void) | undefined;
 }
 
 /** The stage: the video, what it is, why it is not there, and its controls. */
-export function Player({ camera, zone, video, session, snapshot, instead, bare, onLive }: PlayerProps) {
+export function Player({ camera, zone, video, session, snapshot, instead, bare, onLive, onEvent }: PlayerProps) {
   const [muted, setMuted] = useState(true);
   const [stats, setStats] = useState(false);
   const [full, setFull] = useState(false);
@@ -56,13 +59,15 @@ export function Player({ camera, zone, video, session, snapshot, instead, bare, 
         aria-label={text.live.player(camera.name)} data-shown={(snapshot.firstFrameMs !== undefined && !instead) || undefined} />
       {instead ? <div className="player-message">{instead}</div> : <Message snapshot={snapshot} session={session} onLive={onLive} />}
       {!instead && <Mode snapshot={snapshot} session={session} zone={zone} />}
-      {!instead && snapshot.note && <p className="player-note" data-testid="live-note">{snapshot.note}</p>}
+      {!instead && snapshot.missing && <Missing words={snapshot.missing} />}
+      {!instead && (snapshot.hint || snapshot.note) && <p className="player-note" data-testid="live-note">{snapshot.hint || snapshot.note}</p>}
       {stats && !instead && <StatsTable snapshot={snapshot} />}
       {!instead && (
         <div className="player-bar" role="toolbar" aria-label={text.live.controls}>
           <IconButton look="stage" label={paused ? text.live.play : text.live.pause} keys="Space" isDisabled={!session} onPress={() => (paused ? session?.resume() : session?.pause())}>
             {paused ? <Play size={18} aria-hidden /> : <Pause size={18} aria-hidden />}
           </IconButton>
+          {(snapshot.fromUs !== undefined || onEvent) && <Transport session={session} snapshot={snapshot} onEvent={onEvent} />}
           <IconButton look="stage" label={!snapshot.hasAudio ? text.live.noAudio : muted ? text.live.unmute : text.live.mute} keys="M" isDisabled={!snapshot.hasAudio} onPress={withVideo(toggleMute)} data-testid="mute">
             {muted || !snapshot.hasAudio ? <VolumeX size={18} aria-hidden /> : <Volume2 size={18} aria-hidden />}
           </IconButton>
@@ -71,7 +76,9 @@ export function Player({ camera, zone, video, session, snapshot, instead, bare, 
             <Button small look="stage" isDisabled={!session} onPress={() => session?.pace(nextRate(snapshot.rate, 1))} aria-label={text.live.speed(rateWord(snapshot.rate))} data-testid="rate">{rateWord(snapshot.rate)}</Button>
           )}
           {(snapshot.fromUs !== undefined || paused) && (
-            <Button small look="stage" icon={<Radio size={16} aria-hidden />} onPress={() => { if (snapshot.fromUs === undefined) session?.resume(); onLive(); }} data-testid="back-to-live">{text.live.backToLive}</Button>
+            <span className="player-live-place">
+              <Button small look="stage" icon={<Radio size={16} aria-hidden />} onPress={() => { if (snapshot.fromUs === undefined) session?.resume(); onLive(); }} data-testid="back-to-live">{text.live.backToLive}</Button>
+            </span>
           )}
           <IconButton look="stage" label={stats ? text.live.statsHide : text.live.statsShow} onPress={() => setStats(!stats)} data-testid="stats-toggle">
             <Gauge size={18} aria-hidden />
@@ -88,14 +95,43 @@ export function Player({ camera, zone, video, session, snapshot, instead, bare, 
   );
 }
 
-/** The next rate in a direction; after the fastest comes the slowest. */
-export function nextRate(rate: number, by: 1 | -1): number {
-  const at = rates.indexOf(rate);
-  return rates[(at < 0 ? rates.indexOf(1) : at + by + rates.length) % rates.length] ?? 1;
+const fractions: Record<number, string> = { 0.25: "¼", 0.5: "½" };
+const rateWord = (rate: number): string => `${rate < 0 ? "−" : ""}${fractions[rate] ?? Math.abs(rate)}×`;
+
+/** Ways through a recording that are no speed: picture by picture, backwards, from event to event. */
+function Transport({ session, snapshot, onEvent }: Pick<PlayerProps, "session" | "snapshot" | "onEvent">) {
+  const recorded = snapshot.fromUs !== undefined;
+  const backwards = snapshot.rate < 0;
+  return (
+    <span className="player-transport">
+      {recorded && (
+        <>
+          <IconButton look="stage" label={text.live.stepBack} keys="<" isDisabled={!session} onPress={() => session?.step(-1)} data-testid="step-back"><StepBack size={18} aria-hidden /></IconButton>
+          <IconButton look="stage" label={text.live.stepForward} keys=">" isDisabled={!session} onPress={() => session?.step(1)} data-testid="step-forward"><StepForward size={18} aria-hidden /></IconButton>
+        </>
+      )}
+      {recorded && snapshot.steps && (
+        <IconButton look={backwards ? "primary" : "stage"} label={backwards ? text.live.forwards : text.live.backwards} keys="R" isDisabled={!session} onPress={() => session?.turn(turned(snapshot.rate))} data-testid="backwards"><Rewind size={18} aria-hidden /></IconButton>
+      )}
+      {onEvent && (
+        <>
+          <IconButton look="stage" label={text.live.eventBefore} keys="P" onPress={() => onEvent(-1)} data-testid="event-before"><SkipBack size={18} aria-hidden /></IconButton>
+          <IconButton look="stage" label={text.live.eventAfter} keys="N" isDisabled={!recorded} onPress={() => onEvent(1)} data-testid="event-after"><SkipForward size={18} aria-hidden /></IconButton>
+        </>
+      )}
+    </span>
+  );
 }
 
-const fractions: Record<number, string> = { 0.25: "¼", 0.5: "½" };
-const rateWord = (rate: number): string => `${fractions[rate] ?? rate}×`;
+/** Why the moment under the pointer has no picture: no other moment's is shown in its place. */
+function Missing({ words }: { words: string }) {
+  return (
+    <div className="player-message player-missing" role="status" data-testid="live-missing">
+      <VideoOff size={26} strokeWidth={1.6} aria-hidden />
+      <p>{words}</p>
+    </div>
+  );
+}
 
 /** What is on the stage: live, or which moment. */
 function Mode({ snapshot, session, zone }: { snapshot: Snapshot; session: VideoSession | undefined; zone: string }) {
@@ -107,7 +143,7 @@ function Mode({ snapshot, session, zone }: { snapshot: Snapshot; session: VideoS
   const at = session?.positionUs() ?? snapshot.fromUs;
   return (
     <span className="player-mode num" data-testid="live-mode">
-      {snapshot.paused ? text.live.paused : text.live.playback} · {dayWord(at, zone)} {clockSeconds(at, zone)}
+      {snapshot.paused ? text.live.paused : text.live.playback} · {dayWord(at, zone)} {snapshot.paused ? clockMillis(at, zone) : clockSeconds(at, zone)}
     </span>
   );
 }

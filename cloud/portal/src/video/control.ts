@@ -1,9 +1,23 @@
 // The control channel of a playback session: the site says where it is, the viewer says where to go.
 
-export type Order = { type: "seek"; at_us: number } | { type: "pause" } | { type: "play" } | { type: "rate"; rate: number };
+export type Order =
+  | { type: "seek" | "scrub"; at_us: number } | { type: "step"; count: number } | { type: "pause" } | { type: "play" } | { type: "rate"; rate: number };
 
 /** How fast a recording can be played; above 4 the site sends key frames alone. */
 export const rates = [0.25, 0.5, 1, 2, 4, 8, 16];
+
+/** How fast it can be played backwards, by key frames alone. */
+const backRates = rates.filter((rate) => rate >= 1);
+
+/** The next rate in the same direction; after the fastest comes the slowest. */
+export function nextRate(rate: number, by: 1 | -1): number {
+  const list = rate < 0 ? backRates : rates;
+  const at = list.indexOf(Math.abs(rate));
+  return (list[(at < 0 ? list.indexOf(1) : at + by + list.length) % list.length] ?? 1) * Math.sign(rate);
+}
+
+/** The same speed the other way, as far as there is one. */
+export const turned = (rate: number): number => (rate < 0 ? -rate : -Math.max(1, rate));
 
 /** The name of the data channel, whichever side opens it. */
 export const channelName = "control";
@@ -15,10 +29,13 @@ export interface Born {
   age_us: number;
 }
 
-/** What the site says: where it is, what its clock shows, that it has no picture now and why, that it skips a gap, that the line has room for
- * less than was asked for, that the camera is to be taken from the relay, or that this is all. */
+/** What the site says: where it is and whether it knows steps, the single picture that a step, a moment or a pause led to (without rtp: none, and
+ * text says why), that backward playback has come to the beginning, what its clock shows, that it has no picture now and why, that it skips a gap,
+ * that the line has room for less than was asked for, that the camera is to be taken from the relay, or that this is all. */
 export type Word =
-  | { type: "position"; at_us: number; born?: Born; rate?: number }
+  | { type: "position"; at_us: number; born?: Born; rate?: number; steps?: true }
+  | { type: "picture"; at_us: number; rtp?: number; text: string }
+  | { type: "stop"; at_us: number; text: string }
   | { type: "pong"; at_us: number; sent_us: number }
   | { type: "relay" }
   | { type: "state" | "gap" | "note" | "end"; text: string };
@@ -37,15 +54,20 @@ export function readWord(message: unknown): Word | undefined {
     return undefined;
   }
   if (typeof body !== "object" || body === null) return undefined;
-  const { type, at_us: atUs, text, rtp, sent_us: sentUs, age_us: ageUs, rate } = body as Record<string, unknown>;
+  const { type, at_us: atUs, text, rtp, sent_us: sentUs, age_us: ageUs, rate, steps } = body as Record<string, unknown>;
   if (type === "position" || type === "pong") {
     if (!finite(atUs)) return undefined;
     if (type === "pong") return finite(sentUs) ? { type, at_us: atUs, sent_us: sentUs } : undefined;
-    return finite(rtp) && finite(sentUs) ? { type, at_us: atUs, born: { rtp, sent_us: sentUs, age_us: finite(ageUs) ? ageUs : 0 } } : { type, at_us: atUs, ...(finite(rate) && rate > 0 ? { rate } : {}) };
+    return finite(rtp) && finite(sentUs) ? { type, at_us: atUs, born: { rtp, sent_us: sentUs, age_us: finite(ageUs) ? ageUs : 0 } } : { type, at_us: atUs, ...(finite(rate) && rate !== 0 ? { rate } : {}), ...(steps === true ? { steps } : {}) };
+  }
+  const words = typeof text === "string" ? text.slice(0, longestText) : "";
+  if (type === "picture" || type === "stop") {
+    if (!finite(atUs)) return undefined;
+    return type === "picture" && finite(rtp) ? { type, at_us: atUs, rtp, text: words } : { type, at_us: atUs, text: words };
   }
   if (type === "relay") return { type };
   if (type !== "state" && type !== "gap" && type !== "note" && type !== "end") return undefined;
-  return { type, text: typeof text === "string" ? text.slice(0, longestText) : "" };
+  return { type, text: words };
 }
 
 /** Where a playback is: the last known moment plus what the video's own clock has moved since. */
@@ -70,6 +92,12 @@ export class Playhead {
   jump(atUs: number): void {
     this.atUs = atUs;
     this.mediaS = undefined;
+    this.rate ||= 1;
+  }
+
+  /** The picture stands still at a moment until the next word. */
+  hold(atUs: number): void {
+    this.set(atUs, 0, 0);
   }
 
   /** Whether the first picture since the last jump has not arrived yet. */

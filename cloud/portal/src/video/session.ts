@@ -7,6 +7,7 @@ import { nowUs } from "../lib/time";
 import { type Order, Playhead, readWord, type Word } from "./control";
 import { Delay } from "./delay";
 import { relayed, type Seat, take } from "./link";
+import { Shuttle } from "./shuttle";
 import { type Stats, StatsReader } from "./stats";
 import { receivable } from "./whep";
 
@@ -18,8 +19,14 @@ export interface Snapshot {
   /** Undefined: live. */
   fromUs: number | undefined;
   paused: boolean;
-  /** How fast a recording is played; 1 when live. */
+  /** How fast a recording is played, below 0 backwards; 1 when live. */
   rate: number;
+  /** The site can show single pictures and play backwards. */
+  steps: boolean;
+  /** Why there is no picture of the moment under the pointer. */
+  missing: string;
+  /** What there is to say of the single picture that is shown. */
+  hint: string;
   /** Why it is not playing, for a person. */
   reason: string;
   /** Why it is another stream than asked for, for a person. */
@@ -46,9 +53,10 @@ const firstPictureMs = 12_000;
 const stallMs = 4_000;
 const giveUpMs = 9_000;
 const retries = 6;
+const slowestKeyMs = 20_000;
 
 const blank: Snapshot = {
-  phase: "connecting", fromUs: undefined, paused: false, rate: 1, reason: "", note: "", stream: "", codec: "", hasAudio: false,
+  phase: "connecting", fromUs: undefined, paused: false, rate: 1, steps: false, missing: "", hint: "", reason: "", note: "", stream: "", codec: "", hasAudio: false,
   firstFrameMs: undefined, stats: undefined, delayMs: undefined,
 };
 
@@ -73,6 +81,12 @@ export class VideoSession {
   private movedMs = 0;
   private siteReason = "";
   private goingOver = false;
+  private readonly shuttle = new Shuttle({
+    say: (order) => this.order(order), positionUs: () => this.positionUs(), expect: (atUs) => this.playhead.hold(atUs),
+  });
+  private scrubbing = false;
+  private shownRtp: number | undefined; // of the picture on the screen
+  private named: { rtp: number; atUs: number } | undefined; // the single picture that was asked for
 
   constructor(video: HTMLVideoElement, wish: Wish) {
     this.video = video;
@@ -98,6 +112,8 @@ export class VideoSession {
     this.frames = 0;
     this.video.dataset.frames = "0";
     this.askedMs = performance.now();
+    this.shuttle.forget();
+    this.scrubbing = false;
     this.set({ ...blank, fromUs: wish.fromUs, rate: wish.fromUs === undefined ? 1 : this.current.rate });
     void this.connect();
   }
@@ -133,12 +149,62 @@ export class VideoSession {
     this.wish = { ...this.wish, fromUs: atUs };
     this.playhead.jump(atUs);
     this.movedMs = performance.now();
-    this.set({ fromUs: atUs, phase: "waiting" });
-    if (this.current.paused) this.resume();
+    this.set({ fromUs: atUs, phase: "waiting", missing: "" });
+    if (this.letGo() ? !this.current.paused : this.current.paused) this.resume();
+  }
+
+  /** Shows a picture so many on, or back, and pauses. */
+  step(count: number): void {
+    if (this.wish.fromUs === undefined) return;
+    if (!this.current.paused) this.pause();
+    if (this.video.paused) void this.play(); // what comes is to be seen
+    this.shuttle.step(count);
+  }
+
+  /** Shows what lies at a moment while the pointer moves; a seek lets go. */
+  scrub(atUs: number): void {
+    const begins = !this.scrubbing;
+    if (this.wish.fromUs === undefined) this.start({ ...this.wish, fromUs: atUs });
+    else if (begins && this.shuttle.knows === false) this.order({ type: "pause" });
+    if (begins && this.video.paused) void this.play();
+    this.scrubbing = true;
+    this.wish = { ...this.wish, fromUs: atUs };
+    this.shuttle.scrub(atUs);
+  }
+
+  /** Shows live what scrubbing has led away from. */
+  backToLive(): void {
+    if (this.wish.fromUs !== undefined) this.start({ ...this.wish, fromUs: undefined });
+  }
+
+  /** Ends scrubbing, and says whether it was. */
+  private letGo(): boolean {
+    const was = this.scrubbing;
+    this.scrubbing = false;
+    this.shuttle.forget();
+    return was;
+  }
+
+  /** Takes the single picture that the site has sent, or why there is none. */
+  private single(word: Extract<Word, { type: "picture" | "stop" }>): void {
+    if (word.type === "stop") this.set({ paused: true, rate: 1 });
+    if (this.current.paused || this.scrubbing) this.playhead.hold(word.at_us);
+    this.named = word.type === "picture" && word.rtp !== undefined ? { rtp: word.rtp, atUs: word.at_us } : undefined;
+    const none = word.type === "picture" && word.rtp === undefined;
+    this.set({ missing: none ? word.text : "", hint: none ? "" : word.text });
+    this.confirm();
+    this.shuttle.heard(true);
+  }
+
+  /** Notes on the video which moment its single picture is of, once that is on the screen. */
+  private confirm(): void {
+    if (this.named && this.named.rtp === this.shownRtp) this.video.dataset.at = String(this.named.atUs);
   }
 
   pause(): void {
-    this.video.pause();
+    // A site that knows steps stops by itself, at a picture that both sides know.
+    if (this.wish.fromUs === undefined || this.shuttle.knows !== true) this.video.pause();
+    else this.playhead.hold(this.positionUs());
     if (this.wish.fromUs !== undefined && !this.order({ type: "pause" })) {
       // The site cannot hold the recording still: remember where we are and ask again on play.
       this.wish = { ...this.wish, fromUs: this.positionUs() };
@@ -164,6 +230,12 @@ export class VideoSession {
     this.order({ type: "rate", rate });
   }
 
+  /** Plays at a rate, also where it stood still. */
+  turn(rate: number): void {
+    this.pace(rate);
+    if (this.current.paused) this.resume();
+  }
+
   /** Takes how fast the site plays: a session that is new is told first what is wished, and has the last word then. */
   private paced(rate: number): void {
     const known = this.controlled;
@@ -171,6 +243,14 @@ export class VideoSession {
     if (this.wish.fromUs === undefined || rate === this.current.rate) return;
     if (known) this.set({ rate });
     else this.order({ type: "rate", rate: this.current.rate });
+  }
+
+  /** Takes whether the site knows steps. */
+  private stepped(knows: boolean): void {
+    if (this.wish.fromUs === undefined) return;
+    if (knows !== this.current.steps) this.set({ steps: knows });
+    if (this.current.hint && !this.current.paused) this.set({ hint: "" });
+    if (this.shuttle.knows !== knows) this.shuttle.heard(knows);
   }
 
   private order(order: Order): boolean {
@@ -270,8 +350,14 @@ export class VideoSession {
         void this.move();
         return;
       case "position":
-        this.playhead.set(word.at_us, this.video.currentTime, word.rate ?? 1);
+        if (this.wish.fromUs !== undefined && (this.current.paused || this.scrubbing)) this.playhead.hold(word.at_us);
+        else this.playhead.set(word.at_us, this.video.currentTime, word.rate ?? 1);
         this.paced(word.rate ?? 1);
+        this.stepped(word.steps === true);
+        return;
+      case "picture":
+      case "stop":
+        this.single(word);
         return;
       case "state":
         this.siteReason = word.text;
@@ -296,6 +382,8 @@ export class VideoSession {
       this.delayMs = this.wish.fromUs === undefined ? this.delay.of(frame.rtpTimestamp, frame.expectedDisplayTime) : undefined;
       this.video.dataset.delay = this.delayMs === undefined ? "" : String(Math.round(this.delayMs));
       this.playhead.firstFrame(frame.mediaTime);
+      this.shownRtp = frame.rtpTimestamp;
+      this.confirm();
       if (this.current.firstFrameMs === undefined) {
         this.set({ firstFrameMs: performance.now() - this.askedMs });
       }
@@ -320,8 +408,9 @@ export class VideoSession {
     this.decoded = stats.framesDecoded;
     this.set({ stats, delayMs: this.delayMs });
     this.askTime(seat);
-    if (this.current.paused) return;
-    const still = performance.now() - this.movedMs;
+    if (this.current.paused || this.scrubbing) return;
+    // Backwards a picture comes for each of the camera's key frames.
+    const still = performance.now() - this.movedMs - (this.current.rate < 0 ? slowestKeyMs / -this.current.rate : 0);
     if (this.current.phase === "waiting" && still > firstPictureMs) this.fail(text.live.noPicture);
     else if (this.siteReason) return; // the site is there and says why: it goes on by itself
     else if (this.current.phase === "playing" && still > stallMs) this.set({ phase: "stalled", reason: text.live.stalled });
@@ -361,6 +450,7 @@ export class VideoSession {
     for (const track of this.seat?.media.getAudioTracks() ?? []) track.onunmute = null;
     this.seat = undefined;
     this.controlled = false;
+    this.shuttle.knows = undefined;
     this.reader = new StatsReader();
     this.delay = new Delay();
     this.delayMs = undefined;

@@ -4,7 +4,7 @@ import { warm } from "./link";
 import { type Snapshot, VideoSession, type Wish } from "./session";
 
 const idle: Snapshot = {
-  phase: "closed", fromUs: undefined, paused: false, rate: 1, reason: "", note: "", stream: "", codec: "", hasAudio: false, firstFrameMs: undefined, stats: undefined, delayMs: undefined,
+  phase: "closed", fromUs: undefined, paused: false, rate: 1, steps: false, missing: "", hint: "", reason: "", note: "", stream: "", codec: "", hasAudio: false, firstFrameMs: undefined, stats: undefined, delayMs: undefined,
 };
 const nothing = () => () => undefined;
 
