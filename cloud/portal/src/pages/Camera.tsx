@@ -1,13 +1,14 @@
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { Pencil } from "lucide-react";
-import { useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { useCallback, useMemo, useState } from "react";
 
 import { useCan } from "../api/can";
 import { client } from "../api/client";
 import { words } from "../api/errors";
 import { camera as cameraQuery, holds as holdsQuery, site as siteQuery } from "../api/queries";
 import type { Camera, Hold, Site } from "../api/types";
+import { usePageKeys } from "../lib/hooks";
 import { nowUs } from "../lib/time";
 import { text } from "../text";
 import { rangeAt } from "../timeline/coverage";
@@ -81,7 +82,7 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
       say(words(error), true);
     }
   } : undefined;
-  const page = usePageKeys({
+  usePageKeys({
     " ": () => (snapshot.paused ? session?.resume() : session?.pause()),
     l: () => { timeline.follow(); live(); },
     m: () => { if (video.current) toggleMute(video.current); },
@@ -98,7 +99,7 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
   return (
     <Page title={camera.name} badge={<CameraBadge camera={camera} />} up={{ to: "/sites/$site", params: { site: site.id }, label: site.name }} wide stale={stale}
       actions={can("cameras.edit") && <Button small icon={<Pencil size={15} aria-hidden />} onPress={() => setEditing(true)} data-testid="edit-camera">{text.actions.edit}</Button>}>
-      <div className="camera-page" ref={page}>
+      <div className="camera-page">
         <div className="camera-stage">
           <Player camera={camera} zone={zone} video={video} session={session} snapshot={snapshot} bare={!can("live")} onLive={live}
             instead={watchable ? undefined : <Instead site={site} allowed={can("live")} asked={asked} hole={hole} ranges={timeline.ranges} zone={zone} onPlay={play} onLive={live} />} />
@@ -139,28 +140,4 @@ const noHolds: Hold[] = [];
 function useHeld(site: string, camera: string, allowed: boolean): readonly Hold[] {
   const { data } = useQuery({ ...holdsQuery(site), enabled: allowed });
   return useMemo(() => data?.filter((hold) => hold.camera === camera && (hold.state === "kept" || hold.state === "partly")) ?? noHolds, [data, camera]);
-}
-
-/** Keys that work anywhere on the page, except where text is typed or another control takes them. */
-function usePageKeys(actions: Record<string, () => void>) {
-  const page = useRef<HTMLDivElement>(null);
-  const latest = useRef(actions);
-  useEffect(() => {
-    latest.current = actions;
-  });
-  useEffect(() => {
-    const press = (event: KeyboardEvent) => {
-      const target = event.target as HTMLElement;
-      if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-      if (target.closest("input, textarea, select, [role=dialog], [role=alertdialog], [role=menu]")) return;
-      if (event.key === " " && target.closest("button, a, [role=button]")) return;
-      const act = latest.current[event.key.toLowerCase()];
-      if (!act) return;
-      event.preventDefault();
-      act();
-    };
-    addEventListener("keydown", press);
-    return () => removeEventListener("keydown", press);
-  }, []);
-  return page;
 }
