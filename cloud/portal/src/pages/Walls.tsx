@@ -57,12 +57,13 @@ function WallCard({ wall }: { wall: Wall }) {
   );
 }
 
-/** How many cameras, and of which sites. */
+/** How many cameras, of those how many one sees, and of which sites. */
 function whatOf(wall: Wall): string {
   const used = wall.tiles.filter((tile) => tile.state !== "empty");
   if (used.length === 0) return text.walls.noCameras;
   const sites = [...new Set(used.flatMap((tile) => (tile.site_name ? [tile.site_name] : [])))];
-  return [text.walls.cameras(used.length), text.walls.sites(sites)].filter(Boolean).join(" · ");
+  const seen = used.filter((tile) => tile.state === "camera").length;
+  return [seen < used.length ? text.walls.someCameras(seen, used.length) : text.walls.cameras(seen), text.walls.sites(sites)].filter(Boolean).join(" · ");
 }
 
 function CardMenu({ wall }: { wall: Wall }) {

@@ -21,6 +21,7 @@ export const walls = {
     sharedBy: (name: string) => `Shared by ${name}`,
     sharedByLeft: (name: string) => `Shared by ${name}, who has left`,
     cameras: (count: number) => plural(count, "camera", "cameras"),
+    someCameras: (seen: number, count: number) => `${seen} of its ${plural(count, "camera", "cameras")}`,
     sites: (names: string[]) => (names.length > 3 ? `${names.slice(0, 2).join(", ")} and ${names.length - 2} more` : names.join(", ")),
     noCameras: "no cameras yet",
     pages: (count: number) => plural(count, "page", "pages"),

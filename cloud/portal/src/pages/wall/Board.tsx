@@ -58,7 +58,7 @@ export function Board({ walls, every }: { walls: readonly Wall[]; every: number 
 
   const shape = plan(stop.layout);
   const next = round[after(at, 1, round.length)];
-  const frame = { "--columns": shape.columns, "--rows": shape.rows } as CSSProperties;
+  const frame = { "--columns": shape.columns, "--rows": shape.rows, "--phone-columns": shape.columns > 2 ? 2 : 1 } as CSSProperties;
   return (
     <div className="board" ref={board} data-testid="board" data-full={full || undefined} data-idle={(full && idle) || undefined} data-page={at} data-layout={stop.layout}>
       <BoardBar stop={stop} at={at} count={round.length} cycle={cycle} turning={turning} paused={paused} full={full} override={layout}
