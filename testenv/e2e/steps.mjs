@@ -255,14 +255,19 @@ await step("a wall of two sites is saved, and every tile plays after a reload", 
   const first = await frames();
   await until("30 more frames on every tile", 30_000, async () => (await frames()).every((count, at) => count >= first[at] + 30));
   await shot(p, "wall");
-  // One tile large, to the next one, and back: by keyboard.
-  await p.focus("[data-place='0']");
+  // One tile large, to the next one, and back: by keyboard. Small it has the small stream, large the main one.
+  const plain = wanted.indexOf(all.find((c) => wanted.includes(c.id) && c.streams.some((s) => s.kind === "main" && s.codec?.startsWith("avc1") && !s.b_frames))?.id);
+  const beside = wanted[plain ^ 1];
+  await p.focus(`[data-place='${plain}']`);
   await p.keyboard.press("Enter");
-  await p.waitForSelector(`${id("board-tile")}[data-large][data-camera="${wanted[0]}"]`);
+  const large = `${id("board-tile")}[data-large][data-camera="${wanted[plain]}"]`;
+  await p.waitForSelector(large);
   await until("the full picture moves", 20_000, () => p.$eval(id("full-picture"), (video) => Number(video.dataset.frames) > 10).catch(() => false));
+  const widths = await p.$$eval(`${large} video`, (videos) => videos.map((video) => video.videoWidth));
+  assert(widths.join() === "640,1280", `the large tile's pictures are ${widths} pixels wide`);
   await shot(p, "wall-large");
-  await p.keyboard.press("ArrowRight");
-  await p.waitForSelector(`${id("board-tile")}[data-large][data-camera="${wanted[1]}"]`);
+  await p.keyboard.press(plain % 2 === 0 ? "ArrowRight" : "ArrowLeft");
+  await p.waitForSelector(`${id("board-tile")}[data-large][data-camera="${beside}"]`);
   await p.keyboard.press("Escape");
   await until("no tile is large", 5_000, async () => (await p.$$(`${id("board-tile")}[data-large]`)).length === 0);
   // One tile a page: the cameras of the other pages let go of their video.
