@@ -1,7 +1,7 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useBlocker, useNavigate, useParams } from "@tanstack/react-router";
 import { Play } from "lucide-react";
-import { useMemo, useRef, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 
 import { client, data as answer } from "../api/client";
 import { ApiError, words } from "../api/errors";
@@ -32,16 +32,19 @@ export function NewWall() {
 /** A wall that is changed. */
 export function EditWall() {
   const { wall: id } = useParams({ from: "/inside/walls/$wall/edit" });
-  // What is being edited must not change under the hand: it is loaded once, and again when somebody asks for that.
-  const { data, error, isPending, isFetching, refetch, dataUpdatedAt } = useQuery({ ...wallQuery(id), staleTime: 0, refetchInterval: false, refetchOnWindowFocus: false });
-  const opened = useRef<{ wall: Wall; turn: number }>(undefined);
-  const [turn, setTurn] = useState(0);
-  if (!isFetching && data && opened.current?.turn !== turn) opened.current = { wall: data, turn };
-  if (isPending || (isFetching && !opened.current)) return <Page title="…" name={text.wallEdit.editTitle} up={up} wide><Skeleton lines={3} height={140} /></Page>;
-  const wall = opened.current?.wall ?? data;
-  if (!wall) return <Page title={text.wallEdit.editTitle} up={up}><Failure what={text.walls.oneFailed} error={error} onRetry={() => void refetch()} /></Page>;
-  const reload = () => void refetch().then(() => setTurn(turn + 1));
-  return <Planner key={`${wall.id} ${wall.version} ${turn === 0 ? 0 : dataUpdatedAt}`} wall={wall} onReload={reload} />;
+  return <Opened key={id} id={id} />;
+}
+
+/** What is being edited must not change under the hand: it is loaded once, and again when somebody asks for that. */
+function Opened({ id }: { id: string }) {
+  const { data, error, isFetching, refetch } = useQuery({ ...wallQuery(id), staleTime: 0, refetchInterval: false, refetchOnWindowFocus: false });
+  const [opened, setOpened] = useState<Wall>();
+  useEffect(() => {
+    if (data && !isFetching) setOpened((was) => was ?? data);
+  }, [data, isFetching]);
+  if (opened) return <Planner key={opened.version} wall={opened} onReload={() => void refetch().then((fresh) => { if (fresh.data) setOpened(fresh.data); })} />;
+  if (isFetching || data) return <Page title="…" name={text.wallEdit.editTitle} up={up} wide><Skeleton lines={3} height={140} /></Page>;
+  return <Page title={text.wallEdit.editTitle} up={up}><Failure what={text.walls.oneFailed} error={error} onRetry={() => void refetch()} /></Page>;
 }
 
 function Planner({ wall, onReload }: { wall: Wall | undefined; onReload: () => void }) {

@@ -63,9 +63,10 @@ function Branch({ site, needle, on, open, onAdd, onDrag }: TreeProps & { site: S
 
 function Leaf({ camera, site, on, onAdd, onDrag }: { camera: Camera; site: Site; on: boolean } & Pick<TreeProps, "onAdd" | "onDrag">) {
   const piece = pieceFor(camera, site);
+  // A real button cannot be dragged in every browser.
   return (
-    <button type="button" className="tree-camera" draggable data-testid="tree-camera" data-camera={camera.id} data-on={on || undefined} aria-label={`${text.wallEdit.add(camera.name, site.name)}${on ? `, ${text.wallEdit.on}` : ""}`}
-      onClick={() => onAdd([piece])} onDragEnd={() => onDrag(undefined)}
+    <div role="button" tabIndex={0} className="tree-camera" draggable data-testid="tree-camera" data-camera={camera.id} data-on={on || undefined} aria-label={`${text.wallEdit.add(camera.name, site.name)}${on ? `, ${text.wallEdit.on}` : ""}`}
+      onClick={() => onAdd([piece])} onKeyDown={(event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); onAdd([piece]); } }} onDragEnd={() => onDrag(undefined)}
       onDragStart={(event) => {
         event.dataTransfer.effectAllowed = "copy";
         event.dataTransfer.setData("text/plain", camera.name);
@@ -74,6 +75,6 @@ function Leaf({ camera, site, on, onAdd, onDrag }: { camera: Camera; site: Site;
       {on ? <Check size={16} aria-hidden /> : <Cctv size={16} aria-hidden />}
       <span className="clip-text">{camera.name}</span>
       {on && <span className="tree-on">{text.wallEdit.on}</span>}
-    </button>
+    </div>
   );
 }

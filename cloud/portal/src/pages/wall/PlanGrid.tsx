@@ -89,7 +89,7 @@ function Place({ draft, place, spot, selected, dragged, onSelect, onDrag, onDrop
       onDragOver={(event) => { if (dragged !== undefined) { event.preventDefault(); setOver(true); } }} onDragLeave={() => setOver(false)}
       onDrop={(event) => { event.preventDefault(); setOver(false); onDrop(place); }}>
       {piece?.state === "camera" && <Still plain camera={piece.camera} name={piece.name} />}
-      <button type="button" className="plan-pick" data-place={place} tabIndex={selected === place ? 0 : -1} draggable={!empty} aria-pressed={selected === place}
+      <div role="button" className="plan-pick" data-place={place} tabIndex={selected === place ? 0 : -1} draggable={!empty} aria-pressed={selected === place}
         aria-label={text.wallEdit.place(place + 1, what)} onClick={() => onSelect(place)} onFocus={() => onSelect(place)} onDragEnd={() => onDrag(undefined)}
         onDragStart={(event) => {
           event.dataTransfer.effectAllowed = "move";
@@ -97,7 +97,7 @@ function Place({ draft, place, spot, selected, dragged, onSelect, onDrag, onDrop
           onDrag(place);
         }}>
         {empty ? <Plus size={18} strokeWidth={1.6} aria-hidden /> : piece?.state === "gone" ? <FileX2 size={18} aria-hidden /> : piece?.state === "hidden" ? <EyeOff size={18} aria-hidden /> : null}
-      </button>
+      </div>
       {!empty && (
         <>
           <div className="plan-words">
