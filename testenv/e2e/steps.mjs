@@ -284,6 +284,29 @@ await step("a wall of two sites is saved, and every tile plays after a reload", 
   return { play_ms: playMs };
 });
 
+await step("sixteen tiles play at once", async () => {
+  const cameras = [];
+  for (const site of (await api(p, "/sites")).sites) cameras.push(...(await api(p, `/sites/${site.id}/cameras`)).cameras);
+  const made = await p.evaluate(async (tiles) => {
+    const body = JSON.stringify({ name: "Sixteen", layout: "4x4", tiles });
+    return (await fetch("/api/v1/walls", { method: "POST", headers: { "Content-Type": "application/json" }, body })).json();
+  }, Array.from({ length: 16 }, (_, at) => ({ camera: cameras[at % cameras.length].id })));
+  await p.goto(`${base}/walls/${made.id}`);
+  const begun = Date.now();
+  await until("every tile plays", 45_000, async () => (await p.$$(`${id("live-tile")}[data-phase=playing]`)).length === 16);
+  const playMs = Date.now() - begun;
+  const seen = () => p.$$eval(`${id("live-tile")} video`, (videos) => videos.map((video) => ({ atMs: performance.now(), shown: Number(video.dataset.frames), width: video.videoWidth })));
+  const first = await seen();
+  const last = await until("75 more frames on every tile", 60_000, async () => {
+    const now = await seen();
+    return now.every(({ shown }, at) => shown >= first[at].shown + 75) && now;
+  });
+  assert(last.every(({ width }) => width === 640), `the tiles are ${last.map(({ width }) => width)} pixels wide`);
+  const rates = last.map(({ shown, atMs }, at) => ((shown - first[at].shown) * 1000) / (atMs - first[at].atMs));
+  await shot(p, "wall-sixteen");
+  return { play_ms: playMs, least_frames_per_s: Math.round(Math.min(...rates) * 10) / 10, most_frames_per_s: Math.round(Math.max(...rates) * 10) / 10 };
+});
+
 let cutAt;
 await step("a cut line is said within a minute", async () => {
   await p.goto(base + "/");
