@@ -1,5 +1,5 @@
 import { CircleAlert, type LucideIcon } from "lucide-react";
-import { type RefObject, useEffect, useRef, useState } from "react";
+import { type RefObject, useEffect, useLayoutEffect, useRef, useState } from "react";
 
 import { text } from "../text";
 import type { Phase } from "./session";
@@ -39,12 +39,18 @@ export function useOnScreen(element: RefObject<HTMLElement | null>): boolean {
   return seen && shown;
 }
 
-/** Whether an element is so wide that a site would choose the full picture for it. */
-function useWide(element: RefObject<HTMLElement | null>): boolean {
+/** Whether an element is so wide that a site would choose the full picture for it; as it was while `held`. */
+function useWide(element: RefObject<HTMLElement | null>, held: boolean): boolean {
   const [wide, setWide] = useState(false);
+  const holding = useRef(held);
+  useLayoutEffect(() => {
+    holding.current = held;
+  }, [held]);
   useEffect(() => {
     if (!element.current) return;
-    const watcher = new ResizeObserver(([entry]) => setWide((entry?.contentRect.width ?? 0) * devicePixelRatio > smallStreamWidth));
+    const watcher = new ResizeObserver(([entry]) => {
+      if (!holding.current) setWide((entry?.contentRect.width ?? 0) * devicePixelRatio > smallStreamWidth);
+    });
     watcher.observe(element.current);
     return () => watcher.disconnect();
   }, [element]);
@@ -70,19 +76,19 @@ export interface LiveTileProps {
 export function LiveTile({ camera, health, withheld, asleep, large, onPhase }: LiveTileProps) {
   const frame = useRef<HTMLDivElement>(null);
   const seen = useOnScreen(frame);
-  const wide = useWide(frame);
+  const wide = useWide(frame, large ?? false);
   const wanted = seen && !withheld && !asleep;
   const { video, session, snapshot } = useVideo(wanted ? { site: camera.site, camera: camera.id, silent: true } : undefined, health);
   const { phase, reason } = snapshot;
   const running = phase === "playing" || phase === "stalled";
 
-  // A tile that has become much larger or smaller asks for the stream that fits; a large one has a second video for that.
+  // A tile whose window has become much larger or smaller asks for the stream that fits.
   const asked = useRef(wide);
   useEffect(() => {
-    if (large || asked.current === wide) return;
+    if (asked.current === wide) return;
     asked.current = wide;
     if (session && session.snapshot().phase !== "connecting") session.start();
-  }, [wide, large, session]);
+  }, [wide, session]);
 
   useEffect(() => {
     if (phase !== "failed" || !session) return;
@@ -99,7 +105,7 @@ export function LiveTile({ camera, health, withheld, asleep, large, onPhase }: L
     <div className="live-tile" ref={frame} data-testid="live-tile" data-camera={camera.id} data-phase={withheld ? "withheld" : phase}>
       {!running && !withheld && <Still plain camera={camera.id} name={camera.name} />}
       <video ref={video} className="live-tile-video" muted playsInline autoPlay data-frames="0" data-shown={running || undefined} aria-label={text.live.player(camera.name)} />
-      {large && wanted && !asked.current && <FullPicture camera={camera} health={health} />}
+      {large && wanted && !wide && <FullPicture camera={camera} health={health} />}
       {words && <div className="live-tile-words" data-over={running || undefined}><Icon size={20} strokeWidth={1.6} aria-hidden /><p>{words}</p></div>}
       {waits && <div className="live-tile-words" role="status"><span className="still-wait" /><p>{reason || text.live.connecting}</p></div>}
     </div>
