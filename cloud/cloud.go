@@ -186,7 +186,9 @@ func (h *house) rooms() error {
 	h.alert = alert.New(h.cfg.Alert, h.db, h.log.With("room", "alert"))
 	h.fleet = fleet.New(fleet.Config{Grace: h.cfg.Grace}, h.db, fleet.Deps{
 		Log: h.log.With("room", "fleet"), Incident: h.tell, Told: h.alert.Wake, Push: h.push,
-		Changed: func(c fleet.Change) { h.bus.Publish(api.Changed(c)) },
+		Changed: func(c fleet.Change) {
+			h.bus.Publish(api.Changed{Org: c.Org, Site: c.Site, Camera: c.Camera, Kind: c.Kind, ID: c.ID})
+		},
 	})
 	if h.gateway, err = gateway.New(gateway.Config{Version: h.cfg.Version, Proxies: h.cfg.Proxies}, h.db, h.keys, h.hooks(),
 		h.log.With("room", "gateway")); err != nil {
@@ -195,7 +197,9 @@ func (h *house) rooms() error {
 	h.clips = clip.New(clip.Config{}, h.db, h.blobs, h.gateway, h.clipChanged, h.log.With("room", "clip"))
 	h.ingest = ingest.New(ingest.Config{}, h.db, ingest.Deps{
 		Log: h.log.With("room", "ingest"), Clip: h.clips.Report, Events: h.clips.OnEvents,
-		Changed: func(c ingest.Change) { h.bus.Publish(api.Changed(c)) },
+		Changed: func(c ingest.Change) {
+			h.bus.Publish(api.Changed{Org: c.Org, Site: c.Site, Camera: c.Camera, Kind: c.Kind, ID: c.ID})
+		},
 	})
 	if h.live, err = live.New(live.Config{ICE: h.cfg.ICE, Turn: h.turn, Relay: h.relay}, h.gateway, h.log.With("room", "live")); err != nil {
 		return err

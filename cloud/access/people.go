@@ -11,6 +11,7 @@ import (
 	"holdfast/cloud/store"
 	"holdfast/cloud/store/orgs"
 	"holdfast/cloud/store/people"
+	"holdfast/cloud/store/walls"
 	"holdfast/shared/id"
 )
 
@@ -203,7 +204,7 @@ func (a *Access) keepOwner(ctx context.Context, q store.Querier, actor Actor, wa
 	return err
 }
 
-// RemovePerson removes a person with every session and link.
+// RemovePerson removes a person with every session and link, and the walls that nobody else sees.
 func (a *Access) RemovePerson(ctx context.Context, actor Actor, person id.Person) error {
 	p, err := a.managed(ctx, a.db.Read(), actor, person)
 	if err != nil {
@@ -212,6 +213,9 @@ func (a *Access) RemovePerson(ctx context.Context, actor Actor, person id.Person
 	entry := Entry{Deed: DeedPersonRemoved, Target: string(p.ID), Detail: fmt.Sprintf("%s <%s>, %s", p.Name, p.Email, describe(p))}
 	return a.Change(ctx, actor, entry, func(q store.Querier) error {
 		if err := a.keepOwner(ctx, q, actor, p, false); err != nil {
+			return err
+		}
+		if err := walls.RemovePrivate(ctx, q, actor.Scope(), p.ID); err != nil {
 			return err
 		}
 		return people.Remove(ctx, q, actor.Scope(), p.ID, a.nowUs())

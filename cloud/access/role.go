@@ -45,6 +45,7 @@ const (
 	EditRules   Action = "rules.edit"  // see and change clip rules
 	EditPeople  Action = "people.edit" // see, invite, change and remove people
 	EditAlerts  Action = "alerts.edit" // see and change who is told
+	EditWalls   Action = "walls.edit"  // change and remove walls that others share
 	SeeAudit    Action = "audit.view"
 )
 
@@ -52,7 +53,7 @@ const (
 func Actions() []Action {
 	return []Action{
 		Self, View, Health, Events, Live, Playback, Export, EditClips, EditHolds, EditCameras, EditSites, MakeSites, EditRegions,
-		Enrol, EditRules, EditPeople, EditAlerts, SeeAudit,
+		Enrol, EditRules, EditPeople, EditAlerts, EditWalls, SeeAudit,
 	}
 }
 

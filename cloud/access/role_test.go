@@ -18,7 +18,7 @@ func TestCan(t *testing.T) {
 		access.Self: "omvs", access.View: "omvs", access.Health: "omvs", access.Events: "omvs",
 		access.Live: "omv", access.Playback: "omv", access.Export: "omv",
 		access.EditClips: "om", access.EditHolds: "om", access.EditCameras: "om", access.EditSites: "om", access.Enrol: "om", access.EditRules: "om", access.EditPeople: "om",
-		access.MakeSites: "o", access.EditRegions: "o", access.EditAlerts: "o", access.SeeAudit: "o",
+		access.MakeSites: "o", access.EditRegions: "o", access.EditAlerts: "o", access.EditWalls: "o", access.SeeAudit: "o",
 	}
 	roles := map[byte]access.Role{'o': access.Owner, 'm': access.Manager, 'v': access.Viewer, 's': access.Support}
 	if len(table) != len(access.Actions()) {

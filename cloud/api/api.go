@@ -203,6 +203,7 @@ func (a *API) mount(mux *http.ServeMux) huma.API {
 	d.events()
 	d.clips()
 	d.rules()
+	d.walls()
 	d.alerts()
 	d.audit()
 	d.changes()

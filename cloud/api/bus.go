@@ -12,7 +12,8 @@ type Changed struct {
 	Site   id.Site   // empty: of the whole organisation
 	Camera id.Camera // empty: of the whole site
 	Kind   string
-	ID     string // of the thing, where it has one
+	ID     string    // of the thing, where it has one
+	Person id.Person // who alone is told of it; empty: everybody who may know
 }
 
 // Bus carries changes from the rooms to the open GET /changes. Publishing never waits: a listener that is slow

@@ -106,9 +106,9 @@ func (s *sender) sendChanges(changes []Changed, who access.Actor) bool {
 func visible(who access.Actor, c Changed) (Change, bool) {
 	action, ok := map[string]access.Action{
 		"site": access.View, "camera": access.View, "event": access.Events, "clip": access.Export, "coverage": access.Playback,
-		"people": access.EditPeople, "incident": access.Health,
+		"people": access.EditPeople, "incident": access.Health, "wall": access.Live,
 	}[c.Kind]
-	if !ok || c.Org != who.Org || !who.May(action) || c.Site != "" && !who.Sees(c.Site) {
+	if !ok || c.Org != who.Org || !who.May(action) || c.Site != "" && !who.Sees(c.Site) || c.Person != "" && c.Person != who.Person {
 		return Change{}, false
 	}
 	change := Change{Kind: c.Kind, Site: string(c.Site), Camera: string(c.Camera), ID: c.ID}

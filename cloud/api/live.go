@@ -223,7 +223,7 @@ func (d *door) openLive(ctx context.Context, who access.Actor, in *offerIn) (*of
 		err = offered(in.ContentType, in.RawBody)
 	}
 	if err == nil {
-		err = d.note(ctx, who, w.entry, in.Through == throughRelay)
+		err = d.note(ctx, who, w.entry, in.Through == throughRelay || in.tile())
 	}
 	if err != nil {
 		return nil, err
@@ -256,7 +256,7 @@ func (d *door) connectLive(ctx context.Context, who access.Actor, in *connectIn)
 		if w.camera.Site != site.ID {
 			return nil, store.ErrNotFound
 		}
-		if err := d.note(ctx, who, w.entry, v.relay); err != nil {
+		if err := d.note(ctx, who, w.entry, v.relay || in.tile()); err != nil {
 			return nil, err
 		}
 		offer.View, offer.Camera, offer.Codecs = id.New[id.Session](), w.camera.ID, w.codecs
@@ -285,9 +285,13 @@ func (d *door) offer(ctx context.Context, v viewer, relay RelayQuery, way WayQue
 	return out, nil
 }
 
-// note writes a deed down. Who goes over to the relay has been noted when it asked the site.
-func (d *door) note(ctx context.Context, who access.Actor, e access.Entry, relay bool) error {
-	if relay {
+// tile reports a live view without sound: a tile of a wall, which comes and goes as its pages turn.
+func (q ViewQuery) tile() bool { return q.Silent && q.FromUs == 0 }
+
+// note writes a deed down; once is for what may be asked for again and again, and is one view within a time: a tile
+// whose page comes round, and whoever goes over to the relay, who has been noted when it asked the site.
+func (d *door) note(ctx context.Context, who access.Actor, e access.Entry, once bool) error {
+	if once {
 		return d.access.RecordOnce(ctx, who, e, oneView)
 	}
 	return d.access.RecordAgain(ctx, who, e, oneView)
@@ -308,7 +312,7 @@ func (d *door) viewCamera(ctx context.Context, who access.Actor, in *viewIn) (*b
 	if !ok || c.who.Person != who.Person || c.target != w.viewer.target {
 		return nil, &Refusal{Code: string(wire.FailedGone), Text: "The connection to the site has ended: make a new one."}
 	}
-	if err := d.note(ctx, who, w.entry, c.relay); err != nil {
+	if err := d.note(ctx, who, w.entry, c.relay || in.tile()); err != nil {
 		return nil, err
 	}
 	view := wire.LiveView{

@@ -15,6 +15,7 @@ import (
 	"holdfast/cloud/access"
 	"holdfast/cloud/store"
 	"holdfast/cloud/store/orgs"
+	"holdfast/cloud/store/walls"
 )
 
 // Details that are the same wherever they occur, so that they tell nothing.
@@ -52,6 +53,8 @@ func known() []struct {
 		{access.ErrLinkUsed, http.StatusGone, ""},
 		{access.ErrLinkExpired, http.StatusGone, ""},
 		{store.ErrConflict, http.StatusConflict, "This name is taken already. Choose another one."},
+		{walls.ErrMany, http.StatusConflict, ""},
+		{walls.ErrStale, http.StatusConflict, ""},
 		{orgs.ErrCursor, http.StatusUnprocessableEntity, "The cursor is not one of this list. Load the list again from its start."},
 		{orgs.ErrReported, http.StatusConflict, "The site still reports this camera. Take it out of the agent's configuration at the site first, or disable it here."},
 	}

@@ -64,6 +64,11 @@ func watchers(status int) [8]int {
 	return [8]int{status, status, 404, status, 404, 403, 404, 401}
 }
 
+// everyWatcher may watch something of the own organisation.
+func everyWatcher(status int) [8]int {
+	return [8]int{status, status, status, status, status, 403, status, 401}
+}
+
 // runners run the site.
 func runners(status int) [8]int { return [8]int{status, status, 404, 403, 403, 403, 404, 401} }
 
@@ -158,6 +163,13 @@ func table() []rowOfTable {
 		{method: "PATCH", path: "/rules/{rule}", body: `{"enabled":false}`, want: runners(200)},
 		{method: "DELETE", path: "/rules/{rule}", want: runners(204)},
 
+		{method: "GET", path: "/walls", want: everyWatcher(200)},
+		{method: "POST", path: "/walls", body: `{"name":"Doors","layout":"2x2","tiles":[]}`, want: everyWatcher(201)},
+		{method: "POST", path: "/walls", body: `{"name":"Doors","layout":"2x2","tiles":[{"camera":"{camera}"}]}`, want: [8]int{201, 201, 422, 201, 422, 403, 422, 401}},
+		{method: "GET", path: "/walls/{wall}", want: [8]int{200, 200, 200, 200, 200, 403, 404, 401}},
+		{method: "PATCH", path: "/walls/{wall}", body: `{"version":1,"name":"Tills"}`, want: bosses(200)},
+		{method: "DELETE", path: "/walls/{wall}", want: bosses(204)},
+
 		{method: "GET", path: "/alerts", want: everyBoss(200)},
 		{method: "PUT", path: "/alerts", body: `{"emails":["x@example.com"],"webhooks":[{"url":"https://example.com/hook","secret":"s"}]}`, want: everyBoss(200)},
 		{method: "POST", path: "/alerts/test", want: everyBoss(200)},
@@ -168,7 +180,7 @@ func table() []rowOfTable {
 
 func (p place) fill(s string) string {
 	return strings.NewReplacer("{site}", string(p.site), "{camera}", string(p.camera), "{region}", string(p.region), "{clip}", string(p.clip),
-		"{rule}", string(p.rule), "{hold}", string(p.hold), "{code}", string(p.code), "{person}", string(p.person), "{session}", string(id.New[id.Session]())).Replace(s)
+		"{rule}", string(p.rule), "{hold}", string(p.hold), "{wall}", string(p.wall), "{code}", string(p.code), "{person}", string(p.person), "{session}", string(id.New[id.Session]())).Replace(s)
 }
 
 // TestEveryRouteForEveryRole is the table of rights as browsers meet it.
@@ -260,9 +272,9 @@ func TestForeignEqualsUnknown(t *testing.T) {
 		}
 		never := place{
 			site: id.New[id.Site](), camera: id.New[id.Camera](), region: id.New[id.Region](), clip: id.New[id.Clip](),
-			rule: id.New[id.Rule](), code: id.New[id.Code](), person: id.New[id.Person](),
+			rule: id.New[id.Rule](), code: id.New[id.Code](), person: id.New[id.Person](), wall: id.New[id.Wall](),
 		}
-		malformed := place{site: "site-1", camera: "%00", region: "..%2f..", clip: "clip-' OR 1=1", rule: "%ff", code: "x", person: "%E2%80%AE"}
+		malformed := place{site: "site-1", camera: "%00", region: "..%2f..", clip: "clip-' OR 1=1", rule: "%ff", code: "x", person: "%E2%80%AE", wall: "wall-1"}
 		malformed.clip = "clip-'%20OR%201=1"
 		var first answer
 		for i, target := range []place{p, never, malformed} {

@@ -19,6 +19,7 @@ import (
 	"holdfast/cloud/store"
 	"holdfast/cloud/store/orgs"
 	"holdfast/cloud/store/people"
+	"holdfast/cloud/store/walls"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
 	"holdfast/testenv/db"
@@ -161,6 +162,7 @@ type place struct {
 	code   id.Code
 	hold   id.Hold
 	person id.Person // a viewer of the site
+	wall   id.Wall   // of that viewer, shared
 }
 
 func (w *world) place() place {
@@ -168,6 +170,7 @@ func (w *world) place() place {
 	p := place{
 		site: id.New[id.Site](), camera: id.New[id.Camera](), region: id.New[id.Region](), clip: id.New[id.Clip](),
 		rule: id.New[id.Rule](), code: id.New[id.Code](), hold: id.New[id.Hold](), person: id.New[id.Person](),
+		wall: id.New[id.Wall](),
 	}
 	ctx := w.t.Context()
 	w.do(func(q store.Querier) error {
@@ -184,6 +187,8 @@ func (w *world) place() place {
 		_, err = orgs.SeenCameras(ctx, q, w.org, p.site, []wire.CameraState{{Camera: p.camera, Name: "Counter"}}, 1)
 		return errors.Join(err, orgs.Unreport(ctx, q, store.Org(w.org), p.site), orgs.AddHold(ctx, q, store.Org(w.org), orgs.Hold{
 			ID: p.hold, Org: w.org, Site: p.site, Camera: p.camera, StartUs: 1, EndUs: 2, Name: "Break-in", PersonName: "Ada", CreatedUs: 1,
+		}), walls.Add(ctx, q, store.Org(w.org), walls.Wall{
+			ID: p.wall, Org: w.org, Owner: p.person, Name: "Doors", Shared: true, Layout: "2x2", Tiles: []walls.Tile{{Place: 1, Camera: p.camera}},
 		}))
 	})
 	w.rooms.add(w.org, p)

@@ -55,9 +55,12 @@ type Code string
 // Incident identifies one problem as people see it.
 type Incident string
 
+// Wall identifies a page of cameras that somebody put together.
+type Wall string
+
 // Kind is the set of ID types of this package.
 type Kind interface {
-	Org | Region | Site | Agent | Camera | Event | Clip | Person | Session | Rule | Hold | Code | Incident
+	Org | Region | Site | Agent | Camera | Event | Clip | Person | Session | Rule | Hold | Code | Incident | Wall
 }
 
 const length = 26
@@ -96,6 +99,8 @@ func prefix[T Kind]() string {
 		return "hold"
 	case Code:
 		return "code"
+	case Wall:
+		return "wall"
 	default:
 		return "inc"
 	}

@@ -277,6 +277,96 @@ await step("a rule shows what it would have sent, and keeps clips", async () => 
   await until("a clip by the rule", 60_000, async () => (await api(p, "/clips")).clips.some((c) => c.events.length > 0 && c.rule));
 });
 
+let wall;
+await step("a wall of two sites is saved, and every tile plays after a reload", async () => {
+  const tiles = (phase) => p.$$(`${id("live-tile")}[data-phase=${phase}]`);
+  const order = (of, among) => among.$$eval(id(of), (list) => list.filter((place) => place.dataset.camera).map((place) => place.dataset.camera));
+  const all = [];
+  for (const site of (await api(p, "/sites")).sites) all.push(...(await api(p, `/sites/${site.id}/cameras`)).cameras);
+  assert(new Set(all.map((c) => c.site)).size > 1, "the cameras are all of one site");
+  const wanted = all.slice(0, 4).map((c) => c.id);
+  if (new Set(all.slice(0, 4).map((c) => c.site)).size < 2) wanted[3] = all.find((c) => c.site !== all[0].site).id;
+  await p.goto(base + "/walls");
+  await p.click(id("add-wall"));
+  await p.fill(id("wall-name"), "Everything that moves");
+  await p.click("[data-layout='2x2']");
+  // Three by a press, found by their names; the last one is dragged into its place.
+  for (const camera of wanted.slice(0, 3)) {
+    await p.fill(id("tree-search"), all.find((c) => c.id === camera).name);
+    await p.click(`${id("tree-camera")}[data-camera="${camera}"]`);
+  }
+  await p.fill(id("tree-search"), "");
+  await p.dragAndDrop(`${id("tree-camera")}[data-camera="${wanted[3]}"]`, `${id("plan-place")} >> nth=3`);
+  assert((await order("plan-place", p)).join() === wanted.join(), `the places hold ${await order("plan-place", p)}, want ${wanted}`);
+  // The first and the second change places by keyboard alone.
+  await p.press("[data-place='0']", "Shift+ArrowRight");
+  [wanted[0], wanted[1]] = [wanted[1], wanted[0]];
+  await until("the cameras have changed places", 5_000, async () => (await order("plan-place", p)).join() === wanted.join());
+  await shot(p, "wall-editor");
+  await p.click(id("save-wall"));
+  await p.waitForSelector(id("board"));
+  wall = new URL(p.url()).pathname.split("/")[2];
+  await p.reload();
+  const begun = Date.now();
+  await until("every tile plays", 45_000, async () => (await tiles("playing")).length === wanted.length);
+  const playMs = Date.now() - begun;
+  assert((await order("board-tile", p)).join() === wanted.join(), `the tiles are ${await order("board-tile", p)}, want ${wanted}`);
+  const frames = () => p.$$eval(`${id("live-tile")} video`, (videos) => videos.map((video) => Number(video.dataset.frames)));
+  const first = await frames();
+  await until("30 more frames on every tile", 30_000, async () => (await frames()).every((count, at) => count >= first[at] + 30));
+  await shot(p, "wall");
+  // One tile large, to the next one, and back: by keyboard. Small it has the small stream, large the main one.
+  const plain = wanted.indexOf(all.find((c) => wanted.includes(c.id) && c.streams.some((s) => s.kind === "main" && s.codec?.startsWith("avc1") && !s.b_frames))?.id);
+  const beside = wanted[plain ^ 1];
+  const before = (await frames())[plain];
+  await p.press(`[data-place='${plain}']`, "Enter");
+  const large = `${id("board-tile")}[data-large][data-camera="${wanted[plain]}"]`;
+  await p.waitForSelector(large);
+  const widths = () => p.$$eval(`${large} video`, (videos) => videos.filter((video) => Number(video.dataset.frames) > 0).map((video) => video.videoWidth).join());
+  await until("the main stream over the small one", 30_000, async () => (await widths()) === "640,1280");
+  await shot(p, "wall-large");
+  await p.keyboard.press(plain % 2 === 0 ? "ArrowRight" : "ArrowLeft");
+  await p.waitForSelector(`${id("board-tile")}[data-large][data-camera="${beside}"]`);
+  await p.keyboard.press("Escape");
+  await until("no tile is large", 5_000, async () => (await p.$$(`${id("board-tile")}[data-large]`)).length === 0);
+  assert((await frames())[plain] > before, "the small picture began anew under the large one");
+  // One tile a page: the cameras of the other pages let go of their video.
+  await p.keyboard.press("1");
+  await until("four pages", 5_000, async () => (await p.textContent(id("board-page"))).includes("of 4"));
+  await until("the one tile plays", 20_000, async () => (await tiles("playing")).length === 1 && (await p.$$("video")).length === 1);
+  await p.keyboard.press("PageDown");
+  await p.waitForSelector(`${id("board-tile")}[data-camera="${wanted[1]}"]`);
+  for (const full of ["[data-full]", ":not([data-full])"]) {
+    await p.keyboard.press("f");
+    await p.waitForSelector(`${id("board")}${full}`);
+  }
+  await p.keyboard.press("0");
+  return { play_ms: playMs };
+});
+
+await step("sixteen tiles play at once", async () => {
+  const cameras = [];
+  for (const site of (await api(p, "/sites")).sites) cameras.push(...(await api(p, `/sites/${site.id}/cameras`)).cameras);
+  const made = await p.evaluate(async (tiles) => {
+    const body = JSON.stringify({ name: "Sixteen", layout: "4x4", tiles });
+    return (await fetch("/api/v1/walls", { method: "POST", headers: { "Content-Type": "application/json" }, body })).json();
+  }, Array.from({ length: 16 }, (_, at) => ({ camera: cameras[at % cameras.length].id })));
+  await p.goto(`${base}/walls/${made.id}`);
+  const begun = Date.now();
+  await until("every tile plays", 45_000, async () => (await p.$$(`${id("live-tile")}[data-phase=playing]`)).length === 16);
+  const playMs = Date.now() - begun;
+  const seen = () => p.$$eval(`${id("live-tile")} video`, (videos) => videos.map((video) => ({ atMs: performance.now(), shown: Number(video.dataset.frames), width: video.videoWidth })));
+  const first = await seen();
+  const last = await until("75 more frames on every tile", 60_000, async () => {
+    const now = await seen();
+    return now.every(({ shown }, at) => shown >= first[at].shown + 75) && now;
+  });
+  assert(last.every(({ width }) => width === 640), `the tiles are ${last.map(({ width }) => width)} pixels wide`);
+  const rates = last.map(({ shown, atMs }, at) => ((shown - first[at].shown) * 1000) / (atMs - first[at].atMs));
+  await shot(p, "wall-sixteen");
+  return { play_ms: playMs, least_frames_per_s: Math.round(Math.min(...rates) * 10) / 10, most_frames_per_s: Math.round(Math.max(...rates) * 10) / 10 };
+});
+
 let cutAt;
 await step("a cut line is said within a minute", async () => {
   await p.goto(base + "/");
@@ -295,6 +385,11 @@ await step("a cut line is said within a minute", async () => {
   await p.goto(`${base}/cameras/${camera.id}`);
   await p.waitForSelector(`${id("live-failure")}, ${id("instead")}`);
   await shot(p, "camera-dark");
+  await p.goto(`${base}/walls/${wall}`);
+  const tile = `${id("board-tile")}:has([data-phase=withheld])`;
+  await p.waitForSelector(tile);
+  assert(/dark/.test(await p.textContent(tile)), `a tile of the dark site says ${await p.textContent(tile)}`);
+  await shot(p, "wall-dark");
   return { said_after_ms: ms };
 });
 
@@ -345,7 +440,7 @@ for (const [name, width, height, options] of [["desktop", 1440, 900, {}], ["phon
     await signIn(q, OWNER, PASSWORD);
     const site = (await api(q, "/sites")).sites.find((s) => s.name === SITE).id;
     const found = [];
-    for (const path of ["/", `/sites/${site}`, `/cameras/${camera.id}`, "/events", "/clips", "/rules", "/people", "/alerts", "/audit"]) {
+    for (const path of ["/", `/sites/${site}`, `/cameras/${camera.id}`, "/walls", `/walls/${wall}`, `/walls/${wall}/edit`, "/events", "/clips", "/rules", "/people", "/alerts", "/audit"]) {
       await q.goto(base + path);
       await q.waitForLoadState("networkidle", { timeout: 5000 }).catch(() => {}); // the stream of changes never idles
       await q.waitForSelector("h1");
@@ -353,7 +448,7 @@ for (const [name, width, height, options] of [["desktop", 1440, 900, {}], ["phon
       if (wide > 1) found.push(`${path}: scrolls ${wide} px sideways`);
       const axe = await new AxeBuilder({ page: q }).analyze();
       for (const v of axe.violations.filter((v) => v.impact === "serious" || v.impact === "critical")) found.push(`${path}: ${v.id} (${v.nodes.length}): ${v.nodes[0].html.slice(0, 120)}`);
-      await shot(q, `${name.replace(" ", "-")}-${path.split("/")[1] || "sites"}`);
+      await shot(q, `${name.replace(" ", "-")}-${path.replaceAll(/\/[a-z]+-[0-9a-z]{26}/g, "-one").slice(1).replaceAll("/", "-") || "sites"}`);
     }
     found.push(...q.faults);
     await q.context().close();

@@ -85,6 +85,18 @@ const clips = createRoute({
   component: lazyRouteComponent(() => import("./pages/Clips")),
 });
 
+const walls = createRoute({ getParentRoute: () => inside, path: "/walls", component: lazyRouteComponent(() => import("./pages/Walls")) });
+const newWall = createRoute({ getParentRoute: () => inside, path: "/walls/new", component: lazyRouteComponent(() => import("./pages/WallEdit"), "NewWall") });
+const editWall = createRoute({ getParentRoute: () => inside, path: "/walls/$wall/edit", component: lazyRouteComponent(() => import("./pages/WallEdit"), "EditWall") });
+
+/** `then` are walls that are shown after the first one, with commas; `every` is how many seconds each page stays. */
+export interface WallSearch { then?: string; every?: number }
+const wall = createRoute({
+  getParentRoute: () => inside, path: "/walls/$wall",
+  validateSearch: (search): WallSearch => compact({ then: text(search.then), every: us(search.every) }) as WallSearch,
+  component: lazyRouteComponent(() => import("./pages/WallRun")),
+});
+
 const rules = createRoute({ getParentRoute: () => inside, path: "/rules", component: lazyRouteComponent(() => import("./pages/Rules")) });
 const people = createRoute({ getParentRoute: () => inside, path: "/people", component: lazyRouteComponent(() => import("./pages/People")) });
 const alerts = createRoute({ getParentRoute: () => inside, path: "/alerts", component: lazyRouteComponent(() => import("./pages/Alerts")) });
@@ -96,7 +108,7 @@ const audit = createRoute({
 const account = createRoute({ getParentRoute: () => inside, path: "/account", component: lazyRouteComponent(() => import("./pages/Account")) });
 
 export const router = createRouter({
-  routeTree: root.addChildren([signIn, setup, link, linkPath, inside.addChildren([sites, site, camera, events, clips, rules, people, alerts, audit, account])]),
+  routeTree: root.addChildren([signIn, setup, link, linkPath, inside.addChildren([sites, site, camera, walls, newWall, editWall, wall, events, clips, rules, people, alerts, audit, account])]),
   defaultPreload: "intent",
   defaultPreloadStaleTime: 0,
   defaultPendingComponent: () => <div className="page"><Skeleton lines={6} height={40} /></div>,

@@ -158,6 +158,17 @@ export const rulePreview = (rule: RuleRequest, lineKbps: number) => queryOptions
   gcTime: 60_000,
 });
 
+export const walls = () => queryOptions({ queryKey: ["walls"], queryFn: async () => (await data(client.GET("/walls"))).walls });
+
+/** One wall, as the list of them has it until it is asked for. */
+export const wall = (id: string) => queryOptions({
+  queryKey: ["wall", id],
+  initialData: () => queryClient.getQueryData(walls().queryKey)?.find((known) => known.id === id),
+  initialDataUpdatedAt: () => queryClient.getQueryState(walls().queryKey)?.dataUpdatedAt,
+  queryFn: () => data(client.GET("/walls/{wall}", { params: { path: { wall: id } } })),
+  refetchInterval: 60_000,
+});
+
 export const people = () => queryOptions({
   queryKey: ["people"],
   queryFn: () => everyPage(async (after) => {

@@ -803,6 +803,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/walls": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One's own walls and those that are shared, by name */
+        get: operations["listWalls"];
+        put?: never;
+        /** Put a wall together */
+        post: operations["addWall"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/walls/{wall}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One wall */
+        get: operations["getWall"];
+        put?: never;
+        post?: never;
+        /** Remove a wall */
+        delete: operations["removeWall"];
+        options?: never;
+        head?: never;
+        /** Change a wall */
+        patch: operations["changeWall"];
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -960,7 +997,7 @@ export interface components {
              * @description What changed.
              * @enum {string}
              */
-            kind: "site" | "camera" | "event" | "clip" | "coverage" | "people" | "incident";
+            kind: "site" | "camera" | "event" | "clip" | "coverage" | "people" | "incident" | "wall";
             site?: string;
         };
         Clip: {
@@ -1428,7 +1465,7 @@ export interface components {
             stream?: "main" | "sub";
         };
         Me: {
-            /** @description The actions that the role allows, inside the sites: self, view, health, events, live, playback, export, clips.edit, cameras.edit, sites.edit, sites.create, regions.edit, agents.edit, rules.edit, people.edit, alerts.edit, audit.view. */
+            /** @description The actions that the role allows, inside the sites: self, view, health, events, live, playback, export, clips.edit, holds.edit, cameras.edit, sites.edit, sites.create, regions.edit, agents.edit, rules.edit, people.edit, alerts.edit, walls.edit, audit.view. */
             can: string[];
             organisation: components["schemas"]["OrganisationRef"];
             person: components["schemas"]["Self"];
@@ -1946,6 +1983,88 @@ export interface components {
             name: string;
             /** @description Version of the cloud program. */
             version: string;
+        };
+        Wall: {
+            /** Format: int64 */
+            changed_us: number;
+            /** Format: int64 */
+            created_us: number;
+            /**
+             * Format: int64
+             * @description Seconds that each page is shown; 0: until somebody turns it.
+             */
+            cycle_s: number;
+            id: string;
+            /**
+             * @description Columns by rows, or one large tile and so many small ones around it.
+             * @enum {string}
+             */
+            layout: "1x1" | "2x1" | "2x2" | "3x2" | "1+5" | "3x3" | "1+7" | "4x3" | "4x4" | "5x4" | "5x5" | "6x5" | "6x6";
+            may_edit: boolean;
+            /** @description The person who asks is its owner. */
+            mine: boolean;
+            name: string;
+            /** @description Its owner was removed from the organisation. */
+            owner_left: boolean;
+            owner_name: string;
+            /** @description Everybody in the organisation who may watch sees it; else its owner alone. */
+            shared: boolean;
+            /** @description By place, page after page; the last one is not empty. */
+            tiles: components["schemas"]["WallTile"][];
+            /**
+             * Format: int64
+             * @description Rises with every change; a change names the version that it was made to.
+             */
+            version: number;
+        };
+        WallPatch: {
+            /** Format: int64 */
+            cycle_s?: number;
+            /** @enum {string} */
+            layout?: "1x1" | "2x1" | "2x2" | "3x2" | "1+5" | "3x3" | "1+7" | "4x3" | "4x4" | "5x4" | "5x5" | "6x5" | "6x6";
+            name?: string;
+            shared?: boolean;
+            tiles?: components["schemas"]["WallPlace"][];
+            /**
+             * Format: int64
+             * @description The version that is changed; when there is a newer one, nothing is.
+             */
+            version: number;
+        };
+        WallPlace: {
+            camera?: string;
+            /**
+             * Format: int64
+             * @description A place of the wall as it is: what stands there is kept, also when it is gone or hidden. Not for a new wall.
+             */
+            keep?: number;
+        };
+        WallRequest: {
+            /**
+             * Format: int64
+             * @description 0, or at least 5.
+             */
+            cycle_s?: number;
+            /** @enum {string} */
+            layout: "1x1" | "2x1" | "2x2" | "3x2" | "1+5" | "3x3" | "1+7" | "4x3" | "4x4" | "5x4" | "5x5" | "6x5" | "6x6";
+            /** @description At most 80 characters. */
+            name: string;
+            shared?: boolean;
+            tiles: components["schemas"]["WallPlace"][];
+        };
+        WallTile: {
+            camera?: string;
+            camera_name?: string;
+            site?: string;
+            site_name?: string;
+            /**
+             * @description gone: its camera was removed. hidden: its camera is not among the sites of the person who asks. Of neither more is said.
+             * @enum {string}
+             */
+            state: "camera" | "empty" | "gone" | "hidden";
+        };
+        Walls: {
+            walls: components["schemas"]["Wall"][];
         };
         Webhook: {
             has_secret?: boolean;
@@ -3564,6 +3683,118 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Version"];
+                };
+            };
+        };
+    };
+    listWalls: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Walls"];
+                };
+            };
+        };
+    };
+    addWall: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WallRequest"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Wall"];
+                };
+            };
+        };
+    };
+    getWall: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                wall: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Wall"];
+                };
+            };
+        };
+    };
+    removeWall: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                wall: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    changeWall: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                wall: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WallPatch"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Wall"];
                 };
             };
         };

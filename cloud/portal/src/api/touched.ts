@@ -13,15 +13,17 @@ export interface Change {
 export function touched(change: Change): QueryKey[] {
   switch (change.kind) {
     case "site":
-      return [["sites"], ...(change.site ? [["site", change.site], ["cameras", change.site], ["story", change.site]] : [["site"]])];
+      return [["sites"], ...(change.site ? [["site", change.site], ["cameras", change.site], ["story", change.site]] : [["site"]]), ["walls"], ["wall"]];
     case "camera":
-      return [["sites"], ...(change.camera ? [["camera", change.camera]] : []), ...(change.site ? [["site", change.site], ["cameras", change.site], ["holds", change.site]] : [])];
+      return [["sites"], ...(change.camera ? [["camera", change.camera]] : []), ...(change.site ? [["site", change.site], ["cameras", change.site], ["holds", change.site]] : []), ["walls"], ["wall"]];
     case "coverage":
       return [change.camera ? ["coverage", change.camera] : ["coverage"]];
     case "event":
       return [["events"]];
     case "clip":
       return [["clips"], ...(change.id ? [["clip", change.id]] : []), ...(change.camera ? [["coverage", change.camera]] : [])];
+    case "wall":
+      return [["walls"], ...(change.id ? [["wall", change.id]] : [])];
     case "people":
       return [["people"], ["me"]];
     case "incident":

@@ -31,3 +31,7 @@ export type Alerts = Schemas["Alerts"];
 export type Incident = Schemas["Incident"];
 export type Invited = Schemas["Invited"];
 export type Code = Schemas["Code"];
+export type Wall = Schemas["Wall"];
+export type WallTile = Schemas["WallTile"];
+export type WallPlace = Schemas["WallPlace"];
+export type WallLayout = Wall["layout"];

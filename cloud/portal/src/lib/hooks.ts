@@ -1,4 +1,4 @@
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 
 import { nowUs } from "./time";
 
@@ -27,4 +27,29 @@ export function useSettled<T>(value: T, forMs: number): T {
     return () => clearTimeout(timer);
   }, [value, forMs]);
   return settled;
+}
+
+/** Keys that work anywhere on the page, except where text is typed or another control takes them. Those of `own`, a
+ *  selector, leave the space bar and Enter to the page. */
+export function usePageKeys(actions: Record<string, (event: KeyboardEvent) => void>, own?: string): void {
+  const latest = useRef(actions);
+  useEffect(() => {
+    latest.current = actions;
+  });
+  useEffect(() => {
+    const press = (event: KeyboardEvent) => {
+      const target = event.target as HTMLElement;
+      if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (target.closest("input, textarea, select, [role=dialog], [role=alertdialog], [role=menu]")) return;
+      if ((event.key === " " || event.key === "Enter") && target.closest("button, a, [role=button]") && !(own && target.closest(own))) return;
+      // < and > are those beside the dot and the comma, whatever a layout has there.
+      const shifted = event.shiftKey ? ({ Comma: "<", Period: ">" } as Record<string, string>)[event.code] : undefined;
+      const act = latest.current[shifted ?? event.key.toLowerCase()];
+      if (!act) return;
+      event.preventDefault();
+      act(event);
+    };
+    addEventListener("keydown", press);
+    return () => removeEventListener("keydown", press);
+  }, [own]);
 }

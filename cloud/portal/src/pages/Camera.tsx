@@ -1,13 +1,14 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { Pencil } from "lucide-react";
-import { useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { useCallback, useMemo, useState } from "react";
 
 import { useCan } from "../api/can";
 import { client } from "../api/client";
 import { words } from "../api/errors";
 import { camera as cameraQuery, events as eventsQuery, holds as holdsQuery, site as siteQuery } from "../api/queries";
 import type { Camera, Hold, Site } from "../api/types";
+import { usePageKeys } from "../lib/hooks";
 import { nowUs } from "../lib/time";
 import { text } from "../text";
 import { rangeAt } from "../timeline/coverage";
@@ -93,7 +94,7 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
     else play(us);
   };
   const step = (count: number) => { if (snapshot.fromUs !== undefined) session?.step(count); };
-  const page = usePageKeys({
+  usePageKeys({
     " ": () => (snapshot.paused ? session?.resume() : session?.pause()),
     l: () => { timeline.follow(); live(); },
     m: () => { if (video.current) toggleMute(video.current); },
@@ -118,7 +119,7 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
   return (
     <Page title={camera.name} badge={<CameraBadge camera={camera} />} up={{ to: "/sites/$site", params: { site: site.id }, label: site.name }} wide stale={stale}
       actions={can("cameras.edit") && <Button small icon={<Pencil size={15} aria-hidden />} onPress={() => setEditing(true)} data-testid="edit-camera">{text.actions.edit}</Button>}>
-      <div className="camera-page" ref={page}>
+      <div className="camera-page">
         <div className="camera-stage">
           <Player camera={camera} zone={zone} video={video} session={session} snapshot={snapshot} bare={!can("live")} onLive={live} onEvent={onEvent}
             instead={watchable ? undefined : <Instead site={site} allowed={can("live")} asked={asked} hole={hole} ranges={timeline.ranges} zone={zone} onPlay={play} onLive={live} />} />
@@ -178,30 +179,4 @@ function useEventJump(camera: string, playheadUs: () => number, play: (us: numbe
       say(words(error), true);
     }
   }, [camera, playheadUs, play, queries]);
-}
-
-/** Keys that work anywhere on the page, except where text is typed or another control takes them. */
-function usePageKeys(actions: Record<string, (press: KeyboardEvent) => void>) {
-  const page = useRef<HTMLDivElement>(null);
-  const latest = useRef(actions);
-  useEffect(() => {
-    latest.current = actions;
-  });
-  useEffect(() => {
-    const press = (event: KeyboardEvent) => {
-      const target = event.target as HTMLElement;
-      if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-      if (target.closest("input, textarea, select, [role=dialog], [role=alertdialog], [role=menu]")) return;
-      if (event.key === " " && target.closest("button, a, [role=button]")) return;
-      // < and > are those beside the dot and the comma, whatever a layout has there.
-      const shifted = event.shiftKey ? ({ Comma: "<", Period: ">" } as Record<string, string>)[event.code] : undefined;
-      const act = latest.current[shifted ?? event.key.toLowerCase()];
-      if (!act) return;
-      event.preventDefault();
-      act(event);
-    };
-    addEventListener("keydown", press);
-    return () => removeEventListener("keydown", press);
-  }, []);
-  return page;
 }

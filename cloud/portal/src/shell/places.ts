@@ -1,10 +1,10 @@
-import { Bell, Building2, CalendarClock, Film, type LucideIcon, ScrollText, Sparkles, Users } from "lucide-react";
+import { Bell, Building2, CalendarClock, Film, LayoutGrid, type LucideIcon, ScrollText, Sparkles, Users } from "lucide-react";
 
 import type { Action } from "../api/can";
 import { text } from "../text";
 
 export interface Place {
-  to: "/" | "/events" | "/clips" | "/rules" | "/people" | "/alerts" | "/audit";
+  to: "/" | "/walls" | "/events" | "/clips" | "/rules" | "/people" | "/alerts" | "/audit";
   label: string;
   icon: LucideIcon;
   /** Absent: for everyone. */
@@ -14,6 +14,7 @@ export interface Place {
 /** Places for watching. */
 export const watching: readonly Place[] = [
   { to: "/", label: text.nav.sites, icon: Building2 },
+  { to: "/walls", label: text.nav.walls, icon: LayoutGrid, needs: "live" },
   { to: "/events", label: text.nav.events, icon: CalendarClock, needs: "events" },
   { to: "/clips", label: text.nav.clips, icon: Film, needs: "export" },
 ];

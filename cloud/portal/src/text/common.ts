@@ -7,6 +7,7 @@ export const common = {
     sites: "Sites",
     events: "Events",
     clips: "Clips",
+    walls: "Walls",
     rules: "Rules",
     people: "People",
     alerts: "Alerts",

@@ -5,7 +5,8 @@ import { common } from "./common";
 import { health } from "./health";
 import { pages } from "./pages";
 import { video } from "./video";
+import { walls } from "./walls";
 
-export const text = { ...common, ...health, ...video, ...pages, ...admin };
+export const text = { ...common, ...health, ...video, ...pages, ...admin, ...walls };
 
 export type Text = typeof text;

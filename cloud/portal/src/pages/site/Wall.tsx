@@ -1,14 +1,14 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { Cctv, CircleAlert } from "lucide-react";
-import { useEffect, useRef, useState } from "react";
+import { Cctv } from "lucide-react";
+import { useState } from "react";
 
 import { cameras as camerasQuery } from "../../api/queries";
 import type { Camera, Site } from "../../api/types";
 import { text } from "../../text";
 import { Empty, Failure, Notice, Skeleton } from "../../ui/notice";
-import { Still } from "../../video/Still";
-import { useVideo } from "../../video/useVideo";
+import { LiveTile } from "../../video/LiveTile";
+import type { Phase } from "../../video/session";
 
 /** Every camera of a site, live, as long as its tile is on the screen. */
 export function Wall({ site }: { site: Site }) {
@@ -28,23 +28,11 @@ export function Wall({ site }: { site: Site }) {
 }
 
 function WallTile({ camera }: { camera: Camera }) {
-  const frame = useRef<HTMLDivElement>(null);
-  const [seen, setSeen] = useState(false);
-  useEffect(() => {
-    if (!frame.current) return;
-    const watcher = new IntersectionObserver(([entry]) => setSeen(entry?.isIntersecting ?? false));
-    watcher.observe(frame.current);
-    return () => watcher.disconnect();
-  }, []);
-  const { video, snapshot } = useVideo(seen ? { site: camera.site, camera: camera.id, stream: "sub", silent: true } : undefined, camera.status);
-  const running = snapshot.phase === "playing" || snapshot.phase === "stalled";
+  const [phase, setPhase] = useState<Phase>("closed");
   return (
-    <article className="tile" data-testid="wall-tile" data-camera={camera.id} data-phase={snapshot.phase}>
-      <div className="tile-frame" ref={frame}>
-        {!running && <Still plain camera={camera.id} name={camera.name} />}
-        <video ref={video} className="wall-video" muted playsInline autoPlay data-frames="0" data-shown={running || undefined} aria-label={text.live.player(camera.name)} />
-        {snapshot.phase === "failed" && <div className="wall-words"><CircleAlert size={20} strokeWidth={1.6} aria-hidden /><p>{snapshot.reason}</p></div>}
-        {(snapshot.phase === "connecting" || snapshot.phase === "waiting" || snapshot.phase === "reconnecting") && <div className="wall-words" role="status"><span className="still-wait" /><p>{snapshot.reason || text.live.connecting}</p></div>}
+    <article className="tile" data-testid="wall-tile" data-camera={camera.id} data-phase={phase}>
+      <div className="tile-frame">
+        <LiveTile camera={camera} health={camera.status} onPhase={setPhase} />
         <h2 className="wall-name"><Link to="/cameras/$camera" params={{ camera: camera.id }} className="tile-link">{camera.name}</Link></h2>
       </div>
     </article>

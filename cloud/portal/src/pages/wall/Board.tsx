@@ -1,0 +1,166 @@
+import { useQueries, useQuery, type UseQueryResult } from "@tanstack/react-query";
+import { useNavigate } from "@tanstack/react-router";
+import { LayoutGrid } from "lucide-react";
+import { type CSSProperties, type RefObject, useCallback, useEffect, useMemo, useRef, useState } from "react";
+
+import { cameras as camerasQuery, sites as sitesQuery } from "../../api/queries";
+import type { Camera, Wall, WallLayout, WallTile } from "../../api/types";
+import { usePageKeys, useTitle } from "../../lib/hooks";
+import { text } from "../../text";
+import { LinkButton } from "../../ui/button";
+import { Empty } from "../../ui/notice";
+import { useWarm } from "../../video/useVideo";
+import { type Direction, layoutOfKey, neighbour, plan } from "../../wall/layout";
+import { after, cycleOf, resumed, type Stop, stops } from "../../wall/tour";
+import { BoardBar } from "./BoardBar";
+import { BoardTile } from "./BoardTile";
+import { useAwake, useFullScreen, useIdle, useLasting } from "./screen";
+
+/** How long the tiles under a large one go on: whoever only wants a closer look finds them running. */
+const coveredMs = 10_000;
+const barMs = 3_000;
+
+/** Walls that run: one page of tiles at a time, turned by hand or by the clock. */
+export function Board({ walls, every }: { walls: readonly Wall[]; every: number | undefined }) {
+  const [layout, setLayout] = useState<WallLayout>();
+  const [where, setWhere] = useState<{ wall: string | undefined; page: number }>({ wall: walls[0]?.id, page: 0 });
+  const [paused, setPaused] = useState(false);
+  const [selected, setSelected] = useState(0);
+  const [large, setLarge] = useState<number>();
+  const { full, toggle: toggleFull } = useFullScreen();
+  const idle = useIdle(barMs);
+  const round = useMemo(() => stops(walls, layout), [walls, layout]);
+  const at = resumed(round, where.wall, where.page);
+  const stop = round[at];
+  const cycle = cycleOf(stop, every);
+  const turning = cycle > 0 && !paused && round.length > 1 && large === undefined;
+  useTitle(stop?.wall.name ?? text.walls.title);
+  useAwake(full || turning);
+
+  const turn = useCallback((by: number) => {
+    const next = round[after(at, by, round.length)];
+    if (!next) return;
+    setWhere({ wall: next.wall.id, page: next.page });
+    setLarge(undefined);
+    setSelected(0);
+  }, [round, at]);
+  useEffect(() => {
+    if (!turning) return;
+    const timer = setTimeout(() => turn(1), cycle * 1000);
+    return () => clearTimeout(timer);
+  }, [turning, turn, cycle]);
+
+  const board = useRef<HTMLDivElement>(null);
+  useBoardKeys({ stop, selected, large, board, setSelected, setLarge, setLayout, turn, toggleFull, pause: () => setPaused(!paused) });
+  const toggleLarge = useCallback((place: number) => setLarge((was) => (was === undefined && round[at]?.tiles[place]?.state === "camera" ? place : undefined)), [round, at]);
+  const covered = useLasting(large !== undefined, coveredMs);
+  if (!stop) return null;
+
+  const shape = plan(stop.layout);
+  const next = round[after(at, 1, round.length)];
+  const frame = { "--columns": shape.columns, "--rows": shape.rows, "--phone-columns": shape.columns > 2 ? 2 : 1 } as CSSProperties;
+  return (
+    <div className="board" ref={board} data-testid="board" data-full={full || undefined} data-idle={(full && idle) || undefined} data-page={at} data-layout={stop.layout}>
+      <BoardBar stop={stop} at={at} count={round.length} cycle={cycle} turning={turning} paused={paused} full={full} override={layout}
+        onTurn={turn} onPause={() => setPaused(!paused)} onFull={toggleFull} onLayout={(chosen) => { setLayout(chosen); setLarge(undefined); setSelected(0); }} />
+      {stop.wall.tiles.length === 0
+        ? (
+          <Empty icon={LayoutGrid} title={text.board.nothingTitle} action={stop.wall.may_edit && <LinkButton look="primary" to="/walls/$wall/edit" params={{ wall: stop.wall.id }}>{text.walls.edit}</LinkButton>}>
+            <p>{text.board.nothing}</p>
+          </Empty>
+        )
+        : (
+          <div className="board-stage">
+            <Tiles stop={stop} frame={frame} selected={selected} large={large} covered={covered} onSelect={setSelected} onToggle={toggleLarge} />
+          </div>
+        )}
+      {sitesOf([...stop.tiles, ...(turning ? (next?.tiles ?? []) : [])]).map((site) => <Warm key={site} site={site} />)}
+    </div>
+  );
+}
+
+/** Keeps a connection at hand to a site that is on this page, or on the next one. */
+function Warm({ site }: { site: string }) {
+  useWarm(site);
+  return null;
+}
+
+const sitesOf = (tiles: readonly WallTile[]): string[] => [...new Set(tiles.flatMap((tile) => (tile.site ? [tile.site] : [])))];
+
+interface TilesProps {
+  stop: Stop;
+  frame: CSSProperties;
+  selected: number;
+  large: number | undefined;
+  covered: boolean;
+  onSelect: (place: number) => void;
+  onToggle: (place: number) => void;
+}
+
+function Tiles({ stop, frame, selected, large, covered, onSelect, onToggle }: TilesProps) {
+  const { data: sites } = useQuery(sitesQuery());
+  const cameras = useQueries({ queries: sitesOf(stop.tiles).map((site) => camerasQuery(site)), combine: byID });
+  const { spots } = plan(stop.layout);
+  const seen = new Map<string, number>();
+  return (
+    <ul className="board-grid" style={frame} aria-label={text.board.tiles}>
+      {stop.tiles.map((tile, place) => {
+        // A camera that stays when the page turns goes on playing.
+        const nth = tile.camera ? (seen.get(tile.camera) ?? 0) : place;
+        if (tile.camera) seen.set(tile.camera, nth + 1);
+        return (
+          <BoardTile key={`${tile.camera ?? tile.state} ${nth}`} tile={tile} place={place} spot={spots[place] ?? { column: 0, row: 0, size: 1 }}
+            site={sites?.find((site) => site.id === tile.site)} camera={tile.camera ? cameras.get(tile.camera) : undefined}
+            selected={selected === place} large={large === place} asleep={covered && large !== place} alone={spots.length === 1} onSelect={onSelect} onToggle={onToggle} />
+        );
+      })}
+    </ul>
+  );
+}
+
+function byID(found: UseQueryResult<Camera[]>[]): Map<string, Camera> {
+  return new Map(found.flatMap((query) => query.data?.map((camera) => [camera.id, camera] as const) ?? []));
+}
+
+interface KeysProps {
+  stop: Stop | undefined;
+  selected: number;
+  large: number | undefined;
+  board: RefObject<HTMLDivElement | null>;
+  setSelected: (place: number) => void;
+  setLarge: (place: number | undefined) => void;
+  setLayout: (layout: WallLayout | undefined) => void;
+  turn: (by: number) => void;
+  toggleFull: () => void;
+  pause: () => void;
+}
+
+function useBoardKeys({ stop, selected, large, board, setSelected, setLarge, setLayout, turn, toggleFull, pause }: KeysProps): void {
+  const navigate = useNavigate();
+  const move = (direction: Direction) => {
+    if (!stop) return;
+    const next = neighbour(stop.layout, selected, direction);
+    if (next === selected && (direction === "left" || direction === "right")) return;
+    setSelected(next);
+    if (large !== undefined) setLarge(stop.tiles[next]?.state === "camera" ? next : undefined);
+    board.current?.querySelector<HTMLElement>(`[data-place="${next}"]`)?.focus();
+  };
+  const tile = stop?.tiles[selected];
+  const arrange = (layout: WallLayout | undefined) => () => {
+    setLayout(layout);
+    setLarge(undefined);
+    setSelected(0);
+  };
+  usePageKeys({
+    arrowleft: () => move("left"), arrowright: () => move("right"), arrowup: () => move("up"), arrowdown: () => move("down"),
+    enter: () => setLarge(large === undefined && tile?.state === "camera" ? selected : undefined),
+    escape: () => setLarge(undefined),
+    " ": pause,
+    f: toggleFull,
+    pageup: () => turn(-1),
+    pagedown: () => turn(1),
+    c: () => { if (tile?.camera) void navigate({ to: "/cameras/$camera", params: { camera: tile.camera } }); },
+    "0": arrange(undefined),
+    ...Object.fromEntries(Object.entries(layoutOfKey).map(([key, layout]) => [key, arrange(layout)])),
+  }, ".board-pick");
+}

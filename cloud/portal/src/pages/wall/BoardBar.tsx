@@ -1,0 +1,80 @@
+import { Link } from "@tanstack/react-router";
+import { ChevronLeft, ChevronRight, Keyboard, LayoutGrid, Maximize, Minimize, Pause, Pencil, Play } from "lucide-react";
+import { Dialog as AriaDialog, DialogTrigger } from "react-aria-components/Dialog";
+import { Popover } from "react-aria-components/Popover";
+
+import type { WallLayout } from "../../api/types";
+import { text } from "../../text";
+import { IconButton, LinkButton } from "../../ui/button";
+import { Menu } from "../../ui/menu";
+import { layouts } from "../../wall/layout";
+import type { Stop } from "../../wall/tour";
+import { LayoutIcon } from "./LayoutIcon";
+
+interface BoardBarProps {
+  stop: Stop;
+  /** Which of all the pages of the round this is, from 0. */
+  at: number;
+  count: number;
+  cycle: number;
+  turning: boolean;
+  paused: boolean;
+  full: boolean;
+  override: WallLayout | undefined;
+  onTurn: (by: number) => void;
+  onPause: () => void;
+  onFull: () => void;
+  onLayout: (layout: WallLayout | undefined) => void;
+}
+
+/** What stands over a running wall: where one is, and what can be done. */
+export function BoardBar({ stop, at, count, cycle, turning, paused, full, override, onTurn, onPause, onFull, onLayout }: BoardBarProps) {
+  return (
+    <header className="board-bar" role="toolbar" aria-label={text.board.controls}>
+      {!full && <Link to="/walls" className="board-up" aria-label={text.walls.title}><ChevronLeft size={20} aria-hidden /></Link>}
+      <h1 className="board-title clip-text">{stop.wall.name}</h1>
+      {count > 1 && (
+        <div className="board-pages">
+          <IconButton small look="stage" label={text.board.previous} keys="PgUp" onPress={() => onTurn(-1)} data-testid="board-previous"><ChevronLeft size={17} aria-hidden /></IconButton>
+          <span className="num board-page" data-testid="board-page" aria-live={turning ? "off" : "polite"}>
+            <span className="unseen">{text.board.pageOf(at + 1, count)}</span><span aria-hidden>{at + 1} / {count}</span>
+          </span>
+          <IconButton small look="stage" label={text.board.next} keys="PgDn" onPress={() => onTurn(1)} data-testid="board-next"><ChevronRight size={17} aria-hidden /></IconButton>
+          {cycle > 0 && (
+            <IconButton small look="stage" label={paused ? text.board.play : text.board.pause} keys="Space" onPress={onPause} data-testid="board-pause">
+              {paused ? <Play size={16} aria-hidden /> : <Pause size={16} aria-hidden />}
+            </IconButton>
+          )}
+        </div>
+      )}
+      <span className="board-space" />
+      <Menu label={text.board.layout} groups={[
+        [{ id: "saved", label: `${text.board.asSaved}: ${text.walls.layouts[stop.wall.layout]}`, icon: <LayoutIcon layout={stop.wall.layout} width={18} />, onAction: () => onLayout(undefined) }],
+        layouts.map((layout) => ({ id: layout, label: text.walls.layouts[layout] ?? layout, icon: <LayoutIcon layout={layout} width={18} />, onAction: () => onLayout(layout) })),
+      ]}>
+        <IconButton small look="stage" label={text.board.layout} keys="1 – 6" data-testid="board-layout">{override ? <LayoutIcon layout={override} width={20} /> : <LayoutGrid size={17} aria-hidden />}</IconButton>
+      </Menu>
+      <span className="board-keys">
+        <DialogTrigger>
+          <IconButton small look="stage" label={text.board.shortcuts}><Keyboard size={17} aria-hidden /></IconButton>
+          <Popover className="popover">
+            <AriaDialog className="shortcuts shortcuts-wide" aria-label={text.board.shortcuts}>
+              <dl>
+                {text.board.keys.map(([keys, what]) => (
+                  <div key={keys}><dt>{keys.split(" ").map((key) => (key === "–" ? key : <kbd key={key} className="key">{key}</kbd>))}</dt><dd>{what}</dd></div>
+                ))}
+              </dl>
+            </AriaDialog>
+          </Popover>
+        </DialogTrigger>
+      </span>
+      {stop.wall.may_edit && !full && (
+        <LinkButton small look="stage" to="/walls/$wall/edit" params={{ wall: stop.wall.id }} icon={<Pencil size={15} aria-hidden />} data-testid="board-edit">{text.walls.edit}</LinkButton>
+      )}
+      <IconButton small look="stage" label={full ? text.board.leaveFullScreen : text.board.fullScreen} keys="F" onPress={onFull} data-testid="board-full">
+        {full ? <Minimize size={17} aria-hidden /> : <Maximize size={17} aria-hidden />}
+      </IconButton>
+      {turning && <i key={at} className="board-progress" style={{ animationDuration: `${cycle}s` }} />}
+    </header>
+  );
+}

@@ -1,0 +1,66 @@
+import { EyeOff, ExternalLink, FileX2, Minimize2 } from "lucide-react";
+import { type CSSProperties, type MouseEvent, useMemo, useRef } from "react";
+
+import type { Camera, Site, WallTile } from "../../api/types";
+import { text } from "../../text";
+import { IconButton, LinkButton } from "../../ui/button";
+import { LiveTile } from "../../video/LiveTile";
+import type { Spot } from "../../wall/layout";
+import { tileWithheld } from "./withheld";
+
+interface BoardTileProps {
+  tile: WallTile;
+  place: number;
+  spot: Spot;
+  site: Site | undefined;
+  camera: Camera | undefined;
+  selected: boolean;
+  large: boolean;
+  /** Covered by a large one for a while. */
+  asleep: boolean;
+  /** The only tile of its page: it is as large as it can be. */
+  alone: boolean;
+  onSelect: (place: number) => void;
+  onToggle: (place: number) => void;
+}
+
+/** One place of a running wall: a camera with its names, or why there is none. */
+export function BoardTile({ tile, place, spot, site, camera, selected, large, asleep, alone, onSelect, onToggle }: BoardTileProps) {
+  const of = useMemo(() => (tile.camera && tile.site ? { id: tile.camera, name: tile.camera_name ?? "", site: tile.site } : undefined), [tile.camera, tile.site, tile.camera_name]);
+  const words = tile.state === "camera" ? text.board.tile(tile.camera_name ?? "", tile.site_name ?? "") : text.board[tile.state];
+  // A double click is for the mouse; a finger, and whoever uses no pointer at all, make it large with one touch.
+  const byFinger = useRef(false);
+  const press = (event: MouseEvent) => {
+    onSelect(place);
+    byFinger.current = (event.nativeEvent as PointerEvent).pointerType === "touch";
+    if (event.detail === 0 || byFinger.current) onToggle(place);
+  };
+  const where = { "--column": spot.column + 1, "--row": spot.row + 1, "--size": spot.size } as CSSProperties;
+  return (
+    <li className="board-tile" style={where} data-testid="board-tile" data-state={tile.state} data-camera={tile.camera} data-large={large || undefined} data-big={spot.size > 1 || undefined}>
+      {of ? <LiveTile camera={of} health={camera?.status} withheld={tileWithheld(site, camera)} asleep={asleep} large={large && !alone} />
+        : <Nothing tile={tile} />}
+      <button type="button" className="board-pick" tabIndex={selected ? 0 : -1} aria-label={words} aria-pressed={large} data-place={place}
+        onClick={press} onDoubleClick={() => { if (!byFinger.current) onToggle(place); }} onFocus={() => onSelect(place)}
+        onKeyUp={(event) => { if (event.key === " ") event.preventDefault(); }} />
+      {of && (
+        <div className="board-name">
+          <span className="clip-text strong">{tile.camera_name}</span>
+          <span className="clip-text board-site">{tile.site_name}</span>
+        </div>
+      )}
+      {large && of && (
+        <div className="board-large-tools">
+          <LinkButton small look="stage" to="/cameras/$camera" params={{ camera: of.id }} icon={<ExternalLink size={15} aria-hidden />}>{text.board.openCamera}</LinkButton>
+          {!alone && <IconButton small look="stage" label={text.board.shrink} keys="Esc" onPress={() => onToggle(place)}><Minimize2 size={16} aria-hidden /></IconButton>}
+        </div>
+      )}
+    </li>
+  );
+}
+
+function Nothing({ tile }: { tile: WallTile }) {
+  const Icon = tile.state === "hidden" ? EyeOff : tile.state === "gone" ? FileX2 : undefined;
+  const state = tile.state === "camera" ? "empty" : tile.state;
+  return <div className="board-nothing" data-state={state}>{Icon && <Icon size={20} strokeWidth={1.6} aria-hidden />}<p>{text.board[state]}</p></div>;
+}
