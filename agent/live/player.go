@@ -134,7 +134,8 @@ func (p *player) toKey(atUs int64) error {
 		if err != nil {
 			return fmt.Errorf("read segment %d: %w", p.seg.ID, err)
 		}
-		if part.Sum.StartUs > atUs+100 { // a picture's time is rounded otherwise than its part's
+		// A part may begin with sound that is a little later than its first picture.
+		if part.Sum.StartUs > atUs+nearUs {
 			break
 		}
 		if part.Sum.KeySample >= 0 && part.Sum.StartUs-part.Sum.MediaUs+part.Sum.KeyTime*1_000_000/scale <= atUs {
