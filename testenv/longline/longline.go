@@ -1,18 +1,14 @@
-//go:build linux
-
 package longline
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"sync"
+	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
-
-	"holdfast/testenv/nat"
 )
 
 // Addresses of the two machines.
@@ -26,10 +22,13 @@ const onTheWay = 8192
 
 // Line is the line with its machines. Run carries the packets.
 type Line struct {
-	Near, Far *nat.Namespace
+	// Near and Far call do once with its thread on that machine: the sockets that it opens and the programs that it starts are
+	// there for good.
+	Near, Far func(do func() error) error
 
 	oneWay    time.Duration
 	near, far *os.File // the line's ends
+	machines  []io.Closer
 }
 
 // New makes a line whose round trip takes so long. Whoever does not go on to Run must Close.
@@ -39,49 +38,6 @@ func New(roundTrip time.Duration) (*Line, error) {
 		return nil, errors.Join(fmt.Errorf("make a line of %v: %w", roundTrip, err), l.Close())
 	}
 	return l, nil
-}
-
-func (l *Line) build() (err error) {
-	if l.Near, err = nat.NewNamespace("near"); err != nil {
-		return err
-	}
-	if l.Far, err = nat.NewNamespace("far"); err != nil {
-		return err
-	}
-	if l.near, err = end(l.Near, NearAddr, FarAddr); err != nil {
-		return err
-	}
-	l.far, err = end(l.Far, FarAddr, NearAddr)
-	return err
-}
-
-// device is the name of the line's end at either machine.
-const device = "line"
-
-// end makes an end of the line at a machine, which sends all that is for elsewhere over it.
-func end(at *nat.Namespace, own, other string) (*os.File, error) {
-	fd := -1
-	err := at.Do(func() (err error) {
-		if fd, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0); err != nil {
-			return fmt.Errorf("open /dev/net/tun: %w", err)
-		}
-		req, err := unix.NewIfreq(device)
-		if err != nil {
-			return err
-		}
-		req.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
-		return unix.IoctlIfreq(fd, unix.TUNSETIFF, req)
-	})
-	if err == nil {
-		err = at.IP(fmt.Sprintf("addr add %s peer %s dev %s\nlink set %s up\nroute add default dev %s", own, other, device, device, device))
-	}
-	if err == nil {
-		return os.NewFile(uintptr(fd), device), nil
-	}
-	if fd >= 0 {
-		err = errors.Join(err, unix.Close(fd))
-	}
-	return nil, err
 }
 
 // Run carries packets until ctx ends, and then closes the line and returns nil. It is called once.
@@ -130,7 +86,7 @@ func deliver(under <-chan packet, to *os.File) error {
 	var failure error
 	for p := range under {
 		time.Sleep(time.Until(p.due))
-		if _, err := to.Write(p.data); err != nil && !errors.Is(err, unix.EINVAL) {
+		if _, err := to.Write(p.data); err != nil && !errors.Is(err, syscall.EINVAL) {
 			failure = unlessClosed("deliver packet", err)
 		}
 	}
@@ -153,10 +109,8 @@ func (l *Line) Close() error {
 			errs = append(errs, f.Close())
 		}
 	}
-	for _, n := range []*nat.Namespace{l.Near, l.Far} {
-		if n != nil {
-			errs = append(errs, n.Close())
-		}
+	for _, m := range l.machines {
+		errs = append(errs, m.Close())
 	}
 	return errors.Join(errs...)
 }

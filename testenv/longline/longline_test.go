@@ -84,7 +84,7 @@ func TestTCPTakesTheLine(t *testing.T) {
 	}
 	l := run(t)
 	var door net.Listener
-	if err := l.Near.Do(func() (err error) {
+	if err := l.Near(func() (err error) {
 		door, err = net.Listen("tcp4", NearAddr+":0")
 		return err
 	}); err != nil {
@@ -101,7 +101,7 @@ func TestTCPTakesTheLine(t *testing.T) {
 	}()
 	var c net.Conn
 	begun := time.Now()
-	if err := l.Far.Do(func() (err error) {
+	if err := l.Far(func() (err error) {
 		c, err = (&net.Dialer{Timeout: 20 * time.Second}).DialContext(t.Context(), "tcp4", door.Addr().String())
 		return err
 	}); err != nil {
@@ -132,7 +132,7 @@ func listenUDP(t *testing.T, l *Line, addr string) *net.UDPConn {
 		at = l.Far
 	}
 	var c *net.UDPConn
-	err := at.Do(func() (err error) {
+	err := at(func() (err error) {
 		c, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(addr), 0)))
 		return err
 	})
