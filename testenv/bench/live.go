@@ -57,7 +57,7 @@ func (b *bench) live(ctx context.Context) error {
 	f.pictures(order)
 	f.say("live_click", look.Click, "", look.Painted, "ms from the press on the site's page, the change of the page in it")
 	f.legs("live_click", look.Click)
-	f.say("live_latency", look.Cold, "", look.Latency, "ms from a picture's arrival at the site to the screen, a second after the first")
+	f.latency()
 	f.say("seek", look.Seek, "", look.Painted, "ms from the order to a picture of the new place")
 	f.say("seek_exact", look.Seek, "", look.Exact, "ms from the order to the picture of that very moment")
 	f.say("seek_named", look.Seek, "", look.Place, "ms from the order until the site has found the place")
@@ -109,7 +109,7 @@ func (b *bench) farFrom(ctx context.Context, name string, cloud ...string) (err 
 	f.legs("live_cold", look.Cold)
 	f.say("live_warm", look.Warm, "", look.Painted, trip(1))
 	f.legs("live_warm", look.Warm)
-	f.say("live_latency", look.Cold, "", look.Latency, "ms from a picture's arrival at the site to the screen, a second after the first")
+	f.latency()
 	return nil
 }
 
@@ -209,6 +209,12 @@ func (f figures) pictures(o look.Order) {
 	f.legs("live_cold", look.Cold)
 	f.say("live_warm", look.Warm, "", look.Painted, "ms from the press, over the connection that is there")
 	f.legs("live_warm", look.Warm)
+}
+
+// latency prints how old pictures are on the screen.
+func (f figures) latency() {
+	f.say("live_latency", look.Cold, "", look.Latency, "ms from a picture's arrival at the site to the screen, a second after the first")
+	f.say("live_latency_page", look.Cold, "", look.Shown, "ms that the page says it is")
 }
 
 // legs prints when a picture has come how far, since the press.

@@ -1,7 +1,7 @@
 // Measures how soon live view and playback are there, in a real Chromium on real programs: ORDER says what, as JSON (see
 // testenv/bench/look). Each try is printed as a line of JSON, moments in milliseconds since the press; a try without a
 // picture ends the run in words.
-import { base, id, open, signIn } from "./browser.mjs";
+import { base, id, open, signIn, until } from "./browser.mjs";
 import { probe } from "./probe.mjs";
 
 const order = JSON.parse(process.env.ORDER);
@@ -33,11 +33,7 @@ async function picture(p, last = "painted") {
 }
 
 /** How old the picture is that is on the screen one second after the first one. */
-async function latency(p, moments) {
-  const waited = p.waitForFunction((from) => window.probe.since() > from + 1000 && Number(document.querySelector("video")?.dataset.delay) > 0, moments.painted, { timeout: order.limit_ms });
-  await waited.catch(() => { throw new Error("the page does not know how old its picture is"); });
-  return Number(await p.locator("video").first().getAttribute("data-delay"));
-}
+const latency = (p) => until("something says how old the picture is", order.limit_ms, () => p.evaluate(() => window.probe.latency()));
 
 /** Round trips of a small request over the connection that the page has. */
 async function roundTrip(p) {
@@ -60,7 +56,7 @@ async function click(p, i) {
   await anyPhase(cam.gop);
   await p.locator(`a[href*="/cameras/${cam.id}"]`).first().click();
   const moments = await picture(p);
-  say("click", cam.name, { ...moments, latency: await latency(p, moments) });
+  say("click", cam.name, { ...moments, ...(await latency(p)) });
 }
 
 /** On the camera's page, without any connection to its site. */
@@ -72,7 +68,7 @@ async function cold(p, i) {
   if ((await p.evaluate(() => window.probe.connections())) > 0) throw new Error("the page has a connection before the press");
   await p.locator(live).click();
   const moments = await picture(p);
-  say("cold", cam.name, { ...moments, latency: await latency(p, moments) });
+  say("cold", cam.name, { ...moments, ...(await latency(p)) });
 }
 
 /** On the camera's page, over the connection that other cameras of the site were watched through. */
@@ -89,7 +85,7 @@ async function warm(p, i) {
   await p.locator(live).click();
   const moments = await picture(p);
   if ((await p.evaluate(() => window.probe.connections())) !== connections) throw new Error("the page made a connection anew");
-  say("warm", cam.name, { ...moments, latency: await latency(p, moments) });
+  say("warm", cam.name, { ...moments, ...(await latency(p)) });
 }
 
 /** To another moment of a recording that plays. */

@@ -13,6 +13,21 @@ export function probe(cold) {
   const mark = (name, at = performance.now()) => {
     if (pressedAt !== undefined) marks[name] ??= at - pressedAt;
   };
+  // What the site has said about time: of which of its pictures, and how far its clock is ahead of the page's.
+  let known;
+  let clock;
+  let speaking;
+  const hear = (channel, word) => {
+    if (word.type === "position") {
+      if (marks.order !== undefined) mark("place");
+      speaking = channel;
+      if (word.rtp !== undefined) known = { rtp: word.rtp, bornMs: (word.sent_us - (word.age_us ?? 0)) / 1000 };
+    } else if (word.type === "pong" && word.at_us === clock?.askedUs) {
+      const trip = performance.now() - word.at_us / 1000;
+      if (trip < clock.trip) clock = { ...clock, trip, ahead: word.sent_us / 1000 - word.at_us / 1000 - trip / 2 };
+      clock.answered();
+    }
+  };
   class Seen extends Real {
     constructor(...args) {
       super(...args);
@@ -28,9 +43,7 @@ export function probe(cold) {
     }
     createDataChannel(...args) {
       const channel = super.createDataChannel(...args);
-      channel.addEventListener("message", ({ data }) => {
-        if (marks.order !== undefined && typeof data === "string" && data.includes('"position"')) mark("place");
-      });
+      channel.addEventListener("message", ({ data }) => hear(channel, JSON.parse(data)));
       return channel;
     }
   }
@@ -58,11 +71,13 @@ export function probe(cold) {
   };
   let seeking;
   let waiting;
+  let later;
   const watch = (video) => {
     const next = (_, frame) => {
       const order = waiting;
       waiting = undefined;
       painted(frame, seeking);
+      if (marks.painted !== undefined && performance.now() - pressedAt >= marks.painted + 1000) later ??= frame;
       order?.();
       video.requestVideoFrameCallback(next);
     };
@@ -80,7 +95,7 @@ export function probe(cold) {
     performance.clearResourceTimings();
     performance.setResourceTimingBufferSize(10_000);
     marks = {};
-    seeking = undefined;
+    seeking = known = later = speaking = undefined;
     pressedAt = performance.now();
   };
   document.addEventListener("pointerdown", press, true);
@@ -114,6 +129,22 @@ export function probe(cold) {
     since: () => performance.now() - pressedAt,
     connections: () => made.length,
     connected: () => made.some((c) => c.connectionState === "connected"),
+    /** How old the picture was that was shown one second after the first one, and what the page itself says of it. The
+     *  clocks are compared by the quickest of several questions. */
+    latency: async () => {
+      if (later === undefined || known === undefined || speaking?.readyState !== "open") return undefined;
+      const page = Number(document.querySelector("video").dataset.delay);
+      clock = { trip: Infinity };
+      for (let i = 0; i < 10; i++) {
+        await new Promise((answered) => {
+          clock.answered = answered;
+          clock.askedUs = Math.round(performance.now() * 1000);
+          speaking.send(JSON.stringify({ type: "ping", at_us: clock.askedUs }));
+        });
+      }
+      const born = known.bornMs + ((later.rtpTimestamp - known.rtp) | 0) / 90; // RTP time wraps; RFC 6184 section 8.2.1
+      return { latency: later.expectedDisplayTime + clock.ahead - born, latency_page: page };
+    },
     /** Goes to another moment right behind a picture: until the next one is due, what comes is of the new place. */
     seek: (path) => new Promise((done) => {
       waiting = () => {

@@ -59,21 +59,22 @@ const (
 
 // Moments of a try.
 const (
-	RTT      = "rtt"       // of a line
-	Page     = "page"      // the video element is there
-	ICEAsked = "ice_asked" // the ICE servers are asked for
-	ICE      = "ice"       // and known
-	Asked    = "asked"     // the offer is made, or the view asked for, and sent
-	Answer   = "answer"    // the answer is there
-	Joined   = "connected" // ICE and DTLS are done
-	Packet   = "packet"    // the first packet of video is there
-	Whole    = "whole"     // all packets of the first picture are
-	Decoded  = "decoded"   // the first picture is decoded and on its way to the screen
-	Painted  = "painted"   // and on it
-	Latency  = "latency"   // no moment: how old the picture is on the screen, a second after the first
-	Sent     = "order"     // a seek is sent; the other moments of a seek count from here
-	Place    = "place"     // the site has named the new place
-	Exact    = "exact"     // the picture of the very moment is on the screen, after those that lead to it
+	RTT      = "rtt"          // of a line
+	Page     = "page"         // the video element is there
+	ICEAsked = "ice_asked"    // the ICE servers are asked for
+	ICE      = "ice"          // and known
+	Asked    = "asked"        // the offer is made, or the view asked for, and sent
+	Answer   = "answer"       // the answer is there
+	Joined   = "connected"    // ICE and DTLS are done
+	Packet   = "packet"       // the first packet of video is there
+	Whole    = "whole"        // all packets of the first picture are
+	Decoded  = "decoded"      // the first picture is decoded and on its way to the screen
+	Painted  = "painted"      // and on it
+	Latency  = "latency"      // no moment: how old the picture is on the screen, a second after the first
+	Shown    = "latency_page" // and how old the page says it is
+	Sent     = "order"        // a seek is sent; the other moments of a seek count from here
+	Place    = "place"        // the site has named the new place
+	Exact    = "exact"        // the picture of the very moment is on the screen, after those that lead to it
 )
 
 // Try is one press and what followed it, in milliseconds.

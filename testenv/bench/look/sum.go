@@ -29,7 +29,18 @@ func parse(text []byte) (Tries, error) {
 	return all, nil
 }
 
-// complete checks that every try that was ordered is there, and has a picture.
+// last is what the tries of a kind end with.
+func last(kind string) string {
+	switch kind {
+	case Cold, Warm, Click:
+		return Latency
+	case Seek:
+		return Exact
+	}
+	return Painted
+}
+
+// complete checks that every try that was ordered is there, and came to its end.
 func (t Tries) complete(o Order) error {
 	for _, kind := range o.Parts {
 		cameras := []string{""}
@@ -40,8 +51,8 @@ func (t Tries) complete(o Order) error {
 			}
 		}
 		for _, c := range cameras {
-			if n := len(t.Of(kind, c, Painted)); n != o.Tries {
-				return fmt.Errorf("look at pictures: %d of %d tries of %s %s have one", n, o.Tries, kind, c)
+			if n := len(t.Of(kind, c, last(kind))); n != o.Tries {
+				return fmt.Errorf("look at pictures: %d of %d tries of %s %s came to their end", n, o.Tries, kind, c)
 			}
 		}
 	}

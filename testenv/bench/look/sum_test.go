@@ -36,9 +36,9 @@ func TestSharesAreNearestRanks(t *testing.T) {
 	}
 }
 
-const printed = `{"kind":"cold","camera":"gop1","ms":{"answer":31.5,"painted":60}}
-{"kind":"cold","camera":"gop10","ms":{"answer":29,"packet":40,"painted":50}}
-{"kind":"warm","camera":"","ms":{"painted":22}}
+const printed = `{"kind":"cold","camera":"gop1","ms":{"answer":31.5,"painted":60,"latency":30}}
+{"kind":"cold","camera":"gop10","ms":{"answer":29,"packet":40,"painted":50,"latency":20}}
+{"kind":"warm","camera":"","ms":{"painted":22,"latency":10}}
 `
 
 func TestTriesAreRead(t *testing.T) {
@@ -90,5 +90,9 @@ func TestATryThatIsMissingIsAnError(t *testing.T) {
 	o.Parts, o.Tries = []string{Warm}, 2
 	if err := all.complete(o); err == nil {
 		t.Error("one of two tries is missing, and it is no error")
+	}
+	delete(all[2].MS, Latency)
+	if o.Tries = 1; all.complete(o) == nil {
+		t.Error("a try does not say how old its picture was, and it is no error")
 	}
 }
