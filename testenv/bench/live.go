@@ -101,7 +101,7 @@ func (b *bench) farFrom(ctx context.Context, name string, cloud ...string) (err 
 	}
 	trip := func(trips int) string {
 		limit := time.Duration(trips)*far + 100*time.Millisecond
-		return fmt.Sprintf("ms; %d round trips and 100 ms are %d", trips, limit.Milliseconds())
+		return fmt.Sprintf("ms; %d times the round trip and 100 ms are %d", trips, limit.Milliseconds())
 	}
 	f := figures{tries: tries, suffix: "_" + name}
 	f.say("line", look.Line, "", look.RTT, "ms that a small request takes")

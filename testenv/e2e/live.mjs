@@ -17,17 +17,25 @@ const live = id("timeline-live");
 
 /** Does a try, and says which one it was when it fails. */
 async function attempt(what, act) {
+  let timer;
+  const never = new Promise((_, fail) => {
+    timer = setTimeout(() => fail(new Error(`it does not come to an end within ${(5 * order.limit_ms) / 1000} s`)), 5 * order.limit_ms);
+  });
   try {
-    await act();
+    await Promise.race([act(), never]);
   } catch (error) {
     throw new Error(`${what}: ${error.message.replaceAll(/\u001b\[\d+m/g, "")}`);
+  } finally {
+    clearTimeout(timer);
   }
 }
 
+const arm = (p) => p.evaluate(() => window.probe.arm());
+
 /** The moments of a try, once there is a picture. */
 async function picture(p, last = "painted") {
-  const moments = await p.waitForFunction((last) => window.probe.moments(last), last, { timeout: order.limit_ms }).catch(() => undefined);
-  if (moments) return moments.jsonValue();
+  const moments = await p.evaluate(([last, limit]) => window.probe.moments(last, limit), [last, order.limit_ms]);
+  if (moments) return moments;
   const [marks, words] = await p.evaluate(() => [window.probe.marks(), document.querySelector("[data-testid=player]")?.innerText || document.body.innerText]);
   throw new Error(`no picture within ${order.limit_ms / 1000} s of the press at ${p.url()}. Moments so far: ${JSON.stringify(marks)}. The page says: ${words.slice(0, 300)}`);
 }
@@ -54,6 +62,7 @@ async function click(p, i) {
   // Nobody clicks in the first moment: by then the page has its connection to the site.
   await p.waitForFunction(() => window.probe.connected());
   await anyPhase(cam.gop);
+  await arm(p);
   await p.locator(`a[href*="/cameras/${cam.id}"]`).first().click();
   const moments = await picture(p);
   say("click", cam.name, { ...moments, ...(await latency(p)) });
@@ -65,7 +74,7 @@ async function cold(p, i) {
   await p.goto(base + gap(cam));
   await p.waitForSelector(id("instead"));
   await anyPhase(cam.gop);
-  if ((await p.evaluate(() => window.probe.connections())) > 0) throw new Error("the page has a connection before the press");
+  if ((await arm(p)) > 0) throw new Error("the page has a connection before the press");
   await p.locator(live).click();
   const moments = await picture(p);
   say("cold", cam.name, { ...moments, ...(await latency(p)) });
@@ -81,7 +90,7 @@ async function warm(p, i) {
   await p.evaluate((path) => history.pushState({}, "", path), gap(cam));
   await p.waitForSelector(id("instead"));
   await anyPhase(cam.gop);
-  const connections = await p.evaluate(() => window.probe.connections());
+  const connections = await arm(p);
   await p.locator(live).click();
   const moments = await picture(p);
   if ((await p.evaluate(() => window.probe.connections())) !== connections) throw new Error("the page made a connection anew");
@@ -138,6 +147,7 @@ async function peer(p) {
   await p.unroute(home); // nothing stands between page and server from here on
   await p.evaluate(whep, order.peer.url);
   await anyPhase(order.peer.gop);
+  await arm(p);
   await p.locator("button").click();
   say("peer", "", await picture(p));
 }

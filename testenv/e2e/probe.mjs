@@ -10,8 +10,10 @@ export function probe(cold) {
   let pressedAt;
   /** When the newest connection was made. */
   let newest = 0;
+  let awaited = {};
   const mark = (name, at = performance.now()) => {
     if (pressedAt !== undefined) marks[name] ??= at - pressedAt;
+    if (name === awaited.name) awaited.there();
   };
   // What the site has said about time: of which of its pictures, and how far its clock is ahead of the page's.
   let known;
@@ -116,17 +118,32 @@ export function probe(cold) {
   window.probe = {
     /** Where another server takes offers. */
     endpoint: undefined,
-    /** The moments so far, or undefined as long as there is no picture. */
-    moments: (last) => {
+    /** The moments of the press once the last of them is there; undefined when that takes longer than the limit. */
+    moments: async (last, limitMs) => {
+      let timer;
+      await new Promise((done) => {
+        timer = setTimeout(done, limitMs);
+        awaited = { name: last, there: done };
+        if (marks[last] !== undefined) done();
+      });
+      clearTimeout(timer);
       if (marks[last] === undefined) return undefined;
+      // The answer to a request may be on record only behind the picture that it brought.
+      await new Promise((done) => setTimeout(done, 300));
       request((url) => /\/live\/ice$/.test(url), "ice_asked", "ice");
       request((url) => url === window.probe.endpoint || /\/(view|live)\?/.test(url), "asked", "answer");
       atLatest("packet", "whole");
       if (newest > pressedAt) atLatest("connected", "packet");
       return { ...marks };
     },
+    /** What is known of a press without a picture. */
     marks: () => ({ ...marks, connections: made.map((c) => `${c.connectionState}/${c.iceConnectionState}`) }),
-    since: () => performance.now() - pressedAt,
+    /** Forgets the press before, and says how many connections the page has made. */
+    arm: () => {
+      marks = {};
+      pressedAt = undefined;
+      return made.length;
+    },
     connections: () => made.length,
     connected: () => made.some((c) => c.connectionState === "connected"),
     /** How old the picture was that was shown one second after the first one, and what the page itself says of it. The
