@@ -7,7 +7,7 @@ TOOL  := $(GO) tool -modfile=testenv/tools/go.mod
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 PORTAL_SOURCES := $(shell find cloud/portal -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.go' 2>/dev/null)
 
-.PHONY: help demo test lint bench bench-record bench-mirror durability e2e fuzz dist screenshots portal browser unit cross schema smoke wine setup powercut nat
+.PHONY: help demo test lint bench bench-record bench-live bench-mirror durability e2e fuzz dist screenshots portal browser unit cross schema smoke wine setup powercut nat
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -57,7 +57,7 @@ e2e: setup portal browser ## the browser tests alone
 	$(GO) run ./testenv/cmd/withpg $(GO) test -count=1 -timeout 10m -v ./testenv/e2e/...
 
 bench: setup portal browser ## figures as "name: value unit"
-	$(GO) run ./testenv/bench
+	$(GO) run ./testenv/bench -tries 10
 	$(GO) run ./testenv/powercut -n 50 -scenes none
 
 powercut: setup ## cut the power N times (200 if not said) and account for every frame, then faults of disk and clock
@@ -68,6 +68,9 @@ nat: setup portal browser ## live view through every pair of the world's routers
 
 bench-record: setup ## what recording costs: N=64 streams, SECONDS=60, HEAVY=60 s of 80 x 4 Mbit/s; PEER_CMD (see testenv/bench/record.go)
 	$(GO) run ./testenv/bench -run record,heavy -n $(or $(N),64) -for $(or $(SECONDS),60)s -heavy $(or $(HEAVY),60)s
+
+bench-live: setup portal browser ## how soon a picture is there, near and 80 ms away: TRIES=40 of each kind; PEER_WHEP_URL, PEER_GOP (see testenv/bench/live.go)
+	$(GO) run ./testenv/bench -run live,live_far -tries $(or $(TRIES),40)
 
 bench-mirror: setup ## what mirroring costs and how fast it is: EVENTS=1000000 after an outage, CLIPS=1000 MB through a line with cuts
 	$(GO) run ./testenv/bench -run drain,drain_postgres,narrow,quiet,upload -for 3m -events $(or $(EVENTS),1000000) -clips $(or $(CLIPS),1000)

@@ -4,14 +4,11 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
-	"time"
 
 	"holdfast/testenv/house"
 )
@@ -59,42 +56,4 @@ func packed(text []byte) int {
 		return 0 // a buffer never fails
 	}
 	return out.Len()
-}
-
-// live measures, in a real browser, the time from a click on a camera to its first decoded frame.
-func (b *bench) live(ctx context.Context) error {
-	h, err := house.Start(ctx, house.Setup{Dir: filepath.Join(b.dir, "live"), Branches: []house.BranchPlan{{Name: "Bench", Cameras: []house.CameraPlan{
-		{Key: "car-park", Name: "Car park", Place: "carpark"}, {Key: "dock", Name: "Dock", Place: "dock"},
-	}}}})
-	if h != nil {
-		defer func() { _ = h.Close() }()
-	}
-	if err != nil {
-		return err
-	}
-	if err := h.Sites[0].Recording(ctx, 2, 60*time.Second); err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, "node", filepath.Join(house.Root(), "testenv", "e2e", "clicks.mjs"))
-	cmd.Env = append(os.Environ(), "PORTAL="+h.URL, "OWNER="+house.OwnerEmail, "PASSWORD="+house.OwnerPassword, "CLICKS=20")
-	cmd.Stderr = os.Stderr
-	text, err := cmd.Output()
-	if err != nil {
-		return fmt.Errorf("click: %w\n%s", err, text)
-	}
-	var out map[string]struct{ P50, P95 float64 }
-	if err := json.Unmarshal(text, &out); err != nil {
-		return fmt.Errorf("read clicks: %w: %s", err, text)
-	}
-	for _, f := range []struct{ name, what string }{
-		{"first_frame", "ms from the press to the first picture, the change of the page in it"},
-		{"asked", "ms from the press until the site is asked"},
-		{"answered", "ms from the press until the site has answered"},
-		{"page", "ms from the press until the camera's page is there"},
-		{"latency", "ms from a picture's arrival at the site to the screen, a second later"},
-	} {
-		say("live_"+f.name+"_p50", out[f.name].P50, f.what)
-		say("live_"+f.name+"_p95", out[f.name].P95, f.what)
-	}
-	return nil
 }

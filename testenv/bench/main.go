@@ -3,7 +3,8 @@
 //
 // It owns the rigs of its figures and leaves nothing running. Absolute times on a shared machine mean little: compare
 // runs on the same machine. -run names the groups to measure, -for how long a rate is measured,
-// -segments how long the past of the site is that the group start starts, -events and -clips how much is mirrored.
+// -segments how long the past of the site is that the group start starts, -events and -clips how much is mirrored, -tries
+// how many pictures are waited for.
 package main
 
 import (
@@ -30,6 +31,7 @@ func groups() []group {
 		{"record", (*bench).record},
 		{"heavy", (*bench).heavy},
 		{"live", (*bench).live},
+		{"live_far", (*bench).liveFar},
 		{"start", (*bench).start},
 		{"drain", (*bench).drain},
 		{"drain_postgres", (*bench).drainPostgres},
@@ -46,17 +48,19 @@ type bench struct {
 	segments int    // of the long past that a start has to cope with
 	events   int    // that wait when a long outage ends
 	clipMB   int    // of clips that are sent through a line with cuts
+	tries    int    // of each kind of press, at each kind of camera
 	dir      string // for everything that is built and recorded
 }
 
 func main() {
-	run := flag.String("run", "size,record,heavy,live,start,drain,drain_postgres,narrow,quiet,upload", "groups to measure, separated by commas")
+	run := flag.String("run", "size,record,heavy,live,live_far,start,drain,drain_postgres,narrow,quiet,upload", "groups to measure, separated by commas")
 	var b bench
 	flag.DurationVar(&b.seconds, "for", time.Minute, "how long a rate is measured")
 	flag.DurationVar(&b.long, "heavy", time.Minute, "how long 80 cameras of 4 Mbit/s are recorded; ten minutes write 24 GB")
 	flag.IntVar(&b.segments, "segments", 1_000_000, "how many segments a start finds")
 	flag.IntVar(&b.events, "events", 1_000_000, "how many events wait when a long outage ends")
 	flag.IntVar(&b.clipMB, "clips", 1000, "how many megabytes of clips are sent through a line with cuts")
+	flag.IntVar(&b.tries, "tries", 40, "how many times each kind of picture is waited for")
 	flag.IntVar(&b.streams, "n", 64, "how many streams are recorded beside the floor")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

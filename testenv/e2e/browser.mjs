@@ -11,8 +11,8 @@ export const base = process.env.PORTAL;
 export const shots = process.env.SHOTS;
 if (shots) mkdirSync(shots, { recursive: true });
 
-export async function open() {
-  return chromium.launch({ executablePath: process.env.CHROMIUM || "/usr/bin/chromium", args: flags });
+export async function open(more = []) {
+  return chromium.launch({ executablePath: process.env.CHROMIUM || "/usr/bin/chromium", args: [...flags, ...more] });
 }
 
 /** Test ID, short. */

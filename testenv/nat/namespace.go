@@ -20,8 +20,8 @@ type Namespace struct {
 	file *os.File
 }
 
-// newNamespace makes a machine that has a loopback and no other link, forwards IPv4 and speaks no IPv6.
-func newNamespace(name string) (*Namespace, error) {
+// NewNamespace makes a machine that has a loopback and no other link, forwards IPv4 and speaks no IPv6. Close it.
+func NewNamespace(name string) (*Namespace, error) {
 	n := &Namespace{name: name}
 	err := apart(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
@@ -40,10 +40,10 @@ func newNamespace(name string) (*Namespace, error) {
 		err = n.Do(speakNoIPv6)
 	}
 	if err == nil {
-		err = n.feed("ip", []string{"-batch", "-"}, "link set lo up")
+		err = n.IP("link set lo up")
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("make network namespace %s: %w", name, err), n.close())
+		return nil, errors.Join(fmt.Errorf("make network namespace %s: %w", name, err), n.Close())
 	}
 	return n, nil
 }
@@ -95,6 +95,9 @@ func apart(do func() error) error {
 	return <-done
 }
 
+// IP has ip-address(8) and its kin do what the lines of a text say.
+func (n *Namespace) IP(lines string) error { return n.feed("ip", []string{"-batch", "-"}, lines) }
+
 // feed runs a program in the namespace with a text as its input.
 func (n *Namespace) feed(program string, args []string, text string) error {
 	cmd := exec.Command(program, args...)
@@ -110,7 +113,8 @@ func (n *Namespace) feed(program string, args []string, text string) error {
 // path names the namespace to other programs as long as this one holds it.
 func (n *Namespace) path() string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), n.file.Fd()) }
 
-func (n *Namespace) close() error {
+// Close lets go of the namespace: the kernel keeps it as long as anything runs there.
+func (n *Namespace) Close() error {
 	if n.file == nil {
 		return nil
 	}

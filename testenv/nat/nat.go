@@ -41,7 +41,7 @@ func New(t testing.TB, site, viewer Router) *Internet {
 	i := &Internet{}
 	t.Cleanup(func() {
 		for _, n := range i.all {
-			if err := n.close(); err != nil {
+			if err := n.Close(); err != nil {
 				t.Error(err)
 			}
 		}
@@ -62,7 +62,7 @@ func (i *Internet) build(site, viewer Router) error {
 	}
 	err = errors.Join(
 		link(end{core, "cloud", "198.51.100.1/24"}, end{i.Cloud, "eth0", CloudAddr + "/24"}),
-		i.Cloud.feed("ip", []string{"-batch", "-"}, "addr add "+OtherAddr+"/24 dev eth0\nroute add default via 198.51.100.1"),
+		i.Cloud.IP("addr add "+OtherAddr+"/24 dev eth0\nroute add default via 198.51.100.1"),
 	)
 	if err != nil {
 		return err
@@ -80,7 +80,7 @@ func (i *Internet) narrow(kbit int) error {
 }
 
 func (i *Internet) add(name string) (*Namespace, error) {
-	n, err := newNamespace(name)
+	n, err := NewNamespace(name)
 	if err == nil {
 		i.all = append(i.all, n)
 	}
@@ -106,9 +106,9 @@ func (i *Internet) branch(core *Namespace, name string, number int, kind Router)
 	return machine, router, errors.Join(
 		link(end{core, name, "203.0.113.1 peer " + public}, end{router, "wan", public + " peer 203.0.113.1"}),
 		link(end{router, "lan", inside}, end{machine, "eth0", outside}),
-		router.feed("ip", []string{"-batch", "-"}, "route add default via 203.0.113.1"),
-		machine.feed("ip", []string{"-batch", "-"}, "route add default via "+gateway),
-		core.feed("ip", []string{"-batch", "-"}, routes),
+		router.IP("route add default via 203.0.113.1"),
+		machine.IP("route add default via "+gateway),
+		core.IP(routes),
 		router.feed("nft", []string{"-f", "-"}, kind.rules()),
 	)
 }
@@ -121,13 +121,13 @@ type end struct {
 }
 
 func (e end) up() error {
-	return e.at.feed("ip", []string{"-batch", "-"}, fmt.Sprintf("addr add %s dev %s\nlink set %s up", e.addr, e.name, e.name))
+	return e.at.IP(fmt.Sprintf("addr add %s dev %s\nlink set %s up", e.addr, e.name, e.name))
 }
 
 // link joins two machines.
 func link(a, b end) error {
 	text := fmt.Sprintf("link add %s type veth peer name %s netns %s", a.name, b.name, b.at.path())
-	if err := a.at.feed("ip", []string{"-batch", "-"}, text); err != nil {
+	if err := a.at.IP(text); err != nil {
 		return err
 	}
 	return errors.Join(a.up(), b.up())
