@@ -41,7 +41,7 @@ HOUSES := $(QUIET) $(BUSY)
 unit: setup portal browser
 	$(GO) run ./testenv/cmd/withpg bash -c '\
 	  $(GO) test -timeout 10m $$($(GO) list ./... | grep -v -F $(HOUSES:./%=-e holdfast/%)) && \
-	  $(GO) test -timeout 12m -p 2 -parallel 8 $(QUIET) && \
+	  $(GO) test -timeout 12m -p 3 -parallel 8 $(QUIET) && \
 	  $(GO) test -timeout 12m -p 1 $(BUSY)'
 	cd cloud/portal && npm run --silent test
 

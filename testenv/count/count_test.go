@@ -41,6 +41,7 @@ func plan() house.BranchPlan {
 
 // TestCount: 6 cameras, 90 s, the line cut for 30 s in the middle, the agent killed once.
 func TestCount(t *testing.T) {
+	t.Parallel()
 	h := house.New(t, house.Setup{Branches: []house.BranchPlan{plan()}})
 	s := h.Sites[0]
 	begun := time.Now()

@@ -36,9 +36,10 @@ for (const [n, p] of pages.entries()) {
   await until(`viewer ${n + 1} to be served by the relay`, 30_000, async () => (await p.locator(id("live-stats")).textContent())?.includes("shared"));
   const before = Number(await p.locator(id("live-video")).getAttribute("data-frames"));
   await until("pictures from the relay", 20_000, async () => Number(await p.locator(id("live-video")).getAttribute("data-frames")) > before + 30);
+  const delay = await until("its age to be known", 10_000, async () => Number(await p.locator(id("live-video")).getAttribute("data-delay")));
   await shot(p, `crowd-${n + 1}`);
   out.push({
-    pauseMs: Math.round(await p.evaluate(() => window.pause)), delayMs: Number(await p.locator(id("live-video")).getAttribute("data-delay")),
+    pauseMs: Math.round(await p.evaluate(() => window.pause)), delayMs: delay,
     phase: await p.locator(id("player")).getAttribute("data-phase"), stats: await p.locator(id("live-stats")).textContent(), faults: p.faults,
   });
 }

@@ -24,7 +24,8 @@ type Crowd struct {
 	Viewers int
 	Cameras []string      // the first viewer watches the first one, and so on, again and again
 	Every   time.Duration // between two that come
-	Hold    time.Duration // they watch together, from when the last one has its picture
+	Settle  time.Duration // from when the last one has its picture: who is to go over to the relay does so
+	Hold    time.Duration // they watch together from then on
 }
 
 // Seen is what one viewer of a crowd saw.
@@ -35,6 +36,7 @@ type Seen struct {
 	Pictures int           // in the time in which all watched
 	Missing  int           // pictures that did not come in that time, by the camera's numbers
 	Pause    time.Duration // the longest between two pictures in that time
+	From, To time.Time     // that time
 	Error    string
 }
 
@@ -71,8 +73,9 @@ func crowd(ctx context.Context, o Order) ([]Seen, error) {
 		}
 	}
 	there.Wait()
+	err := sleep(ctx, o.Crowd.Settle)
 	close(all)
-	err := sleep(ctx, o.Crowd.Hold)
+	err = errors.Join(err, sleep(ctx, o.Crowd.Hold))
 	close(over)
 	running.Wait()
 	return seen, err
@@ -174,10 +177,13 @@ type seat struct {
 	path string
 }
 
+// leave ends the connection at the far end. Its own end is closed behind that: it may wait for servers that a firewall
+// hides, until the process ends.
 func (s *seat) leave(browser *house.Client) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	return errors.Join(browser.Delete(ctx, strings.TrimPrefix(s.path, "/api/v1")), s.view.pc.Close())
+	go func() { _ = s.view.pc.Close() }()
+	return browser.Delete(ctx, strings.TrimPrefix(s.path, "/api/v1"))
 }
 
 // connect makes a connection one way, and has a camera shown on it if one is named.

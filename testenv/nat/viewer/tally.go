@@ -36,7 +36,7 @@ type tally struct {
 type span struct {
 	pictures, missing int
 	last              uint64
-	at                time.Time
+	from, at          time.Time
 	pause             time.Duration
 }
 
@@ -49,13 +49,14 @@ func (s *span) picture(number uint64, now time.Time) {
 }
 
 // begin counts from now on for sum.
-func (t *tally) begin() { t.change(func() { t.span = &span{at: time.Now()} }) }
+func (t *tally) begin() { t.change(func() { t.span = &span{from: time.Now(), at: time.Now()} }) }
 
 func (t *tally) sum(s *Seen) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.span != nil {
 		s.Pictures, s.Missing, s.Pause = t.span.pictures, t.span.missing, max(t.span.pause, time.Since(t.span.at))
+		s.From, s.To = t.span.from, time.Now()
 	}
 }
 
