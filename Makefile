@@ -7,7 +7,7 @@ TOOL  := $(GO) tool -modfile=testenv/tools/go.mod
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 PORTAL_SOURCES := $(shell find cloud/portal -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.go' 2>/dev/null)
 
-.PHONY: help demo test lint bench bench-record bench-live bench-mirror durability e2e fuzz dist screenshots portal browser unit cross schema smoke wine setup powercut nat
+.PHONY: help demo test lint bench bench-record bench-live bench-mirror durability e2e fuzz dist screenshots portal browser cross schema smoke wine setup powercut nat
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -31,17 +31,15 @@ cloud/portal/dist/index.html: cloud/portal/node_modules/.package-lock.json $(POR
 demo: setup portal ## three sites with fake cameras, a cloud and the portal (FOR=2m ends by itself)
 	$(GO) run ./testenv/cmd/demo $(if $(FOR),--for $(FOR))
 
-test: setup portal lint unit cross ## everything that CI runs
-
 # What runs a whole house comes after the rest: it measures time. The first ones wait more than they work and share the
-# machine, the others have it for themselves.
+# machine, with each other and with the linter; the others have it for themselves.
 QUIET  := ./testenv/count ./testenv/fulldisk ./testenv/line/real ./testenv/nat
 BUSY   := ./testenv/e2e ./testenv/powercut
 HOUSES := $(QUIET) $(BUSY)
-unit: setup portal browser
+test: setup portal browser ## everything that CI runs
 	$(GO) run ./testenv/cmd/withpg bash -c '\
 	  $(GO) test -timeout 10m $$($(GO) list ./... | grep -v -F $(HOUSES:./%=-e holdfast/%)) && \
-	  $(GO) test -timeout 12m -p 3 -parallel 8 $(QUIET) && \
+	  testenv/scripts/beside.sh "$(MAKE) --no-print-directory lint cross" $(GO) test -timeout 12m -p 3 -parallel 8 $(QUIET) && \
 	  $(GO) test -timeout 12m -p 1 $(BUSY)'
 	cd cloud/portal && npm run --silent test
 
