@@ -2,7 +2,7 @@ import { CircleAlert, type LucideIcon } from "lucide-react";
 import { type RefObject, useEffect, useLayoutEffect, useRef, useState } from "react";
 
 import { text } from "../text";
-import type { Phase } from "./session";
+import type { Phase } from "./snapshot";
 import { Still } from "./Still";
 import { useVideo } from "./useVideo";
 

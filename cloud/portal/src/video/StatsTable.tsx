@@ -1,6 +1,6 @@
 import { bitrate, codecName, whole } from "../lib/format";
 import { text } from "../text";
-import type { Snapshot } from "./session";
+import type { Snapshot } from "./snapshot";
 
 /** The technical details of a session, for those who ask. */
 export function StatsTable({ snapshot }: { snapshot: Snapshot }) {

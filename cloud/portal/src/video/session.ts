@@ -1,64 +1,22 @@
 // One video on the screen: it connects, counts frames, notices when they stop, connects again, and says in words
 // what is wrong. It lives outside React: components subscribe to its snapshot.
 import { ApiError, words } from "../api/errors";
-import type { StreamKind } from "../api/types";
 import { text } from "../text";
 import { nowUs } from "../lib/time";
 import { type Order, Playhead, readWord, type Word } from "./control";
 import { Delay } from "./delay";
 import { relayed, type Seat, take } from "./link";
 import { Shuttle } from "./shuttle";
-import { type Stats, StatsReader } from "./stats";
+import { blank, type Phase, type Snapshot, type Wish } from "./snapshot";
+import { hasPicture } from "./stage";
+import { StatsReader } from "./stats";
 import { receivable } from "./whep";
-
-export type Phase = "connecting" | "waiting" | "playing" | "stalled" | "reconnecting" | "failed" | "closed";
-
-/** What components show. Replaced as a whole whenever something changes. */
-export interface Snapshot {
-  phase: Phase;
-  /** Undefined: live. */
-  fromUs: number | undefined;
-  paused: boolean;
-  /** How fast a recording is played, below 0 backwards; 1 when live. */
-  rate: number;
-  /** The site can show single pictures and play backwards. */
-  steps: boolean;
-  /** Why there is no picture of the moment under the pointer. */
-  missing: string;
-  /** What there is to say of the single picture that is shown. */
-  hint: string;
-  /** Why it is not playing, for a person. */
-  reason: string;
-  /** Why it is another stream than asked for, for a person. */
-  note: string;
-  stream: string;
-  codec: string;
-  hasAudio: boolean;
-  /** From asking to the first picture, milliseconds. */
-  firstFrameMs: number | undefined;
-  stats: Stats | undefined;
-  /** From the site to the screen, milliseconds; undefined while it is not known, and in recordings. */
-  delayMs: number | undefined;
-}
-
-export interface Wish {
-  site: string;
-  camera: string;
-  stream?: StreamKind | undefined;
-  fromUs?: number | undefined;
-  silent?: boolean | undefined;
-}
 
 const firstPictureMs = 12_000;
 const stallMs = 4_000;
 const giveUpMs = 9_000;
 const retries = 6;
 const slowestKeyMs = 20_000;
-
-const blank: Snapshot = {
-  phase: "connecting", fromUs: undefined, paused: false, rate: 1, steps: false, missing: "", hint: "", reason: "", note: "", stream: "", codec: "", hasAudio: false,
-  firstFrameMs: undefined, stats: undefined, delayMs: undefined,
-};
 
 export class VideoSession {
   private readonly video: HTMLVideoElement;
@@ -460,23 +418,4 @@ export class VideoSession {
     this.current = { ...this.current, ...change };
     for (const tell of this.listeners) tell();
   }
-}
-
-const firstRelayedMs = 8_000;
-
-/** Whether a picture comes in; false when none does in time. */
-function hasPicture(media: MediaStream): Promise<boolean> {
-  const probe = document.createElement("video");
-  probe.muted = true;
-  probe.srcObject = media;
-  return new Promise<boolean>((done) => {
-    const timer = setTimeout(() => done(false), firstRelayedMs);
-    probe.requestVideoFrameCallback(() => {
-      clearTimeout(timer);
-      done(true);
-    });
-    void probe.play().catch(() => undefined);
-  }).finally(() => {
-    probe.srcObject = null;
-  });
 }

@@ -30,3 +30,22 @@ export async function saveSnapshot(video: HTMLVideoElement, name: string, atUs: 
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
+
+const firstRelayedMs = 8_000;
+
+/** Whether a picture comes in; false when none does in time. */
+export function hasPicture(media: MediaStream): Promise<boolean> {
+  const probe = document.createElement("video");
+  probe.muted = true;
+  probe.srcObject = media;
+  return new Promise<boolean>((done) => {
+    const timer = setTimeout(() => done(false), firstRelayedMs);
+    probe.requestVideoFrameCallback(() => {
+      clearTimeout(timer);
+      done(true);
+    });
+    void probe.play().catch(() => undefined);
+  }).finally(() => {
+    probe.srcObject = null;
+  });
+}

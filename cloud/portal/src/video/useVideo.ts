@@ -1,7 +1,8 @@
 import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 
 import { warm } from "./link";
-import { type Snapshot, VideoSession, type Wish } from "./session";
+import { VideoSession } from "./session";
+import type { Snapshot, Wish } from "./snapshot";
 
 const idle: Snapshot = {
   phase: "closed", fromUs: undefined, paused: false, rate: 1, steps: false, missing: "", hint: "", reason: "", note: "", stream: "", codec: "", hasAudio: false, firstFrameMs: undefined, stats: undefined, delayMs: undefined,

@@ -8,7 +8,7 @@ import type { Camera, Site } from "../../api/types";
 import { text } from "../../text";
 import { Empty, Failure, Notice, Skeleton } from "../../ui/notice";
 import { LiveTile } from "../../video/LiveTile";
-import type { Phase } from "../../video/session";
+import type { Phase } from "../../video/snapshot";
 
 /** Every camera of a site, live, as long as its tile is on the screen. */
 export function Wall({ site }: { site: Site }) {

@@ -1,0 +1,69 @@
+package live
+
+import (
+	"context"
+
+	"holdfast/shared/id"
+	"holdfast/shared/wire"
+)
+
+// Run serves viewers through the relay until ctx ends.
+func (b *Broker) Run(ctx context.Context) error {
+	if b.relay == nil {
+		<-ctx.Done()
+		return nil
+	}
+	return b.relay.Run(ctx)
+}
+
+// lend returns the servers for an agent's end of a connection; the cloud's own serve as long as that.
+func (b *Broker) lend(agent id.Agent, connection id.Session) []wire.ICEServer {
+	out := b.servers(string(agent))
+	for _, s := range out {
+		if b.cfg.Turn != nil {
+			b.cfg.Turn.Bind(s.Username, string(agent), connection)
+		}
+	}
+	return out
+}
+
+// Way is what serves a connection.
+type Way string
+
+// Ways of a connection.
+const (
+	Site   Way = "site"   // the site's agent
+	Either Way = "either" // the site's agent, which may send the viewer on to the relay
+	Relay  Way = "relay"  // the relay for many viewers
+)
+
+// Restart has the path of a connection sought anew, for a viewer whose network has changed; offer.Session names the
+// connection. The error is a *wire.Failure when the viewer should read it.
+func (b *Broker) Restart(ctx context.Context, offer wire.LiveOffer, by Viewer) (wire.LiveAnswer, error) {
+	if len(offer.SDP) == 0 || len(offer.SDP) > b.cfg.MaxSDP {
+		return wire.LiveAnswer{}, wire.Fail(wire.FailedRefused, "The offer has %d bytes, want 1 to %d.", len(offer.SDP), b.cfg.MaxSDP)
+	}
+	b.mu.Lock()
+	s, ok := b.sessions[offer.Session]
+	b.mu.Unlock()
+	if !ok || s.ended || s.over != "" {
+		return wire.LiveAnswer{}, wire.Fail(wire.FailedGone, "The connection to the site has ended: make a new one.")
+	}
+	offer.Restart = true
+	if b.cfg.Turn != nil && by.Credentials != "" {
+		b.cfg.Turn.Bind(by.Credentials, string(by.Person), offer.Session)
+	}
+	if s.relay {
+		return b.relay.Restart(ctx, offer)
+	}
+	var answer wire.LiveAnswer
+	_, err := b.ask(ctx, s.place.Agent, wire.CmdLiveOffer, offer, &answer)
+	return answer, err
+}
+
+// relayed says whether the relay serves a connection.
+func (b *Broker) relayed(connection id.Session) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.sessions[connection].relay
+}

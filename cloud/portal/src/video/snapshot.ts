@@ -1,0 +1,47 @@
+// What a video on the screen is wished to show, and what it shows: the words between a session and its components.
+import type { StreamKind } from "../api/types";
+import type { Stats } from "./stats";
+
+export type Phase = "connecting" | "waiting" | "playing" | "stalled" | "reconnecting" | "failed" | "closed";
+
+/** What components show. Replaced as a whole whenever something changes. */
+export interface Snapshot {
+  phase: Phase;
+  /** Undefined: live. */
+  fromUs: number | undefined;
+  paused: boolean;
+  /** How fast a recording is played, below 0 backwards; 1 when live. */
+  rate: number;
+  /** The site can show single pictures and play backwards. */
+  steps: boolean;
+  /** Why there is no picture of the moment under the pointer. */
+  missing: string;
+  /** What there is to say of the single picture that is shown. */
+  hint: string;
+  /** Why it is not playing, for a person. */
+  reason: string;
+  /** Why it is another stream than asked for, for a person. */
+  note: string;
+  stream: string;
+  codec: string;
+  hasAudio: boolean;
+  /** From asking to the first picture, milliseconds. */
+  firstFrameMs: number | undefined;
+  stats: Stats | undefined;
+  /** From the site to the screen, milliseconds; undefined while it is not known, and in recordings. */
+  delayMs: number | undefined;
+}
+
+export interface Wish {
+  site: string;
+  camera: string;
+  stream?: StreamKind | undefined;
+  fromUs?: number | undefined;
+  silent?: boolean | undefined;
+}
+
+/** What a session that has just begun shows. */
+export const blank: Snapshot = {
+  phase: "connecting", fromUs: undefined, paused: false, rate: 1, steps: false, missing: "", hint: "", reason: "", note: "", stream: "", codec: "", hasAudio: false,
+  firstFrameMs: undefined, stats: undefined, delayMs: undefined,
+};
