@@ -42,7 +42,7 @@ func TestPortal(t *testing.T) {
 			}},
 		},
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", "steps.mjs")
 	cmd.Env = append(os.Environ(), "PORTAL="+h.URL, "CONTROL="+control(t, h), "OWNER="+house.OwnerEmail, "PASSWORD="+house.OwnerPassword,
