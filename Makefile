@@ -31,15 +31,16 @@ cloud/portal/dist/index.html: cloud/portal/node_modules/.package-lock.json $(POR
 demo: setup portal ## three sites with fake cameras, a cloud and the portal (FOR=2m ends by itself)
 	$(GO) run ./testenv/cmd/demo $(if $(FOR),--for $(FOR))
 
-# What runs a whole house comes after the rest: it measures time. The first ones wait more than they work and share the
-# machine, with each other and with the linter; the others have it for themselves.
-QUIET  := ./testenv/count ./testenv/fulldisk ./testenv/line/real ./testenv/nat
+# What measures time comes after the rest. The first ones wait more than they work and share the machine, with each other and
+# with the linter; the others have it for themselves.
+QUIET  := ./testenv/count ./testenv/fulldisk ./testenv/line/real ./testenv/nat ./testenv/line ./agent/live ./agent/live/restream \
+          ./agent/cmd/holdfast-agent ./cloud/clip
 BUSY   := ./testenv/e2e ./testenv/powercut
 HOUSES := $(QUIET) $(BUSY)
 test: setup portal browser ## everything that CI runs
 	$(GO) run ./testenv/cmd/withpg bash -c '\
 	  $(GO) test -timeout 10m $$($(GO) list ./... | grep -v -F $(HOUSES:./%=-e holdfast/%)) && \
-	  testenv/scripts/beside.sh "$(MAKE) --no-print-directory lint cross" $(GO) test -timeout 12m -p 3 -parallel 8 $(QUIET) && \
+	  testenv/scripts/beside.sh "$(MAKE) --no-print-directory lint cross" $(GO) test -timeout 12m -p 4 -parallel 8 $(QUIET) && \
 	  $(GO) test -timeout 12m -p 1 $(BUSY)'
 	cd cloud/portal && npm run --silent test
 
