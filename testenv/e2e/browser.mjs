@@ -25,8 +25,20 @@ export async function page(browser, width, height, options = {}) {
   p.faults = [];
   p.on("pageerror", (error) => p.faults.push(`script error: ${error.message}`));
   p.on("response", (r) => r.status() >= 500 && r.status() !== 503 && p.faults.push(`${r.status()} ${r.url()}`));
+  p.asked = new Set();
+  p.on("request", (r) => r.url().endsWith("/changes") || p.asked.add(r)); // the stream of changes never ends
+  for (const end of ["requestfinished", "requestfailed"]) p.on(end, (r) => p.asked.delete(r));
   p.setDefaultTimeout(20_000);
   return p;
+}
+
+/** Waits until a page has asked for nothing for a while, five seconds at most. */
+export async function settled(p) {
+  const limit = Date.now() + 5000;
+  for (let quiet = Date.now(); Date.now() - quiet < 400 && Date.now() < limit; ) {
+    await new Promise((done) => setTimeout(done, 50));
+    if (p.asked.size > 0) quiet = Date.now();
+  }
 }
 
 export async function signIn(p, email, password) {

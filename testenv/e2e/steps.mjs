@@ -2,7 +2,7 @@
 // beside this file turns into a subtest: {"step", "ok", "ms", "error"?, "figures"?}.
 import { AxeBuilder } from "@axe-core/playwright";
 
-import { api, assert, base, control, difference, id, open, page, picture, shot, signIn, until } from "./browser.mjs";
+import { api, assert, base, control, difference, id, open, page, picture, shot, settled, signIn, until } from "./browser.mjs";
 
 const { OWNER, PASSWORD, SITE } = process.env;
 const browser = await open();
@@ -442,8 +442,8 @@ for (const [name, width, height, options] of [["desktop", 1440, 900, {}], ["phon
     const found = [];
     for (const path of ["/", `/sites/${site}`, `/cameras/${camera.id}`, "/walls", `/walls/${wall}`, `/walls/${wall}/edit`, "/events", "/clips", "/rules", "/people", "/alerts", "/audit"]) {
       await q.goto(base + path);
-      await q.waitForLoadState("networkidle", { timeout: 5000 }).catch(() => {}); // the stream of changes never idles
       await q.waitForSelector("h1");
+      await settled(q);
       const wide = await q.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
       if (wide > 1) found.push(`${path}: scrolls ${wide} px sideways`);
       const axe = await new AxeBuilder({ page: q }).analyze();
