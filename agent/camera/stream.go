@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"holdfast/agent/media"
+	"holdfast/shared/backoff"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
 )
@@ -52,7 +53,7 @@ func newStream(c *Cameras, name id.Stream, sources []Source, always, sound bool)
 // run pulls the stream whenever it is wanted, until ctx ends.
 func (s *stream) run(ctx context.Context) error {
 	// Not all cameras at once: behind them is often one recorder.
-	if err := wait(ctx, rand.N(time.Second)); err != nil {
+	if err := backoff.Sleep(ctx, rand.N(time.Second)); err != nil {
 		return err
 	}
 	if !s.always {
@@ -235,15 +236,4 @@ func (s *stream) silence() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return time.Since(s.since)
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

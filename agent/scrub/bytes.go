@@ -12,6 +12,7 @@ import (
 
 	"holdfast/agent/disk"
 	"holdfast/agent/ledger"
+	"holdfast/shared/backoff"
 	"holdfast/shared/mp4"
 )
 
@@ -33,13 +34,13 @@ func (s *Scrubber) bytes(ctx context.Context, until time.Time) error {
 				return err
 			}
 			s.memory.At = 0
-			if err := pause(ctx, min(idle, time.Until(until))); err != nil {
+			if err := backoff.Sleep(ctx, min(idle, time.Until(until))); err != nil {
 				return err
 			}
 		}
 		found := len(s.memory.Damage)
 		for _, row := range rows {
-			if err := errors.Join(s.look(ctx, row), pause(ctx, breath)); err != nil {
+			if err := errors.Join(s.look(ctx, row), backoff.Sleep(ctx, breath)); err != nil {
 				return err
 			}
 			s.memory.At = row.ID
@@ -161,7 +162,7 @@ func (r *slowly) ReadAt(p []byte, off int64) (int, error) {
 func (r *slowly) settle() error {
 	due := r.began.Add(time.Duration(float64(r.bytes) / float64(r.rate) * float64(time.Second)))
 	if wait := time.Until(due); wait > 0 {
-		return pause(r.ctx, wait)
+		return backoff.Sleep(r.ctx, wait)
 	}
 	return r.ctx.Err()
 }

@@ -8,6 +8,7 @@ import (
 
 	"holdfast/agent/disk"
 	"holdfast/agent/ledger"
+	"holdfast/shared/backoff"
 )
 
 // folderSegments is how many numbers share a folder.
@@ -26,7 +27,7 @@ func (s *Scrubber) names(ctx context.Context) (doubt bool, err error) {
 			return false, err
 		}
 		gone = append(gone, lost...)
-		if err := pause(ctx, s.cfg.Pause); err != nil {
+		if err := backoff.Sleep(ctx, s.cfg.Pause); err != nil {
 			return false, err
 		}
 	}

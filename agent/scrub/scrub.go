@@ -19,6 +19,7 @@ import (
 	"holdfast/agent/disk"
 	"holdfast/agent/health"
 	"holdfast/agent/ledger"
+	"holdfast/shared/backoff"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
 )
@@ -117,7 +118,7 @@ func (s *Scrubber) run(ctx context.Context) error {
 	if text != "" && json.Unmarshal([]byte(text), &s.memory) != nil {
 		s.memory = memory{} // it only saves work
 	}
-	if err := pause(ctx, s.cfg.First); err != nil {
+	if err := backoff.Sleep(ctx, s.cfg.First); err != nil {
 		return err
 	}
 	if err := s.account(ctx); err != nil {
@@ -161,18 +162,6 @@ func (s *Scrubber) account(ctx context.Context) error {
 	}
 	s.Board.Set(c)
 	return nil
-}
-
-// pause waits; the error is ctx's.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // report sets the condition.

@@ -53,7 +53,12 @@ func (t *Timer) Tries() int { return t.tries }
 
 // Wait waits for Next(retryAfter) or until ctx ends, whose error it then returns.
 func (t *Timer) Wait(ctx context.Context, retryAfter time.Duration) error {
-	timer := time.NewTimer(t.Next(retryAfter))
+	return Sleep(ctx, t.Next(retryAfter))
+}
+
+// Sleep waits for d or until ctx ends, whose error it then returns.
+func Sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"holdfast/shared/backoff"
 	"holdfast/testenv/house"
 )
 
@@ -70,7 +71,7 @@ func (b *bench) load(ctx context.Context, c *cameras, s *house.Site, video strin
 		}
 		ends = append(ends, time.Now().UnixMicro())
 	}
-	if err := errors.Join(pause(ctx, onTheWay), s.Agent.Stop(25*time.Second)); err != nil {
+	if err := errors.Join(backoff.Sleep(ctx, onTheWay), s.Agent.Stop(25*time.Second)); err != nil {
 		return err
 	}
 	sums, err := c.account(ctx, s, video, ends...)
@@ -118,7 +119,7 @@ func freeze(ctx context.Context, dir string) error {
 	if out, err := exec.CommandContext(ctx, "fsfreeze", "--freeze", dir).CombinedOutput(); err != nil {
 		return fmt.Errorf("fsfreeze: %w: %s", err, out)
 	}
-	err := pause(ctx, time.Until(begun.Add(stallFor)))
+	err := backoff.Sleep(ctx, time.Until(begun.Add(stallFor)))
 	// Whatever happened, nothing may be left frozen.
 	out, thaw := exec.CommandContext(context.WithoutCancel(ctx), "fsfreeze", "--unfreeze", dir).CombinedOutput()
 	if thaw != nil {

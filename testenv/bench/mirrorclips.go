@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"holdfast/shared/backoff"
 	"holdfast/testenv/house"
 )
 
@@ -35,7 +36,7 @@ func (b *bench) upload(ctx context.Context) (err error) {
 	}
 	length := time.Duration(b.clipMB) * 8_000_000 / (uploadCameras * uploadKbit) * time.Millisecond
 	from := time.Now().Add(-time.Second)
-	if err := pause(ctx, length); err != nil {
+	if err := backoff.Sleep(ctx, length); err != nil {
 		return err
 	}
 	s := h.Sites[0]
@@ -86,7 +87,7 @@ func cutAgain(ctx context.Context, s *house.Site, before, bytes int64) error {
 			return err
 		}
 		s.Line.Cut()
-		if err := errors.Join(pause(ctx, time.Second), s.Line.Restore()); err != nil {
+		if err := errors.Join(backoff.Sleep(ctx, time.Second), s.Line.Restore()); err != nil {
 			return err
 		}
 		s.Line.Cap(uploadRate)

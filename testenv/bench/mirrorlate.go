@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"holdfast/shared/backoff"
 	"holdfast/shared/id"
 	"holdfast/testenv/house"
 )
@@ -34,7 +35,7 @@ func newLateness(h *house.House) *lateness {
 func (l *lateness) run(ctx context.Context, every time.Duration) {
 	running := sync.WaitGroup{}
 	running.Go(func() {
-		for n := 0; pause(ctx, every) == nil; n++ {
+		for n := 0; backoff.Sleep(ctx, every) == nil; n++ {
 			if err := l.put(context.WithoutCancel(ctx), n); err != nil {
 				l.fail(err)
 				return

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"holdfast/agent/pace"
+	"holdfast/shared/backoff"
 	"holdfast/testenv/house"
 )
 
@@ -60,7 +61,7 @@ type heartbeats struct {
 // watch asks the cloud once a second, until ctx ends, from the first answer on that says that the site is connected.
 func (w *heartbeats) watch(ctx context.Context, h *house.House) {
 	connected := false
-	for pause(ctx, time.Second) == nil {
+	for backoff.Sleep(ctx, time.Second) == nil {
 		var site struct {
 			Agent struct {
 				Connected  bool
@@ -97,11 +98,11 @@ func (b *bench) quiet(ctx context.Context) (err error) {
 	}
 	s := h.Sites[0]
 	// Segments of all cameras close once a minute; the first heartbeat after the session opened says everything.
-	if err := pause(ctx, 30*time.Second); err != nil {
+	if err := backoff.Sleep(ctx, 30*time.Second); err != nil {
 		return err
 	}
 	before, carried, begun := b.taken(ctx, s), s.Line.Stats().Up, time.Now()
-	if err := pause(ctx, max(b.seconds, time.Minute).Round(time.Minute)); err != nil {
+	if err := backoff.Sleep(ctx, max(b.seconds, time.Minute).Round(time.Minute)); err != nil {
 		return err
 	}
 	after, wall := b.taken(ctx, s), time.Since(begun).Seconds()

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"holdfast/shared/backoff"
 )
 
 // usage is what a process group used over a time.
@@ -29,7 +31,7 @@ func watch(ctx context.Context, group int, d time.Duration) (usage, error) {
 		return usage{}, err
 	}
 	for left := d; left > 0; left = d - time.Since(begun) {
-		if err := pause(ctx, min(left, time.Second)); err != nil {
+		if err := backoff.Sleep(ctx, min(left, time.Second)); err != nil {
 			return usage{}, err
 		}
 		_, memory, err := spent(group)
@@ -96,16 +98,4 @@ func yesNo(b bool) string {
 		return "yes"
 	}
 	return "no"
-}
-
-// pause waits for d or the end of ctx.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

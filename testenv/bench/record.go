@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"holdfast/shared/backoff"
 	"holdfast/testenv/house"
 )
 
@@ -85,7 +86,7 @@ func (b *bench) floor(ctx context.Context, c *cameras) (usage, error) {
 	if _, err := p.Await(ctx, "playing"); err != nil {
 		return usage{}, err
 	}
-	if err := pause(ctx, settled); err != nil {
+	if err := backoff.Sleep(ctx, settled); err != nil {
 		return usage{}, err
 	}
 	u, err := watch(ctx, p.PID(), b.seconds)
@@ -112,7 +113,7 @@ func (b *bench) holdfast(ctx context.Context, c *cameras) (u usage, err error) {
 	}
 	say("record_flush_rounds", float64(rounds)/b.seconds.Seconds(), "rounds/s of the one volume")
 	end := time.Now().UnixMicro()
-	if err := errors.Join(pause(ctx, onTheWay), s.Agent.Stop(25*time.Second)); err != nil {
+	if err := errors.Join(backoff.Sleep(ctx, onTheWay), s.Agent.Stop(25*time.Second)); err != nil {
 		return u, err
 	}
 	sums, err := c.account(ctx, s, filepath.Join(s.Data, "video"), end)
@@ -132,7 +133,7 @@ func (b *bench) house(ctx context.Context, name string, plan house.BranchPlan) (
 	if err := h.Sites[0].Recording(ctx, len(plan.Cameras), time.Minute); err != nil {
 		return h, err
 	}
-	return h, pause(ctx, settled)
+	return h, backoff.Sleep(ctx, settled)
 }
 
 // peer runs the program that PEER_CMD names; nil without one.
@@ -161,7 +162,7 @@ func (b *bench) peer(ctx context.Context, c *cameras) (*usage, error) {
 		_ = errors.Join(p.Stop(10*time.Second), os.RemoveAll(dir))
 		_ = syscall.Kill(-p.PID(), syscall.SIGKILL)
 	}()
-	if err := pause(ctx, 2*settled); err != nil {
+	if err := backoff.Sleep(ctx, 2*settled); err != nil {
 		return nil, err
 	}
 	u, err := watch(ctx, p.PID(), b.seconds)

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"holdfast/shared/backoff"
 	"holdfast/testenv/powercut/uml"
 )
 
@@ -233,7 +234,7 @@ func (c *chain) live(ctx context.Context, b *boot) error {
 		return errors.Join(c.finish(ctx, m, b), m.Cut())
 	}
 	if err == nil {
-		err = pause(ctx, b.cut.after)
+		err = backoff.Sleep(ctx, b.cut.after)
 	}
 	b.cutUs = time.Now().UnixMicro()
 	return errors.Join(err, m.Cut())
@@ -279,7 +280,7 @@ func (c *chain) wake(ctx context.Context, m *uml.Machine, b *boot) error {
 
 // finish ends the agent in good order, lets it check everything and copies all to the host.
 func (c *chain) finish(ctx context.Context, m *uml.Machine, b *boot) error {
-	if err := pause(ctx, 2*time.Second); err != nil {
+	if err := backoff.Sleep(ctx, 2*time.Second); err != nil {
 		return err
 	}
 	b.cutUs = time.Now().UnixMicro()
@@ -301,15 +302,4 @@ func (c *chain) finish(ctx context.Context, m *uml.Machine, b *boot) error {
 		}
 	}
 	return m.Call(ctx, "off", nil, nil)
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

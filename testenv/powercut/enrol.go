@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"holdfast/agent/uplink"
+	"holdfast/shared/backoff"
 	"holdfast/shared/wire"
 	"holdfast/testenv/powercut/uml"
 )
@@ -129,7 +130,7 @@ func (e *enrolment) interrupt(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	return pause(ctx, e.wait)
+	return backoff.Sleep(ctx, e.wait)
 }
 
 // again looks at what the cut has left and enrols with the same code.

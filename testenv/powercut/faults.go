@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"holdfast/shared/backoff"
 	"holdfast/testenv/powercut/uml"
 )
 
@@ -57,7 +58,7 @@ func (p *play) errorsOfDisk(ctx context.Context) error {
 		return err
 	}
 	p.rig.say("%s: all cameras recorded again %.1f s later", p.scene.name, took.Seconds())
-	if err := pause(ctx, 5*time.Second); err != nil {
+	if err := backoff.Sleep(ctx, 5*time.Second); err != nil {
 		return err
 	}
 	return p.afresh(ctx)
@@ -75,7 +76,7 @@ func (p *play) errorsOfOnlyDisk(ctx context.Context) error {
 	if _, err := p.until(ctx, 60*time.Second, "no camera is said to be recorded", func(r report) bool { return r.recording() == 0 }); err != nil {
 		return err
 	}
-	if err := pause(ctx, 5*time.Second); err != nil {
+	if err := backoff.Sleep(ctx, 5*time.Second); err != nil {
 		return err
 	}
 	return p.afresh(ctx)
@@ -130,7 +131,7 @@ func (p *play) readOnly(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := pause(ctx, 15*time.Second); err != nil {
+	if err := backoff.Sleep(ctx, 15*time.Second); err != nil {
 		return err
 	}
 	after, err := p.memoryOf(ctx)
@@ -173,18 +174,18 @@ func (p *play) slowDisk(ctx context.Context) error {
 	if err := p.remap(ctx, fmt.Sprintf("0 %d delay /dev/ubdb 0 0 /dev/ubdb 0 20", p.sectors())); err != nil {
 		return err
 	}
-	if err := pause(ctx, 15*time.Second); err != nil {
+	if err := backoff.Sleep(ctx, 15*time.Second); err != nil {
 		return err
 	}
 	if _, err := p.command(ctx, "dmsetup", "suspend", "--noflush", "--nolockfs", "video"); err != nil {
 		return err
 	}
-	err := pause(ctx, 5*time.Second)
+	err := backoff.Sleep(ctx, 5*time.Second)
 	_, resumed := p.command(ctx, "dmsetup", "resume", "--noudevsync", "--noudevrules", "video")
 	if err := errors.Join(err, resumed); err != nil {
 		return err
 	}
-	if err := pause(ctx, 5*time.Second); err != nil {
+	if err := backoff.Sleep(ctx, 5*time.Second); err != nil {
 		return err
 	}
 	r, err := p.window(ctx)
@@ -203,7 +204,7 @@ func (p *play) swapped(ctx context.Context) error {
 	if err := p.alarmed(ctx, since); err != nil {
 		return err
 	}
-	if err := pause(ctx, 3*time.Second); err != nil {
+	if err := backoff.Sleep(ctx, 3*time.Second); err != nil {
 		return err
 	}
 	if err := p.untouched(ctx); err != nil {
@@ -213,7 +214,7 @@ func (p *play) swapped(ctx context.Context) error {
 	if err := p.m.Call(ctx, "mount", uml.Mount{Device: "none", At: uml.Disk2, Type: "tmpfs"}, nil); err != nil {
 		return err
 	}
-	if err := pause(ctx, 8*time.Second); err != nil {
+	if err := backoff.Sleep(ctx, 8*time.Second); err != nil {
 		return err
 	}
 	if err := p.untouched(ctx); err != nil {
@@ -262,7 +263,7 @@ func (p *play) fewInodes(ctx context.Context) error {
 		if err := p.recording(ctx, 3*time.Minute); err != nil {
 			return fmt.Errorf("with few inodes: %w", err)
 		}
-		if err := pause(ctx, 2*time.Second); err != nil {
+		if err := backoff.Sleep(ctx, 2*time.Second); err != nil {
 			return err
 		}
 	}
@@ -279,7 +280,7 @@ func (p *play) clock(ctx context.Context) error {
 		if err := p.m.Call(ctx, "settime", us, nil); err != nil {
 			return err
 		}
-		if err := pause(ctx, 13*time.Second); err != nil {
+		if err := backoff.Sleep(ctx, 13*time.Second); err != nil {
 			return err
 		}
 		r, err := p.window(ctx)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"holdfast/shared/backoff"
 	"holdfast/testenv/powercut/uml"
 )
 
@@ -257,7 +258,7 @@ func (p *play) until(ctx context.Context, limit time.Duration, what string, ok f
 		if time.Since(begun) > limit {
 			return 0, fmt.Errorf("waited %v in vain: %s; last seen %+v (%w)", limit, what, r, cmp.Or(err, errors.New("it answers")))
 		}
-		if err := pause(ctx, 200*time.Millisecond); err != nil {
+		if err := backoff.Sleep(ctx, 200*time.Millisecond); err != nil {
 			return 0, err
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
+	"holdfast/shared/backoff"
 	"holdfast/testenv/house"
 )
 
@@ -68,28 +69,17 @@ func crowd(ctx context.Context, o Order) ([]Seen, error) {
 				seen[i].Error = err.Error()
 			}
 		})
-		if err := sleep(ctx, o.Crowd.Every); err != nil {
+		if err := backoff.Sleep(ctx, o.Crowd.Every); err != nil {
 			break
 		}
 	}
 	there.Wait()
-	err := sleep(ctx, o.Crowd.Settle)
+	err := backoff.Sleep(ctx, o.Crowd.Settle)
 	close(all)
-	err = errors.Join(err, sleep(ctx, o.Crowd.Hold))
+	err = errors.Join(err, backoff.Sleep(ctx, o.Crowd.Hold))
 	close(over)
 	running.Wait()
 	return seen, err
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // one is one viewer. It says when it has its picture, counts from when all have theirs, and stays until it is over.
