@@ -70,7 +70,7 @@ class Link {
     for (let index = 0; index < slotsPerLink; index++) this.addSlot(index);
     this.connection.onconnectionstatechange = () => {
       if (this.connection.connectionState === "failed") {
-        if (way === "relay") shunned.set(site, performance.now() + shunMs);
+        if (way === "relay") shun(site);
         this.close(text.live.noPath);
       }
       if (this.connection.connectionState === "closed") this.close(text.live.ended);
@@ -82,7 +82,7 @@ class Link {
   private watch(): void {
     if (this.watching !== undefined) return;
     this.heard.atMs = performance.now();
-    this.watching = setInterval(() => void this.listen(), 500);
+    this.watching = setInterval(() => void this.listen(), 1000);
   }
 
   private async listen(): Promise<void> {
@@ -251,26 +251,34 @@ export function warm(site: string): () => void {
 const shunned = new Map<string, number>();
 const shunMs = 300_000;
 
+/** Leaves the relay alone for some time, where a site is concerned. */
+export function shun(site: string): void {
+  shunned.set(site, performance.now() + shunMs);
+}
+
+const shuns = (site: string): boolean => (shunned.get(site) ?? 0) > performance.now();
+
 /** Takes a place for a camera on a connection to its site: on one that is there, else on a new one. A camera that others
  *  watch too may come from the relay. `lost` is told when the connection ends later. `early` gets the place before anybody
  *  is asked, if nothing was ever shown on it: the first picture may come before the answer, and nobody would see it. Throws
  *  an ApiError whose words are for the person who waits. */
 export async function take(site: string, offer: Offer, lost: Lost, early: (media: MediaStream) => void, signal: AbortSignal): Promise<Seat> {
-  const alone = (shunned.get(site) ?? 0) > performance.now();
-  const seat = await over(alone ? "site" : "either", site, offer, lost, early, signal);
+  const seat = await over(shuns(site) ? "site" : "either", site, offer, lost, early, signal);
   if (seat) return seat;
   try {
     return await relayed(site, offer, lost, early, signal);
   } catch (error) {
     if (signal.aborted) throw error;
-    shunned.set(site, performance.now() + shunMs);
     return take(site, offer, lost, early, signal);
   }
 }
 
-/** Takes a place for a live camera on a connection to the relay. */
+/** Takes a place for a live camera on a connection to the relay; when there is none to be had, it is left alone for some time. */
 export async function relayed(site: string, offer: Offer, lost: Lost, early: (media: MediaStream) => void, signal: AbortSignal): Promise<Seat> {
-  const seat = await over("relay", site, offer, lost, early, signal);
+  const seat = shuns(site) ? undefined : await over("relay", site, offer, lost, early, signal).catch((error: unknown) => {
+    if (!signal.aborted) shun(site);
+    throw error;
+  });
   if (!seat) throw new ApiError(502, text.live.ended);
   return seat;
 }

@@ -5,7 +5,7 @@ import { text } from "../text";
 import { nowUs } from "../lib/time";
 import { type Order, Playhead, readWord, type Word } from "./control";
 import { Delay } from "./delay";
-import { relayed, type Seat, take } from "./link";
+import { relayed, type Seat, shun, take } from "./link";
 import { Shuttle } from "./shuttle";
 import { blank, type Phase, type Snapshot, type Wish } from "./snapshot";
 import { hasPicture } from "./stage";
@@ -255,16 +255,16 @@ export class VideoSession {
       };
       after = await relayed(this.wish.site, this.offer(), lost, () => undefined, attempt.signal);
       const there = await hasPicture(after.media);
-      if (!there || attempt.signal.aborted || this.seat !== before) {
-        after.leave();
-        return;
+      if (!there) shun(this.wish.site);
+      if (there && !attempt.signal.aborted && this.seat === before) {
+        this.release();
+        this.accept(after, this.current.phase);
+        before.leave();
       }
-      this.release();
-      this.accept(after, this.current.phase);
-      before.leave();
     } catch {
-      // It stays as it is: the site asks again.
+      // It stays as it is.
     } finally {
+      if (after && this.seat !== after) after.leave();
       this.goingOver = false;
     }
   }
@@ -369,8 +369,10 @@ export class VideoSession {
     if (this.current.paused || this.scrubbing) return;
     // Backwards a picture comes for each of the camera's key frames.
     const still = performance.now() - this.movedMs - (this.current.rate < 0 ? slowestKeyMs / -this.current.rate : 0);
-    if (this.current.phase === "waiting" && still > firstPictureMs) this.fail(text.live.noPicture);
-    else if (this.siteReason) return; // the site is there and says why: it goes on by itself
+    if (this.current.phase === "waiting" && still > firstPictureMs) {
+      if (seat.relayed) shun(this.wish.site); // the site itself may do better
+      this.fail(text.live.noPicture);
+    } else if (this.siteReason) return; // the site is there and says why: it goes on by itself
     else if (this.current.phase === "playing" && still > stallMs) this.set({ phase: "stalled", reason: text.live.stalled });
     else if (this.current.phase === "stalled" && still > giveUpMs) this.fail(text.live.stalled);
   }

@@ -40,7 +40,7 @@ export function hasPicture(media: MediaStream): Promise<boolean> {
   probe.srcObject = media;
   return new Promise<boolean>((done) => {
     const timer = setTimeout(() => done(false), firstRelayedMs);
-    probe.requestVideoFrameCallback(() => {
+    probe.addEventListener("loadeddata", () => {
       clearTimeout(timer);
       done(true);
     });
