@@ -76,7 +76,7 @@ func (s *session) heard(r rtcp.ReceptionReport) {
 		if !v.at.IsZero() && s.toll.outside.Load() {
 			// What is sent again is no part of what the step needs.
 			rate := min(onWire*float64(sent-v.sent)/max(took, 0.1), w.cost[v.ladder.now])
-			v.path.report(float64(r.FractionLost)/256, rtc.RoundTrip(r, now), rate)
+			v.path.report(rtc.Loss(r), rtc.RoundTrip(r, now), rate)
 		}
 		v.sent, v.at = sent, now
 	})

@@ -3,6 +3,8 @@ package live
 import (
 	"math"
 	"time"
+
+	"holdfast/shared/rtc"
 )
 
 // step is how much of a camera a viewer gets when the line has no room for more. Each step costs less than the one
@@ -122,40 +124,21 @@ func (l *ladder) move(now time.Time, t tempo, w want, fair, easy step) step {
 
 // path is what is known of a viewer's own line, from its reports and from what did not get through.
 type path struct {
-	limit float64 // bytes per second; +Inf while nothing speaks against it
-	rtt   time.Duration
-	late  int // reports in a row with a round trip far above the shortest
-	lossy int // reports in a row with much loss
+	limit   float64 // bytes per second; +Inf while nothing speaks against it
+	reports rtc.Reports
 }
 
-const (
-	lossMost = 0.1  // with more a viewer gets less
-	lossGood = 0.02 // with less it may have more again
-	lateBy   = 400 * time.Millisecond
-	lateMost = 3
-	lossMany = 2
-)
-
-// report takes over a receiver report (RFC 3550 section 6.4.1): the part of packets lost since the one before, and the
-// round trip, 0 when not known, while rate bytes per second were sent.
+// report takes a viewer's report over: the part of packets lost since the one before, and the round trip, 0 when not known,
+// while rate bytes per second were sent.
 func (p *path) report(loss float64, rtt time.Duration, rate float64) {
-	if rtt > 0 && (p.rtt == 0 || rtt < p.rtt) {
-		p.rtt = rtt
-	}
-	if p.late++; rtt <= p.rtt+lateBy {
-		p.late = 0
-	}
-	if p.lossy++; loss <= lossMost {
-		p.lossy = 0
-	}
-	switch {
-	case p.lossy >= lossMany:
+	switch p.reports.Judge(loss, rtt) {
+	case rtc.Lossy:
 		p.squeeze(rate * (1 - loss/2))
-	case p.late >= lateMost:
+	case rtc.Late:
 		p.squeeze(rate * 0.85)
-		p.late = 0
-	case loss < lossGood && p.late == 0:
+	case rtc.Well:
 		p.limit = max(p.limit*1.05, p.limit+2000)
+	default:
 	}
 }
 

@@ -260,7 +260,7 @@ func TestAViewersOwnLine(t *testing.T) {
 	v.seen(30)
 	rtt := func() (d time.Duration) {
 		for _, s := range b.room.viewers() {
-			s.view.change(func() { d = s.view.path.rtt })
+			s.view.change(func() { d = s.view.path.reports.Shortest() })
 		}
 		return d
 	}

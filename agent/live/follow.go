@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"holdfast/agent/media"
+	"holdfast/shared/backoff"
 	"holdfast/shared/id"
 	"holdfast/shared/rtc"
 	"holdfast/shared/wire"
@@ -107,14 +108,14 @@ func (f *follow) catchUp(ctx context.Context) error {
 			return err
 		}
 		if i == 0 {
-			if err := sleep(ctx, firstAlone); err != nil {
+			if err := backoff.Sleep(ctx, firstAlone); err != nil {
 				return err
 			}
 		}
 	}
 	err := f.drain(ctx) // what came meanwhile
 	f.wait = f.wait || f.tooLong()
-	f.burst, f.outUs = false, f.s.nowUs()
+	f.burst, f.outUs = false, f.s.NowUs()
 	return err
 }
 
@@ -259,11 +260,11 @@ func (f *follow) hurry(ctx context.Context, sh shot) error {
 		return nil
 	}
 	f.bytes = 0
-	return sleep(ctx, burstPause)
+	return backoff.Sleep(ctx, burstPause)
 }
 
 // anchor makes media time mediaUs due now.
-func (f *follow) anchor(mediaUs int64) { f.edgeUs, f.outUs = mediaUs, f.s.nowUs() }
+func (f *follow) anchor(mediaUs int64) { f.edgeUs, f.outUs = mediaUs, f.s.NowUs() }
 
 // change takes new parameters over, if the negotiated tracks can carry them.
 func (f *follow) change(ctx context.Context, p *media.Params, mediaUs int64) error {
@@ -276,16 +277,4 @@ func (f *follow) change(ctx context.Context, p *media.Params, mediaUs int64) err
 	}
 	f.params = p
 	return nil
-}
-
-// sleep waits for d or the end of ctx.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

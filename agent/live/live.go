@@ -320,7 +320,6 @@ func (r *Room) begin(view wire.LiveView, pick choice) error {
 		before.end()
 	}
 	r.sessions[view.Session] = s
-	p.shows++
 	p.showing.Go(func() {
 		s.run(ctx)
 		if s.id == p.id {
@@ -330,8 +329,6 @@ func (r *Room) begin(view wire.LiveView, pick choice) error {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		delete(r.sessions, s.id)
-		p.shows--
-		p.idleAt = time.Now()
 	})
 	return nil
 }

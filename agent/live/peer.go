@@ -3,6 +3,7 @@ package live
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,26 +29,18 @@ type peer struct {
 	slots []*slot
 
 	showing sync.WaitGroup // sessions on its slots
-
-	shows  int       // sessions; under Room.mu
-	idleAt time.Time // since when it has none; under Room.mu
 }
 
 // slot is the place of one camera in a viewer's connection.
 type slot struct {
 	*rtc.Slot
 	session atomic.Pointer[session] // that was given it last; nil: it is free
-	turn    chan struct{}           // holds one element while a session sends
-
-	// Only the session that sends touches these.
-	start  time.Time // zero of the slot's timeline
-	lastUs int64     // latest time sent on it
 }
 
 // newPeer makes the connection that belongs to an offer; its SDP is answered later.
 func newPeer(ctx context.Context, r *Room, offer wire.LiveOffer, end context.CancelFunc) (*peer, error) {
 	p := &peer{
-		room: r, id: offer.Session, end: end, relay: offer.Relay, log: r.log.With("connection", offer.Session), idleAt: time.Now(),
+		room: r, id: offer.Session, end: end, relay: offer.Relay, log: r.log.With("connection", offer.Session),
 	}
 	p.toll.ctx, p.toll.flow = ctx, r.budget.Flow(pace.Live, time.Time{})
 	var err error
@@ -58,7 +51,7 @@ func newPeer(ctx context.Context, r *Room, offer wire.LiveOffer, end context.Can
 		return nil, err
 	}
 	for _, s := range p.Slots {
-		p.slots = append(p.slots, &slot{Slot: s, turn: make(chan struct{}, 1)})
+		p.slots = append(p.slots, &slot{Slot: s})
 	}
 	p.PC.SCTP().Transport().ICETransport().OnSelectedCandidatePairChange(func(pair *webrtc.ICECandidatePair) {
 		p.toll.outside.Store(!r.inside(pair))
@@ -81,37 +74,12 @@ func (p *peer) run(ctx context.Context) {
 		p.showing.Wait()
 		p.Close()
 	}()
-	limit := time.NewTimer(p.room.cfg.Connect)
-	defer limit.Stop()
-	select {
-	case <-p.Connected():
-	case <-limit.C:
-		p.log.Info("viewer did not connect: no network path between browser and agent")
-		return
-	case <-ctx.Done():
-		return
-	}
-	look := time.NewTicker(p.room.cfg.Idle / 4)
-	defer look.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-look.C:
-			if p.idle(now) > p.room.cfg.Idle {
-				p.log.Info("nothing was watched over the connection for long: it ends")
-				return
-			}
-		}
+	if err := p.Serve(ctx, p.room.cfg.Connect, p.room.cfg.Idle, p.shows); err != nil {
+		p.log.Info("a viewer's connection ends", "cause", err)
 	}
 }
 
-// idle returns for how long nothing was watched.
-func (p *peer) idle(now time.Time) time.Duration {
-	p.room.mu.Lock()
-	defer p.room.mu.Unlock()
-	if p.shows > 0 {
-		return 0
-	}
-	return now.Sub(p.idleAt)
+// shows says whether anything is shown.
+func (p *peer) shows() bool {
+	return slices.ContainsFunc(p.slots, func(s *slot) bool { return s.session.Load() != nil })
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"holdfast/shared/backoff"
 	"holdfast/shared/id"
 	"holdfast/shared/rtc"
 	"holdfast/shared/wire"
@@ -216,7 +217,7 @@ func (w *play) hurry(ctx context.Context, f shot) (rtc.Op, error) {
 	w.s.send(f, w.s.burstUs())
 	if w.bytes += f.bytes(); w.bytes >= burstBytes {
 		w.bytes = 0
-		if err := sleep(ctx, burstPause); err != nil {
+		if err := backoff.Sleep(ctx, burstPause); err != nil {
 			return rtc.Op{}, err
 		}
 	}
@@ -252,7 +253,7 @@ func (w *play) word() (o rtc.Op, ok bool) {
 
 // anchor makes wall time atUs due now, and the viewer's clock is set anew.
 func (w *play) anchor(atUs int64) {
-	w.base, w.fromUs, w.outUs = time.Now(), atUs, w.s.nowUs()
+	w.base, w.fromUs, w.outUs = time.Now(), atUs, w.s.NowUs()
 	w.lastSay = time.Time{}
 }
 

@@ -75,35 +75,18 @@ func (s *session) run(ctx context.Context) {
 			return
 		}
 	}
-	select {
-	case s.turn <- struct{}{}: // whoever showed something here before has ended
-	case <-ctx.Done():
+	leave, err := s.Enter(ctx)
+	if err != nil {
 		return
 	}
-	defer func() { <-s.turn }()
-	s.enter()
+	defer leave()
 	begun, outside := time.Now(), s.toll.outside.Load()
 	s.log.Info("live session begins", "playback", s.order.FromUs > 0, "outside", outside)
 	s.view.change(func() { s.view.shows = true })
 	s.room.weigh(begun, s)
-	err := s.show(ctx)
+	err = s.show(ctx)
 	s.view.change(func() { s.view.shows = false })
 	s.log.Info("live session ends", "lasted", time.Since(begun).Round(time.Millisecond), "cause", err)
-}
-
-// enter takes over the slot: what the viewer said and missed before was about something else.
-func (s *session) enter() {
-	if s.start.IsZero() {
-		s.start = time.Now()
-	}
-	for {
-		select {
-		case <-s.Control.Ops:
-		case <-s.Lost:
-		default:
-			return
-		}
-	}
 }
 
 // show alternates between live and playback as the viewer wishes.
@@ -136,10 +119,7 @@ func (s *session) carries(p *media.Params) bool {
 }
 
 // burstUs is the time on the session's timeline of the next frame of a burst: just after the last.
-func (s *session) burstUs() int64 { return s.lastUs + 1000 }
-
-// nowUs is the time on the session's timeline of a frame that is shown from now on at its own pace.
-func (s *session) nowUs() int64 { return max(s.burstUs(), time.Since(s.start).Microseconds()) }
+func (s *session) burstUs() int64 { return s.LastUs() + 1000 }
 
 // send sends a frame at outUs on the session's timeline. What the network refuses is lost, as on the way.
 func (s *session) send(f shot, outUs int64) {
@@ -149,7 +129,7 @@ func (s *session) send(f shot, outUs int64) {
 			return
 		}
 	}
-	s.lastUs = max(s.lastUs, outUs)
+	s.Sent(outUs)
 	begun := time.Now()
 	err := s.toll.ask(f.bytes())
 	s.waits.Add(int64(time.Since(begun)))

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"time"
 
+	"holdfast/shared/backoff"
 	"holdfast/shared/mp4"
 	"holdfast/shared/rtc"
 )
@@ -137,7 +138,7 @@ const scrubEvery = 25 * time.Millisecond
 // picture, and says why.
 func (w *play) scrub(ctx context.Context, atUs int64) error {
 	w.halt()
-	if err := sleep(ctx, scrubEvery-time.Since(w.scrubbed)); err != nil {
+	if err := backoff.Sleep(ctx, scrubEvery-time.Since(w.scrubbed)); err != nil {
 		return err
 	}
 	w.scrubbed = time.Now()

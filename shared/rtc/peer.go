@@ -2,6 +2,7 @@ package rtc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -13,7 +14,6 @@ import (
 	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 
-	"holdfast/shared/mp4"
 	"holdfast/shared/wire"
 )
 
@@ -32,27 +32,16 @@ type Peer struct {
 	answering sync.Mutex
 }
 
-// Slot is the place of one camera in a viewer's connection.
-type Slot struct {
-	Video   *Track
-	Audio   *Track      // nil where the offer has no place for sound
-	Takes   []mp4.Codec // of video, by the offer
-	Control Control
-	Lost    chan struct{} // the viewer can't decode what it has
-}
-
-// MaxSlots bounds the cameras of one connection.
-const MaxSlots = 16
-
 // NewPeer makes the connection that belongs to an offer, which Answer then answers. report is told what the viewer reports
 // about the pictures of a slot, end that the connection has ended; both may be called at once, and must not block. An
 // error is a *wire.Failure when the viewer should read it. Servers that can't be used are no error: a viewer on the same
 // network connects without.
 func NewPeer(offer string, setup Setup, report func(slot int, r rtcp.ReceptionReport), end func()) (*Peer, error) {
-	p := &Peer{log: setup.Log, servers: setup.Servers, report: report, end: end, connected: make(chan struct{})}
-	if err := p.places(offer); err != nil {
+	slots, err := slotsOf(offer, setup.Log)
+	if err != nil {
 		return nil, err
 	}
+	p := &Peer{Slots: slots, log: setup.Log, servers: setup.Servers, report: report, end: end, connected: make(chan struct{})}
 	api, err := setup.API()
 	if err != nil {
 		return nil, err
@@ -74,47 +63,6 @@ func NewPeer(offer string, setup Setup, report func(slot int, r rtcp.ReceptionRe
 		return nil, err
 	}
 	return p, nil
-}
-
-// places makes a slot for each place for video in an offer, with the place for sound that belongs to it: the first to
-// the first, and so on.
-func (p *Peer) places(offer string) error {
-	sdp, err := (&webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer}).Unmarshal()
-	if err != nil {
-		return unreadableOffer(err)
-	}
-	sound := 0
-	for _, m := range sdp.MediaDescriptions {
-		switch m.MediaName.Media {
-		case "audio":
-			sound++
-		case "video":
-			s := &Slot{Lost: make(chan struct{}, 1)}
-			for _, a := range m.Attributes {
-				_, format, _ := strings.Cut(a.Value, " ")
-				name, _, _ := strings.Cut(format, "/")
-				if codec, ok := CodecOf("video/" + name); ok && a.Key == "rtpmap" && !slices.Contains(s.Takes, codec) {
-					s.Takes = append(s.Takes, codec)
-				}
-			}
-			p.Slots = append(p.Slots, s)
-		}
-	}
-	switch n := len(p.Slots); {
-	case n == 0:
-		return wire.Fail(wire.FailedCodec, "The browser's offer has no place for video.")
-	case n > MaxSlots || sound > MaxSlots:
-		return wire.Fail(wire.FailedRefused, "The browser's offer has places for %d cameras: %d are the most for one connection.", max(n, sound), MaxSlots)
-	}
-	for i, s := range p.Slots {
-		name := strconv.Itoa(i)
-		s.Control.log, s.Control.Ops = p.log, make(chan Op, maxDue)
-		s.Video = newTrack(webrtc.RTPCodecTypeVideo, "video-"+name, "camera-"+name)
-		if i < sound {
-			s.Audio = newTrack(webrtc.RTPCodecTypeAudio, "audio-"+name, "camera-"+name)
-		}
-	}
-	return nil
 }
 
 func unreadableOffer(err error) error {
@@ -225,17 +173,6 @@ func asksForPicture(p rtcp.Packet) bool {
 	}
 }
 
-// RoundTrip is what a receiver report says of the round trip (RFC 3550 section 6.4.1); 0 when nothing.
-func RoundTrip(r rtcp.ReceptionReport, now time.Time) time.Duration {
-	if r.LastSenderReport == 0 {
-		return 0
-	}
-	const epoch = 2208988800 // 1970, in NTP's seconds
-	ntp := uint32(now.Unix()+epoch)<<16 | uint32(now.Nanosecond()*65536/1e9)
-	took := int32(ntp - r.LastSenderReport - r.Delay)
-	return max(time.Duration(took)*time.Second/65536, 0)
-}
-
 // So long an answer waits for the addresses that servers know of; where a firewall blocks them they never answer. A relay
 // is worth a longer wait, for without one there may be no path at all, and TLS takes five round trips; but once there is
 // one, hardly anything is missing.
@@ -299,11 +236,11 @@ func (p *Peer) Answer(ctx context.Context, offer string) (string, error) {
 // Restart takes an offer that seeks the path anew (RFC 8839 section 4.4.1.1) and returns the answer. An offer that asks for
 // anything else is refused, and the connection goes on as it was.
 func (p *Peer) Restart(ctx context.Context, offer string) (string, error) {
-	again := &Peer{log: p.log}
-	if err := again.places(offer); err != nil {
+	slots, err := slotsOf(offer, p.log)
+	if err != nil {
 		return "", err
 	}
-	if before := p.PC.RemoteDescription(); before == nil || len(again.Slots) != len(p.Slots) || identity(before.SDP) != identity(offer) {
+	if before := p.PC.RemoteDescription(); before == nil || len(slots) != len(p.Slots) || identity(before.SDP) != identity(offer) {
 		return "", wire.Fail(wire.FailedRefused, "The offer belongs to another connection: make a new one.")
 	}
 	return p.Answer(ctx, offer)
@@ -331,6 +268,41 @@ func (p *Peer) taken() bool {
 
 // Connected is closed when there is a path to the viewer.
 func (p *Peer) Connected() <-chan struct{} { return p.connected }
+
+// Why Serve ends a connection.
+var (
+	ErrNoPath = errors.New("there is no network path to the viewer")
+	ErrUnused = errors.New("nothing was watched over the connection for long")
+)
+
+// Serve blocks until ctx ends, and then returns nil; or until a path has not come about within connect, or nothing was shown
+// for idle, as far as shows says.
+func (p *Peer) Serve(ctx context.Context, connect, idle time.Duration, shows func() bool) error {
+	limit := time.NewTimer(connect)
+	defer limit.Stop()
+	select {
+	case <-p.connected:
+	case <-limit.C:
+		return ErrNoPath
+	case <-ctx.Done():
+		return nil
+	}
+	look, used := time.NewTicker(idle/4), time.Now()
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-look.C:
+			if shows() {
+				used = now
+			}
+			if now.Sub(used) > idle {
+				return ErrUnused
+			}
+		}
+	}
+}
 
 // Close ends the connection and waits until nothing of it is left.
 func (p *Peer) Close() {

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -46,6 +47,7 @@ type site struct {
 	begged atomic.Int64  // for pictures
 	lost   atomic.Uint32 // the second packet of this picture never arrives; 0: all do
 	refuse *wire.Failure
+	deaf   bool   // it does not learn where the relay is
 	group  int    // frames
 	codec  string // by RFC 6381
 }
@@ -117,6 +119,11 @@ func (s *site) offer(ctx context.Context, o wire.LiveOffer) (answer wire.LiveAns
 	if o.Relay != wire.RelaySelf {
 		return answer, fmt.Errorf("the relay says that it is %q", o.Relay)
 	}
+	s.mu.Lock()
+	if s.deaf {
+		o.SDP = regexp.MustCompile("a=candidate:[^\r]*\r\n").ReplaceAllString(o.SDP, "")
+	}
+	s.mu.Unlock()
 	p, err := rtc.NewPeer(o.SDP, rtc.Setup{Port: s.port, Near: &hole{lost: &s.lost}, Log: s.log()}, func(int, rtcp.ReceptionReport) {}, func() {})
 	if err != nil {
 		return answer, err
@@ -249,7 +256,7 @@ func newCloud(t *testing.T, s *site, cfg Config) *cloud {
 		}
 	})
 	t.Cleanup(func() { cancel(); running.Wait() })
-	eventually.True(t, "the relay", func() bool { c.Relay.mu.Lock(); defer c.Relay.mu.Unlock(); return c.open })
+	eventually.True(t, "the relay", func() bool { c.Relay.mu.Lock(); defer c.Relay.mu.Unlock(); return c.spawn != nil })
 	return c
 }
 
@@ -375,9 +382,14 @@ func (w *watcher) offer() wire.LiveOffer {
 // watch has a viewer watch a camera.
 func watch(t *testing.T, c *cloud, s *site, camera id.Camera) *watcher {
 	t.Helper()
+	return connect(t, c, s, wire.LiveOffer{Camera: camera, Codecs: []string{"h264"}})
+}
+
+// connect makes a viewer's connection, and shows on it what an offer names, if it names something.
+func connect(t *testing.T, c *cloud, s *site, o wire.LiveOffer) *watcher {
+	t.Helper()
 	w := newWatcher(t)
-	o := w.offer()
-	o.View, o.Camera, o.Codecs = w.view, camera, []string{"h264"}
+	o.Session, o.SDP, o.View = w.session, w.offer().SDP, w.view
 	var err error
 	if w.answer, err = c.Offer(t.Context(), s.id, o); err == nil {
 		err = w.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: w.answer.SDP})

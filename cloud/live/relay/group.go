@@ -41,7 +41,9 @@ func (p *pull) put(pkt *rtp.Packet, codec mp4.Codec, torn bool) {
 	p.pieces = append(p.pieces, one)
 	if p.bytes += len(one.payload); p.bytes > groupMost {
 		p.hasKey = false
-		p.trim()
+		if len(p.pieces) > 2*behind {
+			p.trim()
+		}
 	}
 	if one.end || !codec.IsVideo() || at%8 == 0 {
 		for l := range p.legs {

@@ -107,16 +107,8 @@ func (l *leg) position(n rtc.Note, bornUs int64, now time.Time) {
 func (l *leg) run(ctx context.Context) {
 	defer l.end()
 	defer func() { l.main.leave() }()
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := within(ctx, l.over, l.viewer.over)
 	defer cancel()
-	go func() { // whatever ends it, ends what it waits for
-		select {
-		case <-l.over:
-		case <-l.viewer.over:
-		case <-ctx.Done():
-		}
-		cancel()
-	}()
 	for _, ready := range []<-chan struct{}{l.viewer.Connected(), l.slot.Video.Bound()} {
 		select {
 		case <-ready:
@@ -124,13 +116,11 @@ func (l *leg) run(ctx context.Context) {
 			return
 		}
 	}
-	select {
-	case l.slot.turn <- struct{}{}: // whoever showed something here before has ended
-	case <-ctx.Done():
+	leave, err := l.slot.Enter(ctx)
+	if err != nil {
 		return
 	}
-	defer func() { <-l.slot.turn }()
-	l.enter()
+	defer leave()
 	for ctx.Err() == nil {
 		l.follow(ctx)
 		if ctx.Err() == nil {
@@ -145,21 +135,6 @@ func (l *leg) run(ctx context.Context) {
 	}
 	if l.pull != l.main {
 		l.pull.leave()
-	}
-}
-
-// enter takes over the slot: what the viewer said and missed before was about something else.
-func (l *leg) enter() {
-	if l.slot.start.IsZero() {
-		l.slot.start = time.Now()
-	}
-	for {
-		select {
-		case <-l.slot.Control.Ops:
-		case <-l.slot.Lost:
-		default:
-			return
-		}
 	}
 }
 

@@ -22,48 +22,31 @@ const (
 // line is what is known of a viewer's own line, from its reports. What the viewer gets is set by trying: down when
 // packets are lost or late, up when all has been well for long, and longer the more often that went wrong.
 type line struct {
-	now   step
-	moved time.Time
-	up    bool          // the last move was one
-	rtt   time.Duration // the shortest so far
-	late  int           // reports in a row with a round trip far above that
-	lossy int           // reports in a row with much loss
-	bad   time.Time     // the last report that was not well
-	pause time.Duration // before the next move up
+	reports rtc.Reports
+	now     step
+	moved   time.Time
+	up      bool          // the last move was one
+	bad     time.Time     // the last report that was not well
+	pause   time.Duration // before the next move up
 }
 
 const (
-	lossMost  = 0.1  // with more a viewer gets less
-	lossGood  = 0.02 // with more it gets no more
-	lossMany  = 2
-	lateBy    = 400 * time.Millisecond
-	lateMost  = 3
 	downEvery = 3 * time.Second
 	upFirst   = 15 * time.Second
 	upLongest = 4 * time.Minute
 )
 
-// report takes a receiver report (RFC 3550 section 6.4.1) over: the part of packets lost since the one before, and the
-// round trip, 0 when it is not known. It says whether the step has changed; can says which steps there are.
+// report takes a receiver report over. It says whether the step has changed; can says which steps there are.
 func (l *line) report(r rtcp.ReceptionReport, now time.Time, can func(step) bool) bool {
-	loss, rtt := float64(r.FractionLost)/256, rtc.RoundTrip(r, now)
-	if rtt > 0 && (l.rtt == 0 || rtt < l.rtt) {
-		l.rtt = rtt
-	}
-	if l.late++; rtt <= l.rtt+lateBy {
-		l.late = 0
-	}
-	if l.lossy++; loss <= lossMost {
-		l.lossy = 0
-	}
-	if loss > lossGood || l.late > 0 {
+	health := l.reports.Judge(rtc.Loss(r), rtc.RoundTrip(r, now))
+	if health != rtc.Well {
 		l.bad = now
 	}
 	if l.pause == 0 {
 		l.pause = upFirst
 	}
 	switch {
-	case (l.lossy >= lossMany || l.late >= lateMost) && now.Sub(l.moved) >= downEvery:
+	case health >= rtc.Late && now.Sub(l.moved) >= downEvery:
 		return l.down(now, can)
 	case l.now > whole && now.Sub(l.moved) >= l.pause && now.Sub(l.bad) >= upFirst/2:
 		return l.rise(now, can)
@@ -80,7 +63,7 @@ func (l *line) down(now time.Time, can func(step) bool) bool {
 		if l.up && now.Sub(l.moved) < upFirst { // it was too early
 			l.pause = min(2*l.pause, upLongest)
 		}
-		l.now, l.moved, l.up, l.late, l.lossy = to, now, false, 0, 0
+		l.now, l.moved, l.up = to, now, false
 		return true
 	}
 	return false

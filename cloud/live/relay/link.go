@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -57,8 +58,17 @@ type seat struct {
 // seatRest is how long a seat is left alone after a stream: what is still on its way must not be taken for the next one's.
 const seatRest = 3 * time.Second
 
-// linkIdle is how long a link without a stream is kept.
-const linkIdle = 30 * time.Second
+const (
+	linkIdle = 30 * time.Second // a link without a stream is kept so long
+	// linkFor is how long an agent has to find its way to the relay, and noWayFor how long it is not asked again if it did
+	// not: viewers have the site itself to turn to.
+	linkFor  = 8 * time.Second
+	noWayFor = time.Minute
+)
+
+func errNoWay() *wire.Failure {
+	return wire.Fail(wire.FailedOtherwise, "The site finds no way to the relay for many viewers: watch it directly.")
+}
 
 // seat takes a place for a stream on a link to an agent: on one that is there, else on a new one.
 func (r *Relay) seat(ctx context.Context, agent id.Agent) (*seat, error) {
@@ -66,7 +76,11 @@ func (r *Relay) seat(ctx context.Context, agent id.Agent) (*seat, error) {
 		r.mu.Lock()
 		l, s := r.place(agent)
 		var err error
-		if l == nil {
+		switch {
+		case l != nil:
+		case time.Now().Before(r.noWay[agent]):
+			err = errNoWay()
+		default:
 			l, err = r.newLink(agent)
 		}
 		r.mu.Unlock()
@@ -112,6 +126,9 @@ func (r *Relay) place(agent id.Agent) (*link, *seat) {
 
 // newLink makes a connection to an agent, which it offers itself to; r.mu is held.
 func (r *Relay) newLink(agent id.Agent) (*link, error) {
+	if r.spawn == nil {
+		return nil, errClosed()
+	}
 	l := &link{
 		relay: r, agent: agent, id: id.New[id.Session](), ready: make(chan struct{}), over: make(chan struct{}), connected: make(chan struct{}),
 	}
@@ -127,10 +144,7 @@ func (r *Relay) newLink(agent id.Agent) (*link, error) {
 		_ = l.pc.Close()
 		return nil, err
 	}
-	if !r.begin(l.run) {
-		_ = l.pc.Close()
-		return nil, errClosed()
-	}
+	r.spawn(l.run)
 	r.links[agent] = append(r.links[agent], l)
 	return l, nil
 }
@@ -193,12 +207,15 @@ func (l *link) run(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	limit := time.NewTimer(l.relay.cfg.Connect)
+	limit := time.NewTimer(min(l.relay.cfg.Connect, linkFor))
 	defer limit.Stop()
 	select {
 	case <-l.connected:
 	case <-limit.C:
-		l.log.Warn("a site's agent finds no way to the relay, so nobody can watch it through the relay: are the relay's ports open?")
+		l.log.Warn("a site's agent finds no way to the relay, so its viewers all take pictures from the site: are the relay's ports open?")
+		l.relay.mu.Lock()
+		l.relay.noWay[l.agent] = time.Now().Add(noWayFor)
+		l.relay.mu.Unlock()
 		return
 	case <-l.over:
 		return
@@ -221,14 +238,24 @@ func (l *link) run(ctx context.Context) {
 	}
 }
 
+// there waits until the agent has found its way.
+func (l *link) there(ctx context.Context) error {
+	select {
+	case <-l.connected:
+		return nil
+	case <-l.over:
+		return errNoWay()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // idle says whether nothing has come over the link for long.
 func (l *link) idle(now time.Time) bool {
 	l.relay.mu.Lock()
 	defer l.relay.mu.Unlock()
-	for _, s := range l.seats {
-		if s.taken {
-			l.used = now
-		}
+	if slices.ContainsFunc(l.seats, func(s *seat) bool { return s.taken }) {
+		l.used = now
 	}
 	if now.Sub(l.used) > linkIdle {
 		l.end() // so that nobody takes a seat any more
@@ -241,12 +268,7 @@ func (l *link) idle(now time.Time) bool {
 func (l *link) gone() {
 	l.end()
 	l.relay.mu.Lock()
-	left := l.relay.links[l.agent][:0:0]
-	for _, other := range l.relay.links[l.agent] {
-		if other != l {
-			left = append(left, other)
-		}
-	}
+	left := slices.DeleteFunc(l.relay.links[l.agent], func(other *link) bool { return other == l })
 	if l.relay.links[l.agent] = left; len(left) == 0 {
 		delete(l.relay.links, l.agent)
 	}

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -13,7 +14,14 @@ import (
 	"holdfast/shared/wire"
 )
 
-// want names what may share a pull: whoever wants the same of the same camera.
+// source is a stream of a camera, of which there is one pull.
+type source struct {
+	agent  id.Agent
+	camera id.Camera
+	stream id.StreamKind
+}
+
+// want is what a viewer asks for. Which stream that comes to, the agent says.
 type want struct {
 	agent  id.Agent
 	camera id.Camera
@@ -52,6 +60,7 @@ type pull struct {
 
 	mu      sync.Mutex
 	err     error // why there is nothing; for those who wait for ready
+	twin    *pull // that brings the same stream already; for those who wait for ready
 	got     wire.LiveAnswer
 	shares  int       // legs, and requests that will be legs
 	idle    time.Time // since when there are none
@@ -77,33 +86,68 @@ type pull struct {
 // take returns the pull for a view, and books a share of it that leave gives back. It waits for the agent's answer.
 func (r *Relay) take(ctx context.Context, agent id.Agent, view wire.LiveView) (*pull, error) {
 	w := wantOf(agent, view)
+	for {
+		p, err := r.share(w)
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case <-p.ready:
+		case <-ctx.Done():
+			p.leave()
+			return nil, ctx.Err()
+		}
+		p.mu.Lock()
+		err, twin := p.err, p.twin
+		p.mu.Unlock()
+		if err == nil && twin == nil {
+			return p, nil
+		}
+		p.leave()
+		if err != nil {
+			return nil, err
+		}
+		if twin.share() {
+			return twin, nil
+		}
+	}
+}
+
+// share books a share of the pull for what is wanted, and makes one if there is none.
+func (r *Relay) share(w want) (*pull, error) {
 	r.mu.Lock()
-	p := r.pulls[w]
-	if p == nil || !p.share() {
-		p = &pull{
-			relay: r, want: w, log: r.log.With("camera", w.camera), ready: make(chan struct{}), legs: map[*leg]bool{}, shares: 1,
-		}
-		if !r.begin(p.run) {
-			r.mu.Unlock()
-			return nil, errClosed()
-		}
-		r.pulls[w] = p
+	defer r.mu.Unlock()
+	if p := r.pulls[w]; p != nil && p.share() {
+		return p, nil
 	}
-	r.mu.Unlock()
-	select {
-	case <-p.ready:
-	case <-ctx.Done():
-		p.leave()
-		return nil, ctx.Err()
+	if r.spawn == nil {
+		return nil, errClosed()
 	}
-	p.mu.Lock()
-	err := p.err
-	p.mu.Unlock()
-	if err != nil {
-		p.leave()
-		return nil, err
-	}
+	p := &pull{relay: r, want: w, log: r.log.With("camera", w.camera), ready: make(chan struct{}), legs: map[*leg]bool{}, shares: 1}
+	r.pulls[w] = p
+	r.spawn(p.run)
 	return p, nil
+}
+
+// claim makes a pull the one of the stream that it brings, or returns the one that there is.
+func (r *Relay) claim(p *pull, stream id.StreamKind) (twin *pull) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	of := source{p.want.agent, p.want.camera, stream}
+	if twin = r.streams[of]; twin != nil && !twin.done() {
+		r.pulls[p.want] = twin
+		return twin
+	}
+	r.streams[of] = p
+	return nil
+}
+
+// forget takes a pull out.
+func (r *Relay) forget(p *pull) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	maps.DeleteFunc(r.pulls, func(_ want, other *pull) bool { return other == p })
+	maps.DeleteFunc(r.streams, func(_ source, other *pull) bool { return other == p })
 }
 
 // share books a share, unless the pull is on its way out.
@@ -122,14 +166,6 @@ func (p *pull) leave() {
 	defer p.mu.Unlock()
 	p.shares--
 	p.idle = time.Now()
-}
-
-// unused says whether nobody has wanted the pull for so long, and if so lets nobody have it any more.
-func (p *pull) unused(linger time.Duration) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.over = p.over || p.shares == 0 && (p.err != nil || time.Since(p.idle) > linger)
-	return p.over
 }
 
 func (p *pull) answer() wire.LiveAnswer {
@@ -163,7 +199,7 @@ func (p *pull) run(ctx context.Context) {
 			return
 		}
 		p.say(words(err) + " It is tried again.")
-		if retry.Wait(ctx, 0) != nil || p.unused(p.relay.cfg.Linger) {
+		if retry.Wait(ctx, 0) != nil || p.done() {
 			return
 		}
 	}
@@ -184,17 +220,25 @@ func (p *pull) begin(ctx context.Context) (lost <-chan struct{}, err error) {
 	p.mu.Unlock()
 	seat.pull.Store(p) // the first picture may come before the answer
 	var got wire.LiveAnswer
-	if err := p.relay.deps.Ask(ctx, p.want.agent, wire.CmdLiveView, order, &got); err != nil {
+	err = p.relay.deps.Ask(ctx, p.want.agent, wire.CmdLiveView, order, &got)
+	if err == nil {
+		err = seat.link.there(ctx)
+	}
+	if err != nil {
 		p.finish()
 		return nil, err
 	}
-	p.mu.Lock()
-	known := p.got.Stream != ""
-	p.got = got
-	p.mu.Unlock()
-	if !known {
-		close(p.ready)
+	if p.known() {
+		p.mu.Lock()
+		p.got = got
+		p.mu.Unlock()
+		return seat.link.over, nil
 	}
+	twin := p.relay.claim(p, got.Stream)
+	p.mu.Lock()
+	p.got, p.twin, p.over = got, twin, twin != nil
+	p.mu.Unlock()
+	close(p.ready)
 	return seat.link.over, nil
 }
 
@@ -217,7 +261,7 @@ func (p *pull) fail(err error) {
 func (p *pull) watch(ctx context.Context, lost <-chan struct{}) {
 	look := time.NewTicker(time.Second)
 	defer look.Stop()
-	for n := 0; ; n++ {
+	for n := 0; !p.done(); n++ {
 		if n%askTime == 0 {
 			p.ask(rtc.Op{Type: "ping", AtUs: time.Now().UnixMicro()})
 		}
@@ -228,14 +272,18 @@ func (p *pull) watch(ctx context.Context, lost <-chan struct{}) {
 			return
 		case <-look.C:
 			p.mu.Lock()
-			ended := p.ended != ""
 			p.beg()
 			p.mu.Unlock()
-			if ended || p.unused(p.relay.cfg.Linger) {
-				return
-			}
 		}
 	}
+}
+
+// done says whether the pull is over, by now because nobody has wanted it for long.
+func (p *pull) done() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.over = p.over || p.shares == 0 && time.Since(p.idle) > p.relay.cfg.Linger
+	return p.over
 }
 
 const (
@@ -246,10 +294,8 @@ const (
 // finish gives the seat back, and says whether the pull is over.
 func (p *pull) finish() bool {
 	p.mu.Lock()
-	seat, session := p.seat, p.session
+	seat, session, over := p.seat, p.session, p.over
 	p.seat = nil
-	over := p.over || p.ended != ""
-	p.over = over
 	p.mu.Unlock()
 	if seat != nil {
 		seat.free(p, session)
@@ -260,11 +306,7 @@ func (p *pull) finish() bool {
 // gone takes the pull out of the relay, and ends those who still have a share of it.
 func (p *pull) gone() {
 	p.finish()
-	p.relay.mu.Lock()
-	if p.relay.pulls[p.want] == p {
-		delete(p.relay.pulls, p.want)
-	}
-	p.relay.mu.Unlock()
+	p.relay.forget(p)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.over = true
@@ -323,18 +365,15 @@ func (p *pull) say(text string) {
 
 // hear takes the agent's word and passes on what concerns the viewers.
 func (p *pull) hear(n rtc.Note) {
-	now := time.Now()
+	if n.Type == "position" {
+		p.position(n, time.Now())
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch n.Type {
 	case "pong":
-		p.clock.hear(n, now)
-	case "position":
-		if born, ok := p.clock.here(n.SentUs - n.AgeUs); ok && n.SentUs > 0 {
-			for l := range p.legs {
-				l.position(n, born, now)
-			}
-		}
+		p.clock.hear(n, time.Now())
 	case "state":
 		p.state = n.Text
 		for l := range p.legs {
@@ -351,6 +390,20 @@ func (p *pull) hear(n rtc.Note) {
 			p.ended = "The site has ended the view."
 		}
 		p.over = true
+	}
+}
+
+// position tells every viewer how old a picture is. It comes every second: the pictures do not wait for it.
+func (p *pull) position(n rtc.Note, now time.Time) {
+	p.mu.Lock()
+	born, ok := p.clock.here(n.SentUs - n.AgeUs)
+	legs := slices.Collect(maps.Keys(p.legs))
+	p.mu.Unlock()
+	if !ok || n.SentUs <= 0 {
+		return
+	}
+	for _, l := range legs {
+		l.position(n, born, now)
 	}
 }
 

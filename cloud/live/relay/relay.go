@@ -57,12 +57,13 @@ type Relay struct {
 	port *rtc.Port
 
 	mu      sync.Mutex
-	open    bool
-	ctx     context.Context //nolint:containedctx // of Run: everything that a request begins ends with it
+	spawn   func(fn func(ctx context.Context)) // runs fn until it ends by itself or with the relay; nil while that is closed
 	viewers map[id.Session]*viewer
 	legs    map[id.Session]*leg
 	links   map[id.Agent][]*link
-	pulls   map[want]*pull
+	noWay   map[id.Agent]time.Time // agents that found no way to the relay; until then they are not asked again
+	pulls   map[want]*pull         // by what is wanted: several wants may come to one pull
+	streams map[source]*pull       // by what is sent: one pull each
 	running sync.WaitGroup
 }
 
@@ -76,7 +77,7 @@ func New(cfg Config, deps Deps, log *slog.Logger) (*Relay, error) {
 	}
 	return &Relay{
 		cfg: cfg, deps: deps, log: log, port: port, viewers: map[id.Session]*viewer{}, legs: map[id.Session]*leg{},
-		links: map[id.Agent][]*link{}, pulls: map[want]*pull{},
+		links: map[id.Agent][]*link{}, noWay: map[id.Agent]time.Time{}, pulls: map[want]*pull{}, streams: map[source]*pull{},
 	}, nil
 }
 
@@ -86,23 +87,28 @@ func (r *Relay) Port() int { return r.port.Number() }
 // Run serves until ctx ends, then ends every session and frees the port.
 func (r *Relay) Run(ctx context.Context) error {
 	r.mu.Lock()
-	r.open, r.ctx = true, ctx
+	r.spawn = func(fn func(context.Context)) { r.running.Go(func() { fn(ctx) }) }
 	r.mu.Unlock()
 	<-ctx.Done()
 	r.mu.Lock()
-	r.open = false
+	r.spawn = nil
 	r.mu.Unlock()
 	r.running.Wait()
 	return r.port.Close()
 }
 
-// begin runs fn until it ends by itself or with the relay; false when the relay is closed. r.mu is held.
-func (r *Relay) begin(fn func(ctx context.Context)) bool {
-	if r.open {
-		ctx := r.ctx
-		r.running.Go(func() { fn(ctx) })
-	}
-	return r.open
+// within returns ctx, which ends with the channels too.
+func within(ctx context.Context, a, b <-chan struct{}) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-a:
+		case <-b:
+		case <-ctx.Done():
+		}
+		cancel()
+	}()
+	return ctx, cancel
 }
 
 func errClosed() *wire.Failure {
@@ -154,7 +160,7 @@ func (r *Relay) admit(agent id.Agent, offer wire.LiveOffer) (*viewer, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
-	case !r.open:
+	case r.spawn == nil:
 		return nil, errClosed()
 	case offer.Session == "" || r.viewers[offer.Session] != nil:
 		return nil, wire.Fail(wire.FailedRefused, "The offer needs a session of its own.")
@@ -166,7 +172,7 @@ func (r *Relay) admit(agent id.Agent, offer wire.LiveOffer) (*viewer, error) {
 		return nil, err
 	}
 	r.viewers[v.id] = v
-	r.begin(func(ctx context.Context) {
+	r.spawn(func(ctx context.Context) {
 		v.run(ctx)
 		r.mu.Lock()
 		delete(r.viewers, v.id)
@@ -213,12 +219,19 @@ func (r *Relay) View(ctx context.Context, view wire.LiveView) (wire.LiveAnswer, 
 func (r *Relay) show(v *viewer, view wire.LiveView, p *pull) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if v.ended {
+	switch {
+	case r.spawn == nil:
+		return errClosed()
+	case v.ended:
 		return errGone()
 	}
 	l := newLeg(v, v.slots[view.Slot], view, p)
 	r.legs[l.id] = l
-	if !r.begin(func(ctx context.Context) {
+	v.showing.Add(1)
+	if before := l.slot.leg.Swap(l); before != nil {
+		before.end()
+	}
+	r.spawn(func(ctx context.Context) {
 		l.run(ctx)
 		l.slot.leg.CompareAndSwap(l, nil)
 		r.mu.Lock()
@@ -230,14 +243,7 @@ func (r *Relay) show(v *viewer, view wire.LiveView, p *pull) error {
 		} else {
 			v.end() // the connection was made for it
 		}
-	}) {
-		delete(r.legs, l.id)
-		return errClosed()
-	}
-	v.showing.Add(1)
-	if before := l.slot.leg.Swap(l); before != nil {
-		before.end()
-	}
+	})
 	return nil
 }
 
@@ -266,7 +272,7 @@ type Load struct {
 func (r *Relay) Load() Load {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return Load{Viewers: len(r.viewers), Legs: len(r.legs), Pulls: len(r.pulls)}
+	return Load{Viewers: len(r.viewers), Legs: len(r.legs), Pulls: len(r.streams)}
 }
 
 // words turns an error into what a viewer is told.

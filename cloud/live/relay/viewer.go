@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,12 +32,7 @@ type viewer struct {
 // slot is the place of one camera in a viewer's connection.
 type slot struct {
 	*rtc.Slot
-	leg  atomic.Pointer[leg] // that was given it last; nil: it is free
-	turn chan struct{}       // holds one element while a leg sends
-
-	// Only the leg that sends touches these.
-	start  time.Time // zero of the slot's timeline
-	lastUs int64     // latest time sent on it
+	leg atomic.Pointer[leg] // that was given it last; nil: it is free
 }
 
 func newViewer(r *Relay, agent id.Agent, offer wire.LiveOffer) (*viewer, error) {
@@ -47,7 +43,7 @@ func newViewer(r *Relay, agent id.Agent, offer wire.LiveOffer) (*viewer, error) 
 		return nil, err
 	}
 	for _, s := range v.Slots {
-		v.slots = append(v.slots, &slot{Slot: s, turn: make(chan struct{}, 1)})
+		v.slots = append(v.slots, &slot{Slot: s})
 	}
 	return v, nil
 }
@@ -72,36 +68,14 @@ func (v *viewer) run(ctx context.Context) {
 		v.showing.Wait()
 		v.Close()
 	}()
-	limit := time.NewTimer(v.relay.cfg.Connect)
-	defer limit.Stop()
-	select {
-	case <-v.Connected():
-	case <-limit.C:
-		v.log.Info("viewer did not connect: no network path between browser and relay")
-		return
-	case <-v.over:
-		return
-	case <-ctx.Done():
-		return
+	ctx, cancel := within(ctx, v.over, nil)
+	defer cancel()
+	if err := v.Serve(ctx, v.relay.cfg.Connect, v.relay.cfg.Idle, v.shows); err != nil {
+		v.log.Info("a viewer's connection to the relay ends", "cause", err)
 	}
-	look, used := time.NewTicker(v.relay.cfg.Idle/4), time.Now()
-	defer look.Stop()
-	for {
-		select {
-		case <-v.over:
-			return
-		case <-ctx.Done():
-			return
-		case now := <-look.C:
-			for _, s := range v.slots {
-				if s.leg.Load() != nil {
-					used = now
-				}
-			}
-			if now.Sub(used) > v.relay.cfg.Idle {
-				v.log.Info("nothing was watched over the connection for long: it ends")
-				return
-			}
-		}
-	}
+}
+
+// shows says whether anything is shown.
+func (v *viewer) shows() bool {
+	return slices.ContainsFunc(v.slots, func(s *slot) bool { return s.leg.Load() != nil })
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/pion/rtp"
 
+	"holdfast/shared/backoff"
 	"holdfast/shared/mp4"
 	"holdfast/shared/rtc"
 )
@@ -154,9 +155,9 @@ func (w *walk) begin(p *piece) {
 	caught := w.burst && time.Since(p.came) < fresh
 	switch {
 	case caught && w.some:
-		w.anchor(true, w.stamp, ticks(w.now()))
+		w.anchor(true, w.stamp, ticks(w.slot.NowUs()))
 	case caught, w.wait && !w.burst:
-		w.anchor(true, p.stamp, ticks(w.now()))
+		w.anchor(true, p.stamp, ticks(w.slot.NowUs()))
 	}
 	w.wait, w.burst = false, w.burst && !caught
 }
@@ -164,25 +165,23 @@ func (w *walk) begin(p *piece) {
 // hurry sends a piece of a burst: its frames follow each other by a millisecond.
 func (w *walk) hurry(ctx context.Context, p *piece, first bool) error {
 	if first {
-		w.slot.lastUs += 1000
+		us := w.slot.LastUs() + 1000
 		if !w.begun {
-			w.slot.lastUs = w.now()
+			us = w.slot.NowUs()
 		}
+		w.slot.Sent(us)
 	}
-	w.send(p, ticks(w.slot.lastUs))
+	w.send(p, ticks(w.slot.LastUs()))
 	if !w.begun && p.end {
 		w.begun = true
-		return sleep(ctx, firstAlone)
+		return backoff.Sleep(ctx, firstAlone)
 	}
 	if w.bytes += len(p.payload); w.bytes < burstBytes {
 		return nil
 	}
 	w.bytes = 0
-	return sleep(ctx, burstPause)
+	return backoff.Sleep(ctx, burstPause)
 }
-
-// now is the time on the slot's timeline of a frame that is shown from now on at its own pace, microseconds.
-func (w *walk) now() int64 { return max(w.slot.lastUs+1000, time.Since(w.slot.start).Microseconds()) }
 
 // ticks turns microseconds into RTP time of a picture, which wraps.
 func ticks(us int64) uint32 { return uint32(us * videoClock / 1_000_000) }
@@ -208,7 +207,7 @@ func (w *walk) hear(p *piece) {
 	}
 	if !w.sound.some || p.fresh {
 		w.sound.some, w.sound.in = true, p.stamp
-		w.sound.out = uint32(time.Since(w.slot.start).Microseconds() * clock / 1_000_000)
+		w.sound.out = uint32(w.slot.NowUs() * clock / 1_000_000)
 	}
 	w.write(to, p, w.sound.out+p.stamp-w.sound.in)
 }
@@ -219,9 +218,8 @@ func (w *walk) send(p *piece, stamp uint32) {
 		w.part("The camera changed its way of coding. Open the view again.")
 		return
 	}
-	if later := int32(stamp - ticks(w.slot.lastUs)); later > 0 {
-		w.slot.lastUs += int64(later) * 1_000_000 / videoClock
-	}
+	lastUs := w.slot.LastUs()
+	w.slot.Sent(lastUs + int64(int32(stamp-ticks(lastUs)))*1_000_000/videoClock)
 	w.write(w.slot.Video, p, stamp)
 }
 
@@ -229,17 +227,5 @@ func (w *walk) write(to *rtc.Track, p *piece, stamp uint32) {
 	out := &rtp.Packet{Header: rtp.Header{Version: 2, Marker: p.end, Timestamp: stamp}, Payload: p.payload}
 	if err := to.Write(p.codec, out); err != nil {
 		w.viewer.log.Debug("send packet", "error", err)
-	}
-}
-
-// sleep waits for d or the end of ctx.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
