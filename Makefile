@@ -34,7 +34,7 @@ demo: setup portal ## three sites with fake cameras, a cloud and the portal (FOR
 # What measures time comes after the rest. The first ones wait more than they work and share the machine, with each other and
 # with the linter; the others have it for themselves.
 QUIET  := ./testenv/count ./testenv/fulldisk ./testenv/line/real ./testenv/nat ./testenv/line ./agent/live ./agent/live/restream \
-          ./agent/cmd/holdfast-agent ./cloud/clip
+          ./agent/camera ./agent/cmd/holdfast-agent ./cloud/clip
 BUSY   := ./testenv/e2e ./testenv/powercut
 HOUSES := $(QUIET) $(BUSY)
 test: setup portal browser ## everything that CI runs
