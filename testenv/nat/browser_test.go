@@ -3,15 +3,10 @@
 package nat
 
 import (
-	"context"
 	"encoding/json"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
-	"holdfast/testenv/house"
 	"holdfast/testenv/ownnet"
 )
 
@@ -21,21 +16,8 @@ func TestTwoBrowsersShareACamera(t *testing.T) {
 		return
 	}
 	i := New(t, PortRestricted, PortRestricted)
-	h := house.New(t, house.Setup{
-		Programs: os.Getenv(programs), Listen: CloudAddr + ":443", TLS: true, Place: i.Cloud.Do,
-		Cloud: []string{"--turn", ":3478", "--turn-address", CloudAddr},
-		Branches: []house.BranchPlan{{
-			Name: "Branch", Place: i.Site.Do, Cameras: []house.CameraPlan{{Key: camera, Name: "Dock", Place: "dock", Mute: true}},
-		}},
-	})
-	if err := h.Sites[0].Recording(t.Context(), 1, time.Minute); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "node", "crowd.mjs")
-	cmd.Dir = "../e2e"
-	cmd.Env = append(os.Environ(), "PORTAL="+h.URL, "OWNER="+house.OwnerEmail, "PASSWORD="+house.OwnerPassword)
+	h, _ := settle(t, i, t.TempDir(), dock(), ownTURN()...)
+	cmd := browse(t, h, "crowd.mjs")
 	var out, errs strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := i.Viewer.Do(cmd.Start); err != nil {

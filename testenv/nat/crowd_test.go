@@ -3,13 +3,10 @@
 package nat
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -69,20 +66,12 @@ func (c crowdPlan) watch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, authorities := t.TempDir(), t.TempDir()
-	trust := "SSL_CERT_DIR=" + authorities
-	branch := house.BranchPlan{Name: "Branch", Place: i.Site.Do, Env: []string{trust}, YAML: fmt.Sprintf("line: {up: %dkbit}\n", capKbit)}
+	branch := house.BranchPlan{YAML: fmt.Sprintf("line: {up: %dkbit}\n", capKbit)}
 	for n := range c.cameras {
 		branch.Cameras = append(branch.Cameras, house.CameraPlan{Key: fmt.Sprintf("cam%d", n+1), Name: fmt.Sprintf("Camera %d", n+1), Loop: loop, Mute: true})
 	}
-	h := house.New(t, house.Setup{
-		Dir: dir, Programs: os.Getenv(programs), Listen: CloudAddr + ":443", TLS: true, Place: i.Cloud.Do,
-		Cloud: []string{"--turn", ":3478", "--turn-address", CloudAddr}, Branches: []house.BranchPlan{branch},
-	})
+	h, env := settle(t, i, t.TempDir(), branch, ownTURN()...)
 	site := h.Sites[0]
-	if err := site.Recording(t.Context(), c.cameras, time.Minute); err != nil {
-		t.Fatal(err)
-	}
 	ids, err := site.CameraIDs()
 	if err != nil {
 		t.Fatal(err)
@@ -95,7 +84,10 @@ func (c crowdPlan) watch(t *testing.T) {
 		order.Crowd.Cameras = append(order.Crowd.Cameras, string(ids[fmt.Sprintf("cam%d", n+1)]))
 	}
 	up := watchUplink(t, i)
-	seen := gatherCrowd(t, i, []string{trust, "SSL_CERT_FILE=" + filepath.Join(dir, "ca.pem")}, order)
+	var seen []viewer.Seen
+	if look(t, i, env, order, &seen); len(seen) == 0 {
+		t.Fatal("nobody has watched")
+	}
 	c.check(t, h, seen, up(seen[0].From, seen[0].To), loop)
 	c.recorded(t, h, ids)
 }
@@ -154,29 +146,6 @@ func (c crowdPlan) recorded(t *testing.T, h *house.House, ids map[string]id.Came
 			}
 		}
 	}
-}
-
-// gatherCrowd runs a crowd on the viewers' machine.
-func gatherCrowd(t *testing.T, i *Internet, env []string, o viewer.Order) (seen []viewer.Seen) {
-	t.Helper()
-	order, err := json.Marshal(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(append(os.Environ(), env...), viewer.Env+"="+string(order))
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := i.Viewer.Do(cmd.Start); err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Wait(); err != nil {
-		t.Fatalf("the viewers ended: %v\n%s", err, errs.String())
-	}
-	if err := json.Unmarshal(out.Bytes(), &seen); err != nil || len(seen) == 0 {
-		t.Fatalf("the viewers say %q: %v", out.String(), err)
-	}
-	return seen
 }
 
 // uplinkEvery is the time over which a rate is taken: what the agent may take in a moment is a tenth of a second's worth.

@@ -3,13 +3,8 @@
 package nat
 
 import (
-	"bytes"
-	"encoding/json"
 	"flag"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -74,7 +69,7 @@ func TestEveryNetwork(t *testing.T) {
 		if p.short || *long {
 			t.Run(p.String(), func(t *testing.T) {
 				i := New(t, p.site, p.viewer)
-				play(t, i, p, t.TempDir(), "--turn", ":3478", "--turn-address", CloudAddr)
+				play(t, i, p, t.TempDir(), ownTURN()...)
 			})
 		}
 	}
@@ -111,31 +106,20 @@ func TestAPublicSiteNeedsNoServer(t *testing.T) {
 	}
 }
 
-// play starts a house in an Internet, watches its camera, and checks that pictures come and by which path. Its machines
-// trust the authorities in a folder; whose certificate the cloud shows, the agent is told in its configuration.
+// play watches the camera of a site, and checks that pictures come and by which path.
 func play(t *testing.T, i *Internet, p pair, authorities string, cloud ...string) {
 	t.Helper()
-	dir := t.TempDir()
-	trust := "SSL_CERT_DIR=" + authorities
-	h := house.New(t, house.Setup{
-		Dir: dir, Programs: os.Getenv(programs), Listen: CloudAddr + ":443", TLS: true, Cloud: cloud, Place: i.Cloud.Do,
-		Branches: []house.BranchPlan{{
-			Name: "Branch", Place: i.Site.Do, Env: []string{trust},
-			Cameras: []house.CameraPlan{{Key: camera, Name: "Dock", Place: "dock", Mute: true}},
-		}},
-	})
+	h, env := settle(t, i, authorities, dock(), cloud...)
 	site := h.Sites[0]
-	if err := site.Recording(t.Context(), 1, time.Minute); err != nil {
-		t.Fatal(err)
-	}
 	ids, err := site.CameraIDs()
 	if err != nil {
 		t.Fatal(err)
 	}
-	saw := look(t, i, []string{trust, "SSL_CERT_FILE=" + filepath.Join(dir, "ca.pem")}, viewer.Order{
+	var saw viewer.Sight
+	look(t, i, env, viewer.Order{
 		Cloud: h.URL, Email: house.OwnerEmail, Password: house.OwnerPassword, Site: string(site.ID), Camera: string(ids[camera]),
 		Pictures: pictures, Limit: within, Gather: gather,
-	})
+	}, &saw)
 	path := saw.Path(CloudAddr, OtherAddr)
 	t.Logf("%v: %s: first picture after %v, %d with %d key frames after %v; %+v to %+v", p, path, saw.First.Round(time.Millisecond),
 		saw.Pictures, saw.KeyFrames, saw.All.Round(time.Millisecond), saw.Local, saw.Remote)
@@ -145,27 +129,4 @@ func play(t *testing.T, i *Internet, p pair, authorities string, cloud ...string
 	if !slices.Contains(p.paths, path) {
 		t.Errorf("the path is %q, want one of %q: %+v", path, p.paths, saw)
 	}
-}
-
-// look runs the viewer on its machine.
-func look(t *testing.T, i *Internet, env []string, o viewer.Order) (saw viewer.Sight) {
-	t.Helper()
-	order, err := json.Marshal(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(append(os.Environ(), env...), viewer.Env+"="+string(order))
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := i.Viewer.Do(cmd.Start); err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Wait(); err != nil {
-		t.Fatalf("the viewer ended: %v\n%s", err, errs.String())
-	}
-	if err := json.Unmarshal(out.Bytes(), &saw); err != nil {
-		t.Fatalf("the viewer says %q: %v", out.String(), err)
-	}
-	return saw
 }

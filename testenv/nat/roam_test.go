@@ -4,15 +4,10 @@ package nat
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
-	"holdfast/testenv/house"
 	"holdfast/testenv/ownnet"
 )
 
@@ -23,21 +18,8 @@ func TestAViewerOnTheMove(t *testing.T) {
 		return
 	}
 	i := New(t, PortRestricted, PortRestricted)
-	h := house.New(t, house.Setup{
-		Programs: os.Getenv(programs), Listen: CloudAddr + ":443", TLS: true, Place: i.Cloud.Do,
-		Cloud: []string{"--turn", ":3478", "--turn-address", CloudAddr},
-		Branches: []house.BranchPlan{{
-			Name: "Branch", Place: i.Site.Do, Cameras: []house.CameraPlan{{Key: camera, Name: "Dock", Place: "dock", Mute: true}},
-		}},
-	})
-	if err := h.Sites[0].Recording(t.Context(), 1, time.Minute); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "node", "roam.mjs")
-	cmd.Dir = "../e2e"
-	cmd.Env = append(os.Environ(), "PORTAL="+h.URL, "OWNER="+house.OwnerEmail, "PASSWORD="+house.OwnerPassword)
+	h, _ := settle(t, i, t.TempDir(), dock(), ownTURN()...)
+	cmd := browse(t, h, "roam.mjs")
 	var errs strings.Builder
 	cmd.Stderr = &errs
 	in, err := cmd.StdinPipe()
