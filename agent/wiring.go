@@ -296,6 +296,8 @@ func (h *house) command(ctx context.Context, c wire.Command) (any, []byte, error
 		return answered(c, func(o wire.LiveOffer) (wire.LiveAnswer, error) { return h.live.Offer(ctx, o) })
 	case wire.CmdLiveView:
 		return answered(c, func(o wire.LiveView) (wire.LiveAnswer, error) { return h.live.View(ctx, o) })
+	case wire.CmdLivePaths:
+		return answered(c, func(o wire.LivePaths) (wire.LivePaths, error) { return h.live.Paths(ctx, o) })
 	case wire.CmdLiveClose:
 		return answered(c, func(o wire.LiveClose) (struct{}, error) { h.live.Close(o.Session); return struct{}{}, nil })
 	case wire.CmdStill:

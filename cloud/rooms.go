@@ -54,6 +54,12 @@ func (r liveRoom) Restart(ctx context.Context, o api.LiveOrder) (wire.LiveAnswer
 	return answer, spoken(err)
 }
 
+// Paths implements api.Live.
+func (r liveRoom) Paths(ctx context.Context, told wire.LivePaths) (wire.LivePaths, error) {
+	theirs, err := r.broker.Paths(ctx, told)
+	return theirs, spoken(err)
+}
+
 // View implements api.Live.
 func (r liveRoom) View(ctx context.Context, o api.ViewOrder) (wire.LiveAnswer, error) {
 	p, err := r.place(ctx, o.Org, o.Site, o.View.Camera)

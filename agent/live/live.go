@@ -200,7 +200,7 @@ func (r *Room) Offer(ctx context.Context, offer wire.LiveOffer) (wire.LiveAnswer
 	if err != nil {
 		return wire.LiveAnswer{}, err
 	}
-	sdp, err := p.Answer(ctx, offer.SDP)
+	sdp, err := p.Answer(ctx, offer.SDP, offer.Trickle)
 	if err == nil && offer.Camera != "" {
 		err = r.begin(view, pick)
 	}
@@ -221,8 +221,21 @@ func (r *Room) restart(ctx context.Context, offer wire.LiveOffer) (wire.LiveAnsw
 	if p == nil {
 		return wire.LiveAnswer{}, errGone()
 	}
-	sdp, err := p.Restart(ctx, offer.SDP)
+	sdp, err := p.Restart(ctx, offer.SDP, offer.Trickle)
 	return wire.LiveAnswer{SDP: sdp, Slots: len(p.slots)}, err
+}
+
+// Paths takes addresses that a viewer has learnt of itself since its offer, and returns the site's. The error is a
+// *wire.Failure when the viewer should read it.
+func (r *Room) Paths(ctx context.Context, told wire.LivePaths) (wire.LivePaths, error) {
+	r.mu.Lock()
+	p := r.peers[told.Session]
+	r.mu.Unlock()
+	if p == nil {
+		return wire.LivePaths{}, errGone()
+	}
+	fragment, err := p.Paths(ctx, told.Fragment)
+	return wire.LivePaths{Session: told.Session, Fragment: fragment}, err
 }
 
 // View shows a camera on a slot of a connection that is there; what was shown on it before ends. The error is a

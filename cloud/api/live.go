@@ -47,11 +47,17 @@ type WayQuery struct {
 	Through string `query:"through" enum:"site,either,relay" default:"site" doc:"What serves the connection. site: the site's agent. either: the agent, which may ask the viewer to take a camera from the relay that others watch too. relay: the cloud's relay, which takes one copy of a camera from the site for all who watch it live."`
 }
 
+// TrickleQuery says how addresses are told.
+type TrickleQuery struct {
+	Trickle bool `query:"trickle" doc:"Addresses that the viewer learns of after its offer follow by PATCH on the session (RFC 8840), and the answer has only those that the far end knows of itself: its others come with the answers to PATCH."`
+}
+
 type offerIn struct {
 	CameraPath
 	ViewQuery
 	RelayQuery
 	WayQuery
+	TrickleQuery
 	ContentType string `header:"Content-Type" hidden:"true"`
 	RawBody     []byte `contentType:"application/sdp"`
 }
@@ -61,6 +67,7 @@ type connectIn struct {
 	ViewQuery
 	RelayQuery
 	WayQuery
+	TrickleQuery
 	Camera      string `query:"camera" maxLength:"64" doc:"A camera to show on the first slot at once; absent: none yet."`
 	ContentType string `header:"Content-Type" hidden:"true"`
 	RawBody     []byte `contentType:"application/sdp"`
@@ -107,13 +114,13 @@ func (d *door) live() {
 		errors: []int{http.StatusConflict, http.StatusGone, http.StatusBadGateway, http.StatusGatewayTimeout},
 	}, d.viewCamera)
 	add(d, route{
-		method: http.MethodPatch, path: "/live/{session}", id: "restartLive",
-		summary: "Seek the path of one's own connection anew with an SDP offer that restarts ICE, after the network has changed",
-		action:  access.Live, cost: 2, body: maxSDP, errors: []int{http.StatusGone, http.StatusBadGateway, http.StatusGatewayTimeout},
-		responses: map[string]*huma.Response{"200": {Description: "The SDP answer", Content: map[string]*huma.MediaType{
-			sdpType: {Schema: &huma.Schema{Type: huma.TypeString}},
+		method: http.MethodPatch, path: "/live/{session}", id: "moveLive",
+		summary: "Tell of further addresses of one's own connection (RFC 8840), or seek its path anew with an SDP offer that restarts ICE, after the network has changed",
+		action:  access.Live, body: maxSDP, errors: []int{http.StatusGone, http.StatusBadGateway, http.StatusGatewayTimeout},
+		responses: map[string]*huma.Response{"200": {Description: "The far end's addresses, or the SDP answer", Content: map[string]*huma.MediaType{
+			sdpType: {Schema: &huma.Schema{Type: huma.TypeString}}, fragmentType: {Schema: &huma.Schema{Type: huma.TypeString}},
 		}}},
-	}, d.restartLive)
+	}, d.moveLive)
 	type sessionIn struct {
 		Session string `path:"session" maxLength:"64"`
 	}
@@ -196,7 +203,7 @@ func (d *door) openLive(ctx context.Context, who access.Actor, in *offerIn) (*of
 	w.viewer.relay = in.Through == throughRelay
 	return d.offer(ctx, w.viewer, in.RelayQuery, in.WayQuery, wire.LiveOffer{
 		Session: session, Camera: w.camera.ID, Stream: id.StreamKind(in.Stream), Width: in.Width, SDP: string(in.RawBody), Codecs: w.codecs,
-		FromUs: in.FromUs, Silent: in.Silent,
+		FromUs: in.FromUs, Silent: in.Silent, Trickle: in.Trickle,
 	})
 }
 
@@ -208,7 +215,7 @@ func (d *door) connectLive(ctx context.Context, who access.Actor, in *connectIn)
 	if err := offered(in.ContentType, in.RawBody); err != nil {
 		return nil, err
 	}
-	offer := wire.LiveOffer{Session: id.New[id.Session](), SDP: string(in.RawBody)}
+	offer := wire.LiveOffer{Session: id.New[id.Session](), SDP: string(in.RawBody), Trickle: in.Trickle}
 	v := viewer{
 		who: who, action: access.Live, target: access.Target{Org: site.Org, Site: site.ID}, readAt: time.Now(), relay: in.Through == throughRelay,
 	}

@@ -140,6 +140,9 @@ type Live interface {
 	Offer(ctx context.Context, order LiveOrder) (wire.LiveAnswer, error)
 	// Restart has the path of a connection sought anew; of the offer its session and SDP count. Refusal codes: those of View.
 	Restart(ctx context.Context, order LiveOrder) (wire.LiveAnswer, error)
+	// Paths passes on addresses that a viewer has learnt since its offer, and returns those of the far end. Refusal codes:
+	// those of View.
+	Paths(ctx context.Context, told wire.LivePaths) (wire.LivePaths, error)
 	// View shows a camera over a connection that Offer made. Refusal codes: those of Offer, and "gone" when the connection
 	// has ended.
 	View(ctx context.Context, order ViewOrder) (wire.LiveAnswer, error)

@@ -22,6 +22,7 @@ type rooms struct {
 	events   []kept[Event]
 	open     map[id.Session]bool
 	restarts []LiveOrder
+	paths    []wire.LivePaths
 	sendOn   bool // viewers go to the relay
 	views    []ViewOrder
 	offers   []LiveOrder
@@ -154,6 +155,16 @@ func (r *rooms) Restart(_ context.Context, o LiveOrder) (wire.LiveAnswer, error)
 	}
 	r.restarts = append(r.restarts, o)
 	return wire.LiveAnswer{SDP: "answer to " + o.Offer.SDP}, nil
+}
+
+func (r *rooms) Paths(_ context.Context, told wire.LivePaths) (wire.LivePaths, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err != nil {
+		return wire.LivePaths{}, r.err
+	}
+	r.paths = append(r.paths, told)
+	return wire.LivePaths{Session: told.Session, Fragment: "theirs for " + told.Fragment}, nil
 }
 
 func (r *rooms) Close(_ context.Context, session id.Session) error {

@@ -143,22 +143,26 @@ func TestOverToTheRelay(t *testing.T) {
 	}
 }
 
-// TestAnotherPath restarts one's own connection, and nobody else's.
+// TestAnotherPath restarts one's own connection and adds addresses to it, and to nobody else's.
 func TestAnotherPath(t *testing.T) {
 	w := sqliteWorld(t)
 	p := w.place()
 	viewer, colleague := w.join(w.org, access.Viewer, []id.Site{p.site}), w.join(w.org, access.Viewer, []id.Site{p.site})
-	got := w.ask(viewer, http.MethodPost, prefix+p.fill("/sites/{site}/live"), "v=0\r\n", "Content-Type", sdpType)
+	got := w.ask(viewer, http.MethodPost, prefix+p.fill("/sites/{site}/live?trickle=true"), "v=0\r\n", "Content-Type", sdpType)
 	location := got.header.Get("Location")
 	restart := func(a actor, path, typ, sdp string) answer {
 		return w.ask(a, http.MethodPatch, path, sdp, "Content-Type", typ)
 	}
-	got = restart(viewer, location+"?relay=someone", sdpType, "v=1\r\n")
+	got = restart(viewer, location+"?relay=someone&trickle=true", sdpType, "v=1\r\n")
 	if got.status != http.StatusOK || got.body != "answer to v=1\r\n" || got.header.Get("Content-Type") != sdpType {
 		t.Fatalf("restart: %d %v %s", got.status, got.header, got.body)
 	}
-	if o := w.rooms.restarts[0]; o.Offer.Session != w.rooms.offers[0].Offer.Session || o.Relay != "someone" || o.Person != viewer.who.Person {
+	if o := w.rooms.restarts[0]; o.Offer.Session != w.rooms.offers[0].Offer.Session || o.Relay != "someone" || o.Person != viewer.who.Person || !o.Offer.Trickle || !w.rooms.offers[0].Offer.Trickle {
 		t.Errorf("the room got %+v", o)
+	}
+	got = restart(viewer, location, fragmentType, "a=ice-ufrag:x\r\n")
+	if got.status != http.StatusOK || got.body != "theirs for a=ice-ufrag:x\r\n" || got.header.Get("Content-Type") != fragmentType {
+		t.Errorf("addresses: %d %v %s", got.status, got.header, got.body)
 	}
 	for name, c := range map[string]struct {
 		got    answer
@@ -168,13 +172,14 @@ func TestAnotherPath(t *testing.T) {
 		"another session": {restart(viewer, livePath(id.New[id.Session]()), sdpType, "v=1"), http.StatusNotFound},
 		"no SDP":          {restart(viewer, location, "text/plain", "v=1"), http.StatusUnsupportedMediaType},
 		"nothing":         {restart(viewer, location, sdpType, ""), http.StatusBadRequest},
+		"their addresses": {restart(colleague, location, fragmentType, "a=ice-ufrag:x"), http.StatusNotFound},
 	} {
 		if c.got.status != c.status {
 			t.Errorf("%s: %d %s, want %d", name, c.got.status, c.got.body, c.status)
 		}
 	}
-	if n := len(w.rooms.restarts); n != 1 {
-		t.Errorf("the room was asked %d times", n)
+	if n, m := len(w.rooms.restarts), len(w.rooms.paths); n != 1 || m != 1 {
+		t.Errorf("the room was asked %d and %d times", n, m)
 	}
 }
 

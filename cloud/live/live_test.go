@@ -22,6 +22,7 @@ type farAgent struct {
 	mu     sync.Mutex
 	opened []wire.LiveOffer
 	views  []wire.LiveView
+	told   []wire.LivePaths
 	closed []id.Session
 	refuse *wire.Reply
 	down   error
@@ -45,6 +46,10 @@ func (a *farAgent) Command(_ context.Context, _ id.Agent, typ wire.CommandType, 
 	case wire.LiveOffer:
 		a.opened = append(a.opened, b)
 		text, err := json.Marshal(wire.LiveAnswer{SDP: "answer to " + b.SDP, Stream: id.Main})
+		return wire.Reply{Body: text}, nil, err
+	case wire.LivePaths:
+		a.told = append(a.told, b)
+		text, err := json.Marshal(wire.LivePaths{Session: b.Session})
 		return wire.Reply{Body: text}, nil, err
 	case wire.LiveClose:
 		a.closed = append(a.closed, b.Session)

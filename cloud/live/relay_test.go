@@ -3,6 +3,7 @@ package live
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -89,6 +90,19 @@ func TestConnectionsThroughTheRelay(t *testing.T) {
 	}
 	if err := restart(direct, "v=1"); err != nil || !agent.opened[len(agent.opened)-1].Restart {
 		t.Errorf("to restart the site's connection: %v, the agent was asked %+v", err, agent.opened)
+	}
+	paths := func(sid id.Session) error {
+		_, err := b.Paths(t.Context(), wire.LivePaths{Session: sid, Fragment: "a=ice-ufrag:x"})
+		return err
+	}
+	if err := paths(direct); err != nil || len(agent.told) != 1 || agent.told[0].Session != direct {
+		t.Errorf("to tell the site of addresses: %v, it was told %+v", err, agent.told)
+	}
+	if err := paths(relayed); err == nil || !strings.Contains(err.Error(), "another path") {
+		t.Errorf("another viewer's addresses told to the relay: %v", err)
+	}
+	if err := paths(id.New[id.Session]()); err == nil {
+		t.Error("addresses are told to a connection that is not there")
 	}
 	asked := len(agent.opened)
 	if err := restart(relayed, browserOffer(t)); err == nil {

@@ -43,11 +43,9 @@ func (b *Broker) Restart(ctx context.Context, offer wire.LiveOffer, by Viewer) (
 	if len(offer.SDP) == 0 || len(offer.SDP) > b.cfg.MaxSDP {
 		return wire.LiveAnswer{}, wire.Fail(wire.FailedRefused, "The offer has %d bytes, want 1 to %d.", len(offer.SDP), b.cfg.MaxSDP)
 	}
-	b.mu.Lock()
-	s, ok := b.sessions[offer.Session]
-	b.mu.Unlock()
-	if !ok || s.ended || s.over != "" {
-		return wire.LiveAnswer{}, wire.Fail(wire.FailedGone, "The connection to the site has ended: make a new one.")
+	s, err := b.connection(offer.Session)
+	if err != nil {
+		return wire.LiveAnswer{}, err
 	}
 	offer.Restart = true
 	if b.cfg.Turn != nil && by.Credentials != "" {
@@ -57,8 +55,34 @@ func (b *Broker) Restart(ctx context.Context, offer wire.LiveOffer, by Viewer) (
 		return b.relay.Restart(ctx, offer)
 	}
 	var answer wire.LiveAnswer
-	_, err := b.ask(ctx, s.place.Agent, wire.CmdLiveOffer, offer, &answer)
+	_, err = b.ask(ctx, s.place.Agent, wire.CmdLiveOffer, offer, &answer)
 	return answer, err
+}
+
+// Paths passes on addresses that a viewer has learnt of itself since its offer, and returns those of the far end. The error
+// is a *wire.Failure when the viewer should read it.
+func (b *Broker) Paths(ctx context.Context, told wire.LivePaths) (wire.LivePaths, error) {
+	s, err := b.connection(told.Session)
+	switch {
+	case err != nil:
+		return wire.LivePaths{}, err
+	case s.relay:
+		return b.relay.Paths(ctx, told)
+	}
+	var theirs wire.LivePaths
+	_, err = b.ask(ctx, s.place.Agent, wire.CmdLivePaths, told, &theirs)
+	return theirs, err
+}
+
+// connection returns a connection that has not ended; the error is a *wire.Failure.
+func (b *Broker) connection(sid id.Session) (session, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s, ok := b.sessions[sid]
+	if !ok || s.ended || s.over != "" {
+		return session{}, wire.Fail(wire.FailedGone, "The connection to the site has ended: make a new one.")
+	}
+	return s, nil
 }
 
 // relayed says whether the relay serves a connection.

@@ -30,6 +30,7 @@ type Peer struct {
 	connected chan struct{}
 	listening sync.WaitGroup
 	answering sync.Mutex
+	gathering *gathering // for the newest description; under answering
 }
 
 // NewPeer makes the connection that belongs to an offer, which Answer then answers. report is told what the viewer reports
@@ -173,34 +174,16 @@ func asksForPicture(p rtcp.Packet) bool {
 	}
 }
 
-// So long an answer waits for the addresses that servers know of; where a firewall blocks them they never answer. A relay
-// is worth a longer wait, for without one there may be no path at all, and TLS takes five round trips; but once there is
-// one, hardly anything is missing.
-const (
-	gatherFor  = 500 * time.Millisecond
-	relayFor   = 1500 * time.Millisecond
-	afterRelay = 50 * time.Millisecond
-)
-
-// Answer takes the viewer's offer and returns the answer with all candidates of this machine. An error is a *wire.Failure
-// when the viewer should read it.
-func (p *Peer) Answer(ctx context.Context, offer string) (string, error) {
+// Answer takes the viewer's offer and returns the answer with all candidates of this machine; with early only with those
+// that it has of itself, and Paths tells the rest. An error is a *wire.Failure when the viewer should read it.
+func (p *Peer) Answer(ctx context.Context, offer string, early bool) (string, error) {
 	p.answering.Lock()
 	defer p.answering.Unlock()
 	err := p.PC.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer})
 	if err != nil {
 		return "", unreadableOffer(err)
 	}
-	relayed := make(chan struct{}, 1)
-	p.PC.OnICECandidate(func(c *webrtc.ICECandidate) {
-		if c != nil && c.Typ == webrtc.ICECandidateTypeRelay {
-			select {
-			case relayed <- struct{}{}:
-			default: // one is enough
-			}
-		}
-	})
-	gathered := webrtc.GatheringCompletePromise(p.PC)
+	p.gathering = p.gather()
 	answer, err := p.PC.CreateAnswer(nil)
 	if err == nil {
 		err = p.PC.SetLocalDescription(answer)
@@ -211,50 +194,32 @@ func (p *Peer) Answer(ctx context.Context, offer string) (string, error) {
 	case !p.taken():
 		return "", wire.Fail(wire.FailedCodec, "The browser's offer has no place for video that it is sent.")
 	}
-	// Without STUN and TURN servers this takes no time. What servers answer later is used all the same: the viewer
-	// learns of it from the agent's own checks (RFC 8445 section 7.3.1.3).
-	longest := gatherFor
-	if slices.ContainsFunc(p.servers, func(s wire.ICEServer) bool { return s.Username != "" }) {
-		longest = relayFor
+	if early {
+		err = p.gathering.wait(ctx, p.gathering.own, afterOwn, gatherFor)
+	} else {
+		err = p.settle(ctx)
 	}
-	limit := time.NewTimer(longest)
-	defer limit.Stop()
-	for {
-		select {
-		case <-relayed:
-			limit.Reset(afterRelay)
-			continue
-		case <-gathered:
-		case <-limit.C:
-		case <-ctx.Done():
-			return "", ctx.Err()
-		}
-		return p.PC.LocalDescription().SDP, nil
+	if err != nil {
+		return "", err
 	}
+	return p.PC.LocalDescription().SDP, nil
 }
 
 // Restart takes an offer that seeks the path anew (RFC 8839 section 4.4.1.1) and returns the answer. An offer that asks for
 // anything else is refused, and the connection goes on as it was.
-func (p *Peer) Restart(ctx context.Context, offer string) (string, error) {
+func (p *Peer) Restart(ctx context.Context, offer string, early bool) (string, error) {
 	slots, err := slotsOf(offer, p.log)
 	if err != nil {
 		return "", err
 	}
-	if before := p.PC.RemoteDescription(); before == nil || len(slots) != len(p.Slots) || identity(before.SDP) != identity(offer) {
+	if before := p.PC.RemoteDescription(); before == nil || len(slots) != len(p.Slots) || attribute(before.SDP, fingerprint) != attribute(offer, fingerprint) {
 		return "", wire.Fail(wire.FailedRefused, "The offer belongs to another connection: make a new one.")
 	}
-	return p.Answer(ctx, offer)
+	return p.Answer(ctx, offer, early)
 }
 
-// identity is what an SDP says of the keys of its end (RFC 8122 section 5): a path may change, they may not.
-func identity(sdp string) string {
-	for line := range strings.Lines(sdp) {
-		if f, ok := strings.CutPrefix(line, "a=fingerprint:"); ok {
-			return strings.TrimSpace(f)
-		}
-	}
-	return ""
-}
+// fingerprint is the attribute that says which keys an end has (RFC 8122 section 5): a path may change, they may not.
+const fingerprint = "fingerprint"
 
 // taken says whether the offer has taken up the video track of every slot.
 func (p *Peer) taken() bool {

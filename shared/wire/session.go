@@ -180,6 +180,7 @@ type CommandType string
 const (
 	CmdLiveOffer CommandType = "live_offer" // LiveOffer -> LiveAnswer
 	CmdLiveView  CommandType = "live_view"  // LiveView -> LiveAnswer without SDP
+	CmdLivePaths CommandType = "live_paths" // LivePaths -> LivePaths
 	CmdLiveClose CommandType = "live_close" // LiveClose -> empty
 	CmdStill     CommandType = "still"      // StillOrder -> StillReply with payload
 	CmdClip      CommandType = "clip"       // ClipOrder -> empty
@@ -190,7 +191,7 @@ const (
 // Known reports whether t is in the closed list.
 func (t CommandType) Known() bool {
 	switch t {
-	case CmdLiveOffer, CmdLiveView, CmdLiveClose, CmdStill, CmdClip, CmdClipDrop, CmdConfig:
+	case CmdLiveOffer, CmdLiveView, CmdLivePaths, CmdLiveClose, CmdStill, CmdClip, CmdClipDrop, CmdConfig:
 		return true
 	}
 	return false
@@ -260,6 +261,16 @@ type LiveOffer struct {
 	Relay  RelayRole  `json:"relay,omitempty"`
 	// Restart says that the connection is there, and only its path is sought anew (ICE restart, RFC 8839 section 4.4.1.1).
 	Restart bool `json:"restart,omitempty"`
+	// Trickle says that the viewer tells its addresses as it learns of them, by LivePaths, and asks for the agent's in the
+	// same way (RFC 8838): the answer has only those that the agent knows of itself.
+	Trickle bool `json:"trickle,omitempty"`
+}
+
+// LivePaths are addresses that an end of a connection has learnt of itself since its description; the reply has all of the
+// agent's.
+type LivePaths struct {
+	Session  id.Session `json:"session"`  // of the connection
+	Fragment string     `json:"fragment"` // RFC 8840 section 9
 }
 
 // RelayRole is what a connection has to do with the cloud's relay, which takes one copy of a camera from a site for many
@@ -292,7 +303,7 @@ type ICEServer struct {
 	Credential string   `json:"credential,omitempty"`
 }
 
-// LiveAnswer is the agent's SDP answer, with all its candidates, and what will be shown.
+// LiveAnswer is the agent's SDP answer, with all its candidates unless the offer asked for less, and what will be shown.
 type LiveAnswer struct {
 	SDP    string        `json:"sdp,omitempty"`
 	Slots  int           `json:"slots,omitempty"`  // of the connection

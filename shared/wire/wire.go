@@ -22,7 +22,7 @@ import (
 //     PartPlan.Pieces and PieceBytes; ClipPlan.More and ValidUs. QueueState's rates and losses. Stepping down to the sub
 //     stream: CameraDesire.StepDown, ClipFact.Stream. Comparing days: DayAsk, DayAnswer, Restatement, Restated and their
 //     two routes. One copy for many viewers: LiveOffer.Relay, LiveAnswer.Relay.
-//     A viewer on the move: LiveOffer.Restart.
+//     A viewer on the move: LiveOffer.Restart. Addresses told as they are learnt: LiveOffer.Trickle, LivePaths.
 const (
 	Version       = 2
 	OldestVersion = 1

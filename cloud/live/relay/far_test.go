@@ -132,7 +132,7 @@ func (s *site) offer(ctx context.Context, o wire.LiveOffer) (answer wire.LiveAns
 	s.peers[o.Session] = p
 	s.offers++
 	s.mu.Unlock()
-	answer.SDP, err = p.Answer(ctx, o.SDP)
+	answer.SDP, err = p.Answer(ctx, o.SDP, o.Trickle)
 	answer.Slots = len(p.Slots)
 	return answer, err
 }

@@ -127,7 +127,7 @@ func (r *Relay) Offer(ctx context.Context, agent id.Agent, offer wire.LiveOffer)
 		return wire.LiveAnswer{}, err
 	}
 	var answer wire.LiveAnswer
-	sdp, err := v.Answer(ctx, offer.SDP)
+	sdp, err := v.Answer(ctx, offer.SDP, offer.Trickle)
 	if err == nil && offer.Camera != "" {
 		answer, err = r.View(ctx, wire.LiveView{
 			Session: cmp.Or(offer.View, offer.Session), Connection: offer.Session, Camera: offer.Camera, Stream: offer.Stream,
@@ -151,8 +151,20 @@ func (r *Relay) Restart(ctx context.Context, offer wire.LiveOffer) (wire.LiveAns
 	if v == nil {
 		return wire.LiveAnswer{}, errGone()
 	}
-	sdp, err := v.Restart(ctx, offer.SDP)
+	sdp, err := v.Restart(ctx, offer.SDP, offer.Trickle)
 	return wire.LiveAnswer{SDP: sdp, Slots: len(v.slots)}, err
+}
+
+// Paths is the agent's, for a viewer of the relay.
+func (r *Relay) Paths(ctx context.Context, told wire.LivePaths) (wire.LivePaths, error) {
+	r.mu.Lock()
+	v := r.viewers[told.Session]
+	r.mu.Unlock()
+	if v == nil {
+		return wire.LivePaths{}, errGone()
+	}
+	fragment, err := v.Paths(ctx, told.Fragment)
+	return wire.LivePaths{Session: told.Session, Fragment: fragment}, err
 }
 
 // admit makes the connection that belongs to an offer, and starts it.

@@ -1,0 +1,122 @@
+package live
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+
+	"holdfast/shared/id"
+	"holdfast/shared/rtc"
+	"holdfast/shared/wire"
+)
+
+// without takes the addresses out of SDP.
+func without(sdp string) string {
+	var kept strings.Builder
+	for line := range strings.Lines(sdp) {
+		if !strings.HasPrefix(line, "a=candidate:") && !strings.HasPrefix(line, "a=end-of-candidates") {
+			kept.WriteString(line)
+		}
+	}
+	return kept.String()
+}
+
+// fragment is what SDP says of its end's addresses.
+func fragment(t *testing.T, sdp string) rtc.Fragment {
+	t.Helper()
+	f, err := rtc.ParseFragment(sdp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// TestAddressesAreToldLater has a viewer and a site that know nothing of each other's addresses when the answer is there: the
+// picture comes once one has told the other, whichever that is.
+func TestAddressesAreToldLater(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, Config{})
+	for _, told := range []string{"the viewer tells", "the site tells"} {
+		t.Run(told, func(t *testing.T) {
+			w := s.wish()
+			w.Trickle, w.change, w.back = true, without, without
+			v := watch(t, s.room, w)
+			mine := fragment(t, v.pc.LocalDescription().SDP)
+			mine.Last = true
+			if told == "the site tells" {
+				mine.Candidates = nil
+			}
+			theirs, err := s.room.Paths(t.Context(), wire.LivePaths{Session: v.session, Fragment: mine.String()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := fragment(t, theirs.Fragment)
+			if remote := fragment(t, v.answer.SDP); f.Ufrag != remote.Ufrag || f.Password != remote.Password || len(f.Candidates) == 0 || !f.Last {
+				t.Errorf("the site tells %+v, its answer was of %+v", f, remote)
+			}
+			if told == "the site tells" {
+				for _, c := range f.Candidates {
+					if err := v.pc.AddICECandidate(webrtc.ICECandidateInit{Candidate: "candidate:" + c}); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			v.seen(5)
+		})
+	}
+}
+
+// TestNobodyWaitsForSilentServers has a server that never answers: an answer that addresses may follow is there long before
+// the site gives that up, and the last of its addresses say when it has.
+func TestNobodyWaitsForSilentServers(t *testing.T) {
+	t.Parallel()
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = silent.Close() }()
+	s := newStage(t, Config{})
+	ask := func(early bool) (*viewer, time.Duration) {
+		w := s.wish()
+		w.Trickle = early
+		w.ICE = []wire.ICEServer{{URLs: []string{fmt.Sprintf("stun:%s", silent.LocalAddr())}}}
+		began := time.Now()
+		v := watch(t, s.room, w)
+		return v, time.Since(began)
+	}
+	v, early := ask(true)
+	if !strings.Contains(v.answer.SDP, "a=candidate:") {
+		t.Errorf("the answer has no address at all:\n%s", v.answer.SDP)
+	}
+	if _, late := ask(false); late < 500*time.Millisecond || early > late/2 {
+		t.Errorf("the answer took %v, and %v with all addresses", early, late)
+	}
+	v.seen(5)
+}
+
+func TestAddressesThatAreRefused(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, Config{})
+	v := watch(t, s.room, s.wish())
+	mine := fragment(t, v.pc.LocalDescription().SDP)
+	other := mine
+	other.Ufrag = "another"
+	unreadable := mine
+	unreadable.Candidates = []string{"1 1 udp x y z"}
+	tell := func(session id.Session, text string) error {
+		_, err := s.room.Paths(t.Context(), wire.LivePaths{Session: session, Fragment: text})
+		return err
+	}
+	assertFailure(t, tell(id.New[id.Session](), mine.String()), wire.FailedGone)
+	for _, text := range []string{"", "nonsense", other.String(), unreadable.String()} {
+		assertFailure(t, tell(v.session, text), wire.FailedRefused)
+	}
+	if err := tell(v.session, mine.String()); err != nil {
+		t.Errorf("to tell again what is known: %v", err)
+	}
+	v.seen(5)
+}

@@ -1,0 +1,85 @@
+package rtc
+
+import (
+	"slices"
+	"strings"
+
+	"holdfast/shared/wire"
+)
+
+// Fragment is what one end of a connection has learnt of its own addresses since its description (application/
+// trickle-ice-sdpfrag, RFC 8840 section 9). All media share one transport, so that it has one part.
+type Fragment struct {
+	Ufrag, Password string   // ice-ufrag and ice-pwd of the description that it belongs to (RFC 8839 section 5.4)
+	Candidates      []string // values as of a=candidate, without that word (RFC 8839 section 5.1)
+	Last            bool     // end of candidates: no more follow
+}
+
+// Bounds of a fragment: a browser on a machine with many networks has some thirty addresses.
+const (
+	MaxFragment   = 16 << 10 // bytes
+	maxCandidates = 64
+)
+
+// ParseFragment reads a fragment; lines that it does not know are passed over. An error is a *wire.Failure.
+func ParseFragment(text string) (Fragment, error) {
+	if len(text) > MaxFragment {
+		return Fragment{}, wire.Fail(wire.FailedRefused, "The addresses take %d bytes: %d are the most.", len(text), MaxFragment)
+	}
+	f := Fragment{
+		Ufrag: attribute(text, "ice-ufrag"), Password: attribute(text, "ice-pwd"), Candidates: candidates(text),
+		Last: slices.Contains(strings.Fields(text), "a=end-of-candidates"),
+	}
+	switch {
+	case f.Ufrag == "":
+		return Fragment{}, wire.Fail(wire.FailedRefused, "The addresses do not say which description they belong to: a=ice-ufrag is missing.")
+	case len(f.Candidates) > maxCandidates:
+		return Fragment{}, wire.Fail(wire.FailedRefused, "There are %d addresses: %d are the most.", len(f.Candidates), maxCandidates)
+	}
+	return f, nil
+}
+
+// String writes the fragment.
+func (f Fragment) String() string {
+	var b strings.Builder
+	line := func(parts ...string) {
+		for _, p := range parts {
+			b.WriteString(p)
+		}
+		b.WriteString("\r\n")
+	}
+	line("a=ice-ufrag:", f.Ufrag)
+	line("a=ice-pwd:", f.Password)
+	line("m=video 9 UDP/TLS/RTP/SAVPF 0") // what it says but that the first part is meant is of no account
+	line("a=mid:0")
+	for _, c := range f.Candidates {
+		line("a=candidate:", c)
+	}
+	if f.Last {
+		line("a=end-of-candidates")
+	}
+	return b.String()
+}
+
+// attribute returns the first value of an attribute in SDP, empty when there is none.
+func attribute(sdp, name string) string {
+	for line := range strings.Lines(sdp) {
+		if value, ok := strings.CutPrefix(line, "a="+name+":"); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+// candidates returns the addresses in SDP, each once.
+func candidates(sdp string) []string {
+	var all []string
+	for line := range strings.Lines(sdp) {
+		if c, ok := strings.CutPrefix(line, "a=candidate:"); ok {
+			if c = strings.TrimSpace(c); !slices.Contains(all, c) {
+				all = append(all, c)
+			}
+		}
+	}
+	return all
+}
