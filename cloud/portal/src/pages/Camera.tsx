@@ -1,7 +1,7 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { Pencil } from "lucide-react";
-import { useCallback, useMemo, useState } from "react";
+import { useCallback, useEffect, useMemo, useState } from "react";
 
 import { useCan } from "../api/can";
 import { client } from "../api/client";
@@ -25,7 +25,8 @@ import { say } from "../ui/toast";
 import { nextRate, turned } from "../video/control";
 import { Player } from "../video/Player";
 import { toggleFullScreen, toggleMute } from "../video/stage";
-import { useVideo } from "../video/useVideo";
+import { askAhead } from "../video/servers";
+import { useVideo, useWarm } from "../video/useVideo";
 import { CameraAside } from "./camera/CameraAside";
 import { CameraDialog } from "./camera/CameraDialog";
 import { Instead } from "./camera/Instead";
@@ -34,6 +35,11 @@ import { why } from "./site/CameraGrid";
 /** One camera: live or from any moment, and its timeline. */
 export default function CameraPage() {
   const { camera: id } = useParams({ from: "/inside/cameras/$camera" });
+  const can = useCan();
+  const mayWatch = can("live");
+  useEffect(() => {
+    if (mayWatch) askAhead(); // while the camera is asked for
+  }, [mayWatch]);
   const camera = useQuery(cameraQuery(id));
   const site = useQuery({ ...siteQuery(camera.data?.site ?? ""), enabled: camera.data !== undefined });
   if (camera.isError && !camera.data) {
@@ -61,6 +67,8 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
   const hole = range?.state === "gap" ? range : undefined;
   const watchable = can(asked === undefined ? "live" : "playback") && site.status !== "dark" && site.status !== "never" && !hole;
   const { video, session, snapshot } = useVideo(watchable ? { site: camera.site, camera: camera.id, stream: search.stream, fromUs: asked } : undefined, camera.status);
+  // Where there is nothing to see at a moment, live is next.
+  useWarm(hole && can("live") && site.agent?.connected ? site.id : undefined);
 
   const playheadUs = useCallback(() => (session ? session.positionUs() : (asked ?? nowUs())), [session, asked]);
   const selection = search.in !== undefined && search.out !== undefined ? { inUs: search.in, outUs: search.out } : undefined;

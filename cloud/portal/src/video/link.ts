@@ -3,16 +3,16 @@
 import { ApiError } from "../api/errors";
 import { text } from "../text";
 import { channelName } from "./control";
-import { type Answer, connect, end, iceServers, type Offer, restart, view, type Way } from "./whep";
+import { Paths } from "./paths";
+import { iceServers, relayUser } from "./servers";
+import { type Answer, connect, end, type Offer, restart, tell, view, type Way } from "./whep";
 
-/** Cameras of one connection. A wall with more has several connections. */
-const slotsPerLink = 8;
+/** Cameras of one connection, at least and at most: each place makes it longer to set up, and a wall with more than the most
+ *  has several connections. */
+const fewestPlaces = 2;
+const mostPlaces = 8;
 /** How long a connection that nobody needs is kept for whoever comes back. */
 const idleMs = 30_000;
-const gatherWithServersMs = 600;
-/** Without a relay there may be no path at all, and TLS takes five round trips. */
-const gatherRelayMs = 1500;
-const afterRelayMs = 50;
 /** The far end says something every second: when nothing has come for so long, the path is sought anew. */
 const silentMs = 2500;
 /** How long that may take before the connection is given up. */
@@ -56,18 +56,20 @@ class Link {
   private location: string | undefined;
   private resting: ReturnType<typeof setTimeout> | undefined;
   private opening: Promise<Answer> | undefined;
-  private capacity = slotsPerLink;
+  /** How many of its places the far end has. */
+  private capacity: number;
   private watching: ReturnType<typeof setInterval> | undefined;
   /** What had come in at the last look, and when that was other than before. */
   private heard = { bytes: 0, atMs: 0 };
   private mending = false;
   gone = false;
 
-  constructor(site: string, way: Way) {
+  constructor(site: string, way: Way, places: number) {
     this.site = site;
     this.way = way;
+    this.capacity = places;
     this.connection = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
-    for (let index = 0; index < slotsPerLink; index++) this.addSlot(index);
+    for (let index = 0; index < places; index++) this.addSlot(index);
     this.connection.onconnectionstatechange = () => {
       if (this.connection.connectionState === "failed") {
         if (way === "relay") shun(site);
@@ -101,13 +103,10 @@ class Link {
     this.mending = true;
     const late = setTimeout(() => this.close(text.live.ended), mendMs);
     try {
-      const servers = await iceServers(this.calledOff.signal);
-      this.connection.setConfiguration({ iceServers: servers, bundlePolicy: "max-bundle" });
-      const there = servers.length > 0 ? gathered(this.connection, relayUser(servers) ? gatherRelayMs : gatherWithServersMs) : undefined;
-      await this.connection.setLocalDescription(await this.connection.createOffer({ iceRestart: true }));
-      await there;
-      const sdp = await restart(this.location ?? "", this.connection.localDescription?.sdp ?? "", relayUser(servers), this.calledOff.signal);
-      await this.connection.setRemoteDescription({ type: "answer", sdp });
+      const { sdp, servers, paths } = await this.offer({ iceRestart: true });
+      const answer = await restart(this.location ?? "", sdp, relayUser(servers), this.calledOff.signal);
+      await this.connection.setRemoteDescription({ type: "answer", sdp: answer });
+      this.exchange(paths);
       await this.hears();
     } catch {
       this.close(text.live.ended); // whoever watches makes a connection anew
@@ -115,6 +114,21 @@ class Link {
       clearTimeout(late);
       this.mending = false;
     }
+  }
+
+  /** Makes an offer with the newest servers. Without any there is nothing to learn that the far end could use: it says where
+   *  it is, and sees where the browser is. */
+  private async offer(options?: RTCOfferOptions) {
+    const servers = await iceServers();
+    if (servers.length > 0) this.connection.setConfiguration({ iceServers: servers, bundlePolicy: "max-bundle" });
+    const paths = servers.length > 0 ? new Paths(this.connection, relayUser(servers) !== undefined) : undefined;
+    await this.connection.setLocalDescription(await this.connection.createOffer(options));
+    return { sdp: this.connection.localDescription?.sdp ?? "", servers, paths };
+  }
+
+  /** The two ends tell each other where they are, beside everything else: when that fails a path may still come about. */
+  private exchange(paths: Paths | undefined): void {
+    paths?.exchange((fragment) => tell(this.location ?? "", fragment, this.calledOff.signal)).catch(() => undefined);
   }
 
   /** Waits until something comes in. */
@@ -145,21 +159,30 @@ class Link {
   }
 
   private async signal(first: Offer | undefined): Promise<Answer> {
-    const servers = await iceServers(this.calledOff.signal);
-    if (servers.length > 0) this.connection.setConfiguration({ iceServers: servers, bundlePolicy: "max-bundle" });
-    // Without servers there is nothing to gather that the site could use: its answer says where it is.
-    const there = servers.length > 0 ? gathered(this.connection, relayUser(servers) ? gatherRelayMs : gatherWithServersMs) : undefined;
-    await this.connection.setLocalDescription(await this.connection.createOffer());
-    await there;
-    const answer = await connect(this.connection.localDescription?.sdp ?? "", this.site, this.way, first, relayUser(servers), this.calledOff.signal);
+    const { sdp, servers, paths } = await this.offer();
+    const ask = (trickle: boolean) => connect(
+      trickle ? sdp : (this.connection.localDescription?.sdp ?? ""), this.site, this.way, first, relayUser(servers), trickle, this.calledOff.signal,
+    );
+    let answer = await ask(paths !== undefined);
+    if (paths && answer.slots === 0) {
+      // An old agent does not know of addresses that follow: it is asked again when they are all there.
+      if (answer.connection) end(answer.connection);
+      await paths.settled;
+      answer = await ask(false);
+    }
     if (this.gone) {
       if (answer.connection) end(answer.connection);
       throw new ApiError(410, text.live.ended);
     }
     this.location = answer.connection;
-    this.capacity = answer.slots;
+    this.capacity = Math.min(answer.slots || 1, this.slots.length);
     await this.connection.setRemoteDescription({ type: "answer", sdp: answer.sdp });
+    if (answer.slots > 0) this.exchange(paths);
     return answer;
+  }
+
+  get places(): number {
+    return this.slots.length;
   }
 
   /** Takes the place that has been free for longest. */
@@ -222,27 +245,34 @@ class Link {
 }
 
 const links = new Set<Link>();
-/** Sites that somebody may want to watch, and how many pages say so. */
-const wanted = new Map<string, number>();
+/** Sites that may be watched, and how many of their cameras at once: an entry for each page that says so. */
+const wanted = new Map<string, number[]>();
 
 const of = (site: string, way?: Way): Link[] => [...links].filter((link) => link.site === site && (way === undefined || link.way === way));
 
+/** How many places are wanted at a site beyond those of some connections. */
+const lacking = (site: string, there: Link[]): number => Math.max(0, ...(wanted.get(site) ?? [])) - there.reduce((sum, link) => sum + link.places, 0);
+
 function made(site: string, way: Way): Link {
-  const link = new Link(site, way);
+  const places = Math.min(Math.max(lacking(site, of(site, way)), fewestPlaces), mostPlaces);
+  const link = new Link(site, way, places);
   links.add(link);
   return link;
 }
 
 const possible = (): boolean => typeof RTCPeerConnection !== "undefined";
 
-/** Keeps a connection to a site at hand until the returned function is called. */
-export function warm(site: string): () => void {
-  wanted.set(site, (wanted.get(site) ?? 0) + 1);
-  if (possible() && of(site).every((link) => link.way === "relay")) made(site, "either").open().catch(() => undefined);
+/** Keeps a connection to a site at hand, on which so many cameras have place, until the returned function is called. */
+export function warm(site: string, places: number): () => void {
+  wanted.set(site, [...(wanted.get(site) ?? []), places]);
+  if (possible()) {
+    const there = () => of(site).filter((link) => link.way !== "relay");
+    while (lacking(site, there()) > 0) made(site, "either").open().catch(() => undefined);
+  }
   return () => {
-    const left = (wanted.get(site) ?? 1) - 1;
-    if (left > 0) wanted.set(site, left);
-    else wanted.delete(site);
+    const left = wanted.get(site) ?? [];
+    left.splice(left.indexOf(places), 1);
+    if (left.length === 0) wanted.delete(site);
     for (const link of of(site)) link.rest();
   };
 }
@@ -338,25 +368,4 @@ function prefer(transceiver: RTCRtpTransceiver, types: string[]): void {
   const kind = transceiver.receiver.track.kind;
   const known = RTCRtpReceiver.getCapabilities(kind)?.codecs.filter((codec) => types.includes(codec.mimeType.toLowerCase())) ?? [];
   if (known.length > 0) transceiver.setCodecPreferences(known);
-}
-
-const relayUser = (servers: RTCIceServer[]): string | undefined => servers.find((s) => s.username)?.username;
-
-/** Waits until the browser has gathered the candidates for the description that it is about to be given, but not for long:
- *  the rest shows itself on the way. Once it has a relay it has heard from a server all that it needs, and does not wait for
- *  those that a firewall keeps silent. */
-function gathered(connection: RTCPeerConnection, longestMs: number): Promise<void> {
-  return new Promise((done) => {
-    let timer = setTimeout(done, longestMs);
-    connection.addEventListener("icecandidate", ({ candidate }) => {
-      if (candidate?.type !== "relay") return;
-      clearTimeout(timer);
-      timer = setTimeout(done, afterRelayMs);
-    });
-    connection.addEventListener("icegatheringstatechange", () => {
-      if (connection.iceGatheringState !== "complete") return;
-      clearTimeout(timer);
-      done();
-    });
-  });
 }

@@ -43,7 +43,8 @@ export function useVideo(wish: Wish | undefined, health?: string) {
   return { video, session, snapshot };
 }
 
-/** Keeps a connection to a site at hand while a page shows something of it that may be watched. */
-export function useWarm(site: string | undefined): void {
-  useEffect(() => (site === undefined ? undefined : warm(site)), [site]);
+/** Keeps a connection to a site at hand while a page shows something of it that may be watched, with places for so many
+ *  cameras. */
+export function useWarm(site: string | undefined, places = 1): void {
+  useEffect(() => (site === undefined ? undefined : warm(site, places)), [site, places]);
 }

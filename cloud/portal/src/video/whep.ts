@@ -1,6 +1,6 @@
 // The signalling of live sessions: an SDP offer posted, an answer back, in WHEP's shape (RFC 9725 for its sending twin),
-// and cameras asked for over a connection that is there. Nothing is trickled.
-import { client, data, raw } from "../api/client";
+// addresses told as they become known, and cameras asked for over a connection that is there.
+import { raw } from "../api/client";
 import type { components } from "../api/schema";
 import type { StreamKind } from "../api/types";
 
@@ -20,7 +20,7 @@ export interface Answer {
   sdp: string;
   /** Path of the connection, to end it. */
   connection: string | undefined;
-  /** Cameras that can be shown over the connection at once: of an old agent one. */
+  /** Cameras that can be shown over the connection at once; 0: one, since the site's agent is an old one. */
   slots: number;
   /** Path of what is shown, to end it. */
   session: string | undefined;
@@ -41,16 +41,6 @@ export function receivable(): string[] {
   return ["h264", "h265"].filter((name) => types.has(`video/${name}`));
 }
 
-/** The servers that help the two ends to find each other. */
-export async function iceServers(signal: AbortSignal): Promise<RTCIceServer[]> {
-  const got = await data(client.GET("/live/ice", { signal }));
-  return got.servers.map((server) => ({
-    urls: server.urls,
-    ...(server.username ? { username: server.username } : {}),
-    ...(server.credential ? { credential: server.credential } : {}),
-  }));
-}
-
 function query(offer: Offer): URLSearchParams {
   const out = new URLSearchParams({ width: String(Math.round(offer.width)), codecs: receivable().join(",") });
   if (offer.stream) out.set("stream", offer.stream);
@@ -60,10 +50,12 @@ function query(offer: Offer): URLSearchParams {
 }
 
 /** Makes a connection to a site, and shows a camera on its first place if there is one; throws an ApiError whose words
- *  are for the person who waits. relay is the user name of the relay credentials that the browser uses. */
-export async function connect(sdp: string, site: string, way: Way, first: Offer | undefined, relay: string | undefined, signal: AbortSignal): Promise<Answer> {
+ *  are for the person who waits. relay is the user name of the relay credentials that the browser uses; with trickle the
+ *  addresses of both ends follow, by tell. */
+export async function connect(sdp: string, site: string, way: Way, first: Offer | undefined, relay: string | undefined, trickle: boolean, signal: AbortSignal): Promise<Answer> {
   const wish = first ? query(first) : new URLSearchParams();
   wish.set("through", way);
+  if (trickle) wish.set("trickle", "true");
   if (relay) wish.set("relay", relay);
   if (first) wish.set("camera", first.camera);
   const response = await raw(`/sites/${encodeURIComponent(site)}/live?${wish}`, {
@@ -72,7 +64,7 @@ export async function connect(sdp: string, site: string, way: Way, first: Offer 
   return {
     sdp: await response.text(),
     connection: response.headers.get("Location") ?? undefined,
-    slots: Number(response.headers.get("Holdfast-Slots")) || 1,
+    slots: Number(response.headers.get("Holdfast-Slots")) || 0,
     session: response.headers.get("Holdfast-View") ?? undefined,
     stream: response.headers.get("Holdfast-Stream") ?? "",
     codec: response.headers.get("Holdfast-Codec") ?? "",
@@ -81,12 +73,19 @@ export async function connect(sdp: string, site: string, way: Way, first: Offer 
   };
 }
 
-/** Seeks the path of a connection anew, by an offer that restarts ICE; returns the answer. */
-export async function restart(connection: string, sdp: string, relay: string | undefined, signal: AbortSignal): Promise<string> {
-  const path = connection.replace(/^.*?(?=\/live\/)/, "");
-  const response = await raw(relay ? `${path}?${new URLSearchParams({ relay })}` : path, {
-    method: "PATCH", body: sdp, headers: { "Content-Type": "application/sdp" }, signal,
-  });
+/** Seeks the path of a connection anew, by an offer that restarts ICE; returns the answer. The addresses of both ends follow,
+ *  by tell. */
+export function restart(connection: string, sdp: string, relay: string | undefined, signal: AbortSignal): Promise<string> {
+  return move(`${connection}?${new URLSearchParams({ trickle: "true", ...(relay ? { relay } : {}) })}`, "application/sdp", sdp, signal);
+}
+
+/** Tells a connection's far end of addresses, as a fragment (RFC 8840 section 9), and returns its own. */
+export function tell(connection: string, fragment: string, signal: AbortSignal): Promise<string> {
+  return move(connection, "application/trickle-ice-sdpfrag", fragment, signal);
+}
+
+async function move(path: string, type: string, body: string, signal: AbortSignal): Promise<string> {
+  const response = await raw(path.replace(/^.*?(?=\/live\/)/, ""), { method: "PATCH", body, headers: { "Content-Type": type }, signal });
   return response.text();
 }
 

@@ -9,13 +9,18 @@ import { text } from "../../text";
 import { Empty, Failure, Notice, Skeleton } from "../../ui/notice";
 import { LiveTile } from "../../video/LiveTile";
 import type { Phase } from "../../video/snapshot";
+import { useWarm } from "../../video/useVideo";
+
+/** About how many tiles a large screen has in view. */
+const screenful = 16;
 
 /** Every camera of a site, live, as long as its tile is on the screen. */
 export function Wall({ site }: { site: Site }) {
   const { data, error, isPending, refetch } = useQuery(camerasQuery(site.id));
+  const shown = data?.filter((camera) => camera.reported && !camera.disabled) ?? [];
+  useWarm(site.agent?.connected && shown.length > 0 ? site.id : undefined, Math.min(shown.length, screenful));
   if (isPending) return <Skeleton lines={2} height={220} />;
   if (!data) return <Failure what={text.cameraPage.failed} error={error} onRetry={() => void refetch()} />;
-  const shown = data.filter((camera) => camera.reported && !camera.disabled);
   if (site.status === "dark" || site.status === "never" || shown.length === 0) {
     return <Empty icon={Cctv} title={text.site.wallNone}><p>{site.status === "dark" ? text.still.dark : site.status === "never" ? text.siteSentence.never : text.site.noCameras}</p></Empty>;
   }

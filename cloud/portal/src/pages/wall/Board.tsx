@@ -74,15 +74,24 @@ export function Board({ walls, every }: { walls: readonly Wall[]; every: number 
             <Tiles stop={stop} frame={frame} selected={selected} large={large} covered={covered} onSelect={setSelected} onToggle={toggleLarge} />
           </div>
         )}
-      {sitesOf([...stop.tiles, ...(turning ? (next?.tiles ?? []) : [])]).map((site) => <Warm key={site} site={site} />)}
+      {[...placesAt([stop.tiles, turning ? (next?.tiles ?? []) : []])].map(([site, places]) => <Warm key={site} site={site} places={places} />)}
     </div>
   );
 }
 
 /** Keeps a connection at hand to a site that is on this page, or on the next one. */
-function Warm({ site }: { site: string }) {
-  useWarm(site);
+function Warm({ site, places }: { site: string; places: number }) {
+  useWarm(site, places);
   return null;
+}
+
+/** How many cameras of each site are shown at once, on whichever page has most of them. */
+function placesAt(pages: (readonly WallTile[])[]): Map<string, number> {
+  const most = new Map<string, number>();
+  for (const tiles of pages) {
+    for (const site of sitesOf(tiles)) most.set(site, Math.max(most.get(site) ?? 0, tiles.filter((tile) => tile.site === site).length));
+  }
+  return most;
 }
 
 const sitesOf = (tiles: readonly WallTile[]): string[] => [...new Set(tiles.flatMap((tile) => (tile.site ? [tile.site] : [])))];
