@@ -214,7 +214,7 @@ func (w *play) mark(f shot) {
 // hurry sends a picture that is needed only to decode what comes after it. It returns the viewer's wish to be elsewhere
 // when one has come.
 func (w *play) hurry(ctx context.Context, f shot) (rtc.Op, error) {
-	w.s.send(f, w.s.burstUs())
+	w.s.send(f, w.s.NowUs())
 	if w.bytes += f.bytes(); w.bytes >= burstBytes {
 		w.bytes = 0
 		if err := backoff.Sleep(ctx, burstPause); err != nil {

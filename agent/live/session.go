@@ -118,9 +118,6 @@ func (s *session) carries(p *media.Params) bool {
 	return v != nil && v.Codec == s.pics.codec && !p.BFrames
 }
 
-// burstUs is the time on the session's timeline of the next frame of a burst: just after the last.
-func (s *session) burstUs() int64 { return s.LastUs() + 1000 }
-
 // send sends a frame at outUs on the session's timeline. What the network refuses is lost, as on the way.
 func (s *session) send(f shot, outUs int64) {
 	out := s.pics

@@ -101,3 +101,33 @@ func testManyCameras(t *testing.T, s *site) {
 		return !slices.Contains(open, v.session) && !slices.Contains(open, shop)
 	})
 }
+
+// TestAPlaceThatWasEmpty shows a camera, nothing for a while, and the camera again on the same place. RTP time goes on as life
+// does, from the first picture on: a browser that sees it jump takes that for the line's delay, and shows seconds later what
+// comes after.
+func TestAPlaceThatWasEmpty(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, Config{})
+	w := s.wish()
+	w.View = id.New[id.Session]()
+	v := watch(t, s.room, w)
+	seen := v.seen(10)
+	s.room.Close(w.View)
+	eventually.True(t, "the view to end", func() bool { return !slices.Contains(s.room.Open(), w.View) })
+	last := seen[len(seen)-1]
+	const empty = 1500 * time.Millisecond
+	eventually.True(t, "time to pass", func() bool { return time.Since(last.at) > empty })
+	again := wire.LiveView{Session: id.New[id.Session](), Connection: v.session, Camera: w.Camera, Codecs: []string{"h264"}}
+	v.mu.Lock()
+	have := len(v.pictures)
+	v.mu.Unlock()
+	if _, err := s.room.View(t.Context(), again); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range v.seen(have + 20)[have:] {
+		life, told := p.at.Sub(last.at), time.Duration(int32(p.rtp-last.rtp))*time.Second/90_000
+		if d := (told - life).Abs(); d > 500*time.Millisecond {
+			t.Fatalf("%v after the last picture of before its time is %v later", life, told)
+		}
+	}
+}

@@ -162,14 +162,10 @@ func (w *walk) begin(p *piece) {
 	w.wait, w.burst = false, w.burst && !caught
 }
 
-// hurry sends a piece of a burst: its frames follow each other by a millisecond.
+// hurry sends a piece of a burst: the time of its frames is that of sending.
 func (w *walk) hurry(ctx context.Context, p *piece, first bool) error {
 	if first {
-		us := w.slot.LastUs() + 1000
-		if !w.begun {
-			us = w.slot.NowUs()
-		}
-		w.slot.Sent(us)
+		w.slot.Sent(w.slot.NowUs())
 	}
 	w.send(p, ticks(w.slot.LastUs()))
 	if !w.begun && p.end {
