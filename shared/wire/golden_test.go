@@ -109,7 +109,7 @@ func samples() map[string]any {
 		"live_offer": LiveOffer{
 			Session: sessionID, Camera: cameraID, Stream: id.Sub, Width: 640, SDP: "v=0\r\n", Codecs: []string{"h264"},
 			ICE: []ICEServer{{URLs: []string{"turn:turn.example.com"}, Username: "u", Credential: "c"}}, FromUs: 7, View: sessionID,
-			Silent: true, Relay: RelayNear, Restart: true,
+			Silent: true, Relay: RelayNear, Restart: true, Trickle: true,
 		},
 		"live_answer": LiveAnswer{SDP: "v=0\r\n", Slots: 8, Stream: id.Sub, Codec: "avc1.42e01f", Audio: "opus", Note: "small stream", Relay: true},
 		"live_view": LiveView{

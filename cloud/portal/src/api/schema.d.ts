@@ -380,8 +380,8 @@ export interface paths {
         delete: operations["closeLive"];
         options?: never;
         head?: never;
-        /** Seek the path of one's own connection anew with an SDP offer that restarts ICE, after the network has changed */
-        patch: operations["restartLive"];
+        /** Tell of further addresses of one's own connection (RFC 8840), or seek its path anew with an SDP offer that restarts ICE, after the network has changed */
+        patch: operations["moveLive"];
         trace?: never;
     };
     "/me": {
@@ -2306,6 +2306,8 @@ export interface operations {
                 relay?: string;
                 /** @description What serves the connection. site: the site's agent. either: the agent, which may ask the viewer to take a camera from the relay that others watch too. relay: the cloud's relay, which takes one copy of a camera from the site for all who watch it live. */
                 through?: "site" | "either" | "relay";
+                /** @description Addresses that the viewer learns of after its offer follow by PATCH on the session (RFC 8840), and the answer has only those that the far end knows of itself: its others come with the answers to PATCH. */
+                trickle?: boolean;
             };
             header?: never;
             path: {
@@ -2837,11 +2839,13 @@ export interface operations {
             };
         };
     };
-    restartLive: {
+    moveLive: {
         parameters: {
             query?: {
                 /** @description User name of the credentials that GET /live/ice gave for this connection: they serve as long as it does, and without it for two minutes. */
                 relay?: string;
+                /** @description Addresses that the viewer learns of after its offer follow by PATCH on the session (RFC 8840), and the answer has only those that the far end knows of itself: its others come with the answers to PATCH. */
+                trickle?: boolean;
             };
             header?: never;
             path: {
@@ -2855,7 +2859,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The SDP answer */
+            /** @description The far end's addresses, or the SDP answer */
             200: {
                 headers: {
                     "Content-Type"?: string;
@@ -2863,6 +2867,7 @@ export interface operations {
                 };
                 content: {
                     "application/sdp": string;
+                    "application/trickle-ice-sdpfrag": string;
                 };
             };
         };
@@ -3608,6 +3613,8 @@ export interface operations {
                 relay?: string;
                 /** @description What serves the connection. site: the site's agent. either: the agent, which may ask the viewer to take a camera from the relay that others watch too. relay: the cloud's relay, which takes one copy of a camera from the site for all who watch it live. */
                 through?: "site" | "either" | "relay";
+                /** @description Addresses that the viewer learns of after its offer follow by PATCH on the session (RFC 8840), and the answer has only those that the far end knows of itself: its others come with the answers to PATCH. */
+                trickle?: boolean;
                 /** @description A camera to show on the first slot at once; absent: none yet. */
                 camera?: string;
             };
