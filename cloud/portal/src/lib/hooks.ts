@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "react";
+import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "react";
 
 import { nowUs } from "./time";
 
@@ -52,4 +52,13 @@ export function usePageKeys(actions: Record<string, (event: KeyboardEvent) => vo
     addEventListener("keydown", press);
     return () => removeEventListener("keydown", press);
   }, [own]);
+}
+
+/** A function that does what the newest one does and never changes itself: what it is given to need not be rendered again. */
+export function useStable<A extends unknown[], R>(act: (...given: A) => R): (...given: A) => R {
+  const newest = useRef(act);
+  useLayoutEffect(() => {
+    newest.current = act;
+  });
+  return useCallback((...given: A) => newest.current(...given), []);
 }

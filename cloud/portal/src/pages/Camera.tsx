@@ -1,14 +1,14 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { Pencil } from "lucide-react";
-import { useCallback, useEffect, useMemo, useState } from "react";
+import { memo, startTransition, useCallback, useEffect, useMemo, useState } from "react";
 
 import { useCan } from "../api/can";
 import { client } from "../api/client";
 import { words } from "../api/errors";
 import { camera as cameraQuery, events as eventsQuery, holds as holdsQuery, site as siteQuery } from "../api/queries";
 import type { Camera, Hold, Site } from "../api/types";
-import { usePageKeys } from "../lib/hooks";
+import { usePageKeys, useStable } from "../lib/hooks";
 import { nowUs } from "../lib/time";
 import { text } from "../text";
 import { rangeAt } from "../timeline/coverage";
@@ -26,11 +26,17 @@ import { nextRate, turned } from "../video/control";
 import { Player } from "../video/Player";
 import { toggleFullScreen, toggleMute } from "../video/stage";
 import { askAhead } from "../video/servers";
-import { useVideo, useWarm } from "../video/useVideo";
+import type { VideoSession } from "../video/session";
+import { useSession, useSnapshot, useWarm } from "../video/useVideo";
 import { CameraAside } from "./camera/CameraAside";
 import { CameraDialog } from "./camera/CameraDialog";
 import { Instead } from "./camera/Instead";
 import { why } from "./site/CameraGrid";
+
+/** How long the page leaves the browser to the video alone when somebody goes live. */
+const headStartMs = 30;
+
+const Aside = memo(CameraAside);
 
 /** One camera: live or from any moment, and its timeline. */
 export default function CameraPage() {
@@ -66,23 +72,27 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
   const range = asked === undefined ? undefined : rangeAt(timeline.ranges, asked);
   const hole = range?.state === "gap" ? range : undefined;
   const watchable = can(asked === undefined ? "live" : "playback") && site.status !== "dark" && site.status !== "never" && !hole;
-  const { video, session, snapshot } = useVideo(watchable ? { site: camera.site, camera: camera.id, stream: search.stream, fromUs: asked } : undefined, camera.status);
+  const { video, session } = useSession(`${camera.id}/${search.stream ?? ""}`, watchable ? { site: camera.site, camera: camera.id, stream: search.stream, fromUs: asked } : undefined, camera.status);
   // Where there is nothing to see at a moment, live is next.
   useWarm(hole && can("live") && site.agent?.connected ? site.id : undefined);
 
-  const playheadUs = useCallback(() => (session ? session.positionUs() : (asked ?? nowUs())), [session, asked]);
+  const playheadUs = useStable(() => (session && watchable ? session.positionUs() : (asked ?? nowUs())));
   const selection = search.in !== undefined && search.out !== undefined ? { inUs: search.in, outUs: search.out } : undefined;
   const set = useCallback((change: Partial<typeof search>, replace = true) => void navigate({ search: (old) => ({ ...old, ...change }) as typeof old, replace }), [navigate]);
 
-  const play = useCallback((us: number) => {
+  const play = useStable((us: number) => {
     // The newest seconds are not on the disk yet: that near to now is live.
     if (us > nowUs() - 3_000_000) {
       set({ at: undefined });
       if (asked === undefined) session?.backToLive(); // scrubbing has led away from there
     } else if (asked !== undefined && Math.round(us) === asked) session?.seek(us);
     else set({ at: Math.round(us) });
-  }, [set, asked, session]);
-  const live = useCallback(() => set({ at: undefined }), [set]);
+  });
+  const mayLive = can("live") && site.status !== "dark" && site.status !== "never";
+  const live = useStable(() => {
+    if (asked !== undefined && mayLive) session?.ahead({ site: camera.site, camera: camera.id, stream: search.stream });
+    setTimeout(() => set({ at: undefined }), headStartMs);
+  });
   const keep = can("export") ? () => setKeeping("clip") : undefined;
   const hold = can("holds.edit") ? () => setKeeping("hold") : undefined;
   const held = useHeld(site.id, camera.id, can("playback"));
@@ -101,21 +111,23 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
     if (us === undefined) say(direction === 1 ? text.live.noGapAfter : text.live.noGapBefore);
     else play(us);
   };
-  const step = (count: number) => { if (snapshot.fromUs !== undefined) session?.step(count); };
+  const shows = () => session?.snapshot();
+  const recorded = () => shows()?.fromUs !== undefined;
+  const step = (count: number) => { if (recorded()) session?.step(count); };
   usePageKeys({
-    " ": () => (snapshot.paused ? session?.resume() : session?.pause()),
+    " ": () => (shows()?.paused ? session?.resume() : session?.pause()),
     l: () => { timeline.follow(); live(); },
     m: () => { if (video.current) toggleMute(video.current); },
     f: () => { if (video.current) toggleFullScreen(video.current); },
     k: () => { if (selection) keep?.(); },
     b: () => void bookmark?.(),
-    ",": () => { if (snapshot.fromUs !== undefined) session?.pace(nextRate(snapshot.rate, -1)); },
-    ".": () => { if (snapshot.fromUs !== undefined) session?.pace(nextRate(snapshot.rate, 1)); },
-    r: () => { if (snapshot.steps) session?.turn(turned(snapshot.rate)); },
+    ",": () => { if (recorded()) session?.pace(nextRate(shows()?.rate ?? 1, -1)); },
+    ".": () => { if (recorded()) session?.pace(nextRate(shows()?.rate ?? 1, 1)); },
+    r: () => { if (shows()?.steps) session?.turn(turned(shows()?.rate ?? 1)); },
     "<": () => step(-1),
     ">": () => step(1),
-    arrowleft: () => { if (snapshot.paused) step(-1); },
-    arrowright: () => { if (snapshot.paused) step(1); },
+    arrowleft: () => { if (shows()?.paused) step(-1); },
+    arrowright: () => { if (shows()?.paused) step(1); },
     p: () => onEvent?.(-1),
     n: () => onEvent?.(1),
     g: (press) => { if (can("playback")) skip(press.shiftKey ? -1 : 1); },
@@ -123,22 +135,26 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
     o: () => set({ in: Math.min(search.in ?? Infinity, Math.round(playheadUs()) - 1_000_000), out: Math.round(playheadUs()) }),
   });
 
+  const around = useAfterPicture(session, watchable);
+  const chooseStream = useCallback((next: typeof search.stream) => set({ stream: next }), [set]);
+  const { fromUs, toUs } = timeline.view;
+  const events = useMemo(() => timeline.events.filter((event) => event.at_us >= fromUs && event.at_us <= toUs), [timeline.events, fromUs, toUs]);
   const sub = camera.streams.some((known) => known.kind === "sub");
   return (
     <Page title={camera.name} badge={<CameraBadge camera={camera} />} up={{ to: "/sites/$site", params: { site: site.id }, label: site.name }} wide stale={stale}
       actions={can("cameras.edit") && <Button small icon={<Pencil size={15} aria-hidden />} onPress={() => setEditing(true)} data-testid="edit-camera">{text.actions.edit}</Button>}>
       <div className="camera-page">
         <div className="camera-stage">
-          <Player camera={camera} zone={zone} video={video} session={session} snapshot={snapshot} bare={!can("live")} onLive={live} onEvent={onEvent}
+          <Player camera={camera} zone={zone} video={video} session={session} bare={!can("live")} onLive={live} onEvent={onEvent}
             instead={watchable ? undefined : <Instead site={site} allowed={can("live")} asked={asked} hole={hole} ranges={timeline.ranges} zone={zone} onPlay={play} onLive={live} />} />
         </div>
-        <CameraAside camera={camera} zone={zone} stream={search.stream} onStream={(next) => set({ stream: next })} events={timeline.events.filter((event) => event.at_us >= timeline.view.fromUs && event.at_us <= timeline.view.toUs)} mayPlay={can("playback")} onPlay={play} hasSub={sub} />
+        {!around ? <aside className="camera-aside" /> : <Aside camera={camera} zone={zone} stream={search.stream} onStream={chooseStream} events={events} mayPlay={can("playback")} onPlay={play} hasSub={sub} />}
         <div className="camera-timeline">
-          {camera.status === "failing" && snapshot.phase !== "failed" && <Notice tone="warn" title={text.cameraStatus.failing}>{why(camera)}</Notice>}
-          {can("playback") && (
+          {camera.status === "failing" && <Failing camera={camera} session={session} />}
+          {can("playback") && (!around ? <Skeleton lines={1} height={150} /> : (
             <Timeline name={camera.name} zone={zone} timeline={timeline} playheadUs={playheadUs} live={asked === undefined} selection={selection}
                 onSelection={(next) => set({ in: next && Math.round(next.inUs), out: next && Math.round(next.outUs) })} onPlay={play} onScrub={(us) => session?.scrub(us)} onLive={live} onKeep={keep} onHold={hold} held={held} onBookmark={bookmark && (() => void bookmark())} />
-          )}
+          ))}
         </div>
       </div>
       {keeping === "hold" && selection && (
@@ -160,6 +176,31 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
       {editing && <CameraDialog camera={camera} zone={zone} onClose={() => setEditing(false)} />}
     </Page>
   );
+}
+
+/** How long a picture may take before what stands around it is rendered all the same. */
+const aroundMs = 400;
+
+/** False until there is a picture: what stands around the stage leaves the browser to it. */
+function useAfterPicture(session: VideoSession | undefined, waits: boolean): boolean {
+  const [after, setAfter] = useState(!waits);
+  useEffect(() => {
+    if (after) return;
+    const done = () => startTransition(() => setAfter(true));
+    const timer = setTimeout(done, aroundMs);
+    const stop = session?.subscribe(() => { if (session.snapshot().phase === "playing") done(); });
+    return () => {
+      clearTimeout(timer);
+      stop?.();
+    };
+  }, [after, session]);
+  return after;
+}
+
+/** What is wrong with a camera, unless the stage says it. */
+function Failing({ camera, session }: { camera: Camera; session: VideoSession | undefined }) {
+  if (useSnapshot(session).phase === "failed") return null;
+  return <Notice tone="warn" title={text.cameraStatus.failing}>{why(camera)}</Notice>;
 }
 
 const noHolds: Hold[] = [];

@@ -1,26 +1,22 @@
-import {
-  Camera as CameraIcon, CircleAlert, Gauge, LoaderCircle, Maximize, Minimize, Pause, Play, Radio, Rewind, RotateCw, SkipBack, SkipForward, StepBack, StepForward,
-  VideoOff, Volume2, VolumeX,
-} from "lucide-react";
+import { CircleAlert, LoaderCircle, RotateCw, VideoOff } from "lucide-react";
 import { type ReactNode, type RefObject, useEffect, useState } from "react";
 
 import { clockMillis, clockSeconds, dayWord } from "../lib/time";
 import { useNow } from "../lib/hooks";
 import { text } from "../text";
-import { Button, IconButton } from "../ui/button";
-import { nextRate, turned } from "./control";
+import { Button } from "../ui/button";
+import { PlayerBar } from "./PlayerBar";
 import type { VideoSession } from "./session";
-import type { Snapshot } from "./snapshot";
-import { saveSnapshot, toggleFullScreen, toggleMute } from "./stage";
+import { blank, type Snapshot } from "./snapshot";
 import { Still } from "./Still";
 import { StatsTable } from "./StatsTable";
+import { useSnapshot } from "./useVideo";
 
 interface PlayerProps {
   camera: { id: string; name: string };
   zone: string;
   video: RefObject<HTMLVideoElement | null>;
   session: VideoSession | undefined;
-  snapshot: Snapshot;
   /** Set: nothing is played, and this says why, with what to do. */
   instead?: ReactNode;
   /** Never shows a still, because the role or the site does not allow it. */
@@ -31,9 +27,10 @@ interface PlayerProps {
 }
 
 /** The stage: the video, what it is, why it is not there, and its controls. */
-export function Player({ camera, zone, video, session, snapshot, instead, bare, onLive, onEvent }: PlayerProps) {
+export function Player({ camera, zone, video, session, instead, bare, onLive, onEvent }: PlayerProps) {
+  const snapshot = useSnapshot(session);
   const [muted, setMuted] = useState(true);
-  const [stats, setStats] = useState(false);
+  const [stats, showStats] = useState(false);
   const [full, setFull] = useState(false);
   const { phase, paused } = snapshot;
   const playing = phase === "playing" || phase === "stalled";
@@ -51,7 +48,6 @@ export function Player({ camera, zone, video, session, snapshot, instead, bare, 
     element.addEventListener("volumechange", changed);
     return () => element.removeEventListener("volumechange", changed);
   }, [video]);
-  const withVideo = (act: (element: HTMLVideoElement) => unknown) => () => { if (video.current) act(video.current); };
 
   return (
     <div className="player" data-testid="player" data-phase={instead ? "instead" : phase} data-playing={(playing && !paused) || undefined}>
@@ -63,64 +59,9 @@ export function Player({ camera, zone, video, session, snapshot, instead, bare, 
       {!instead && snapshot.missing && <Missing words={snapshot.missing} />}
       {!instead && (snapshot.hint || snapshot.note) && <p className="player-note" data-testid="live-note">{snapshot.hint || snapshot.note}</p>}
       {stats && !instead && <StatsTable snapshot={snapshot} />}
-      {!instead && (
-        <div className="player-bar" role="toolbar" aria-label={text.live.controls}>
-          <IconButton look="stage" label={paused ? text.live.play : text.live.pause} keys="Space" isDisabled={!session} onPress={() => (paused ? session?.resume() : session?.pause())}>
-            {paused ? <Play size={18} aria-hidden /> : <Pause size={18} aria-hidden />}
-          </IconButton>
-          {(snapshot.fromUs !== undefined || onEvent) && <Transport session={session} snapshot={snapshot} onEvent={onEvent} />}
-          <IconButton look="stage" label={!snapshot.hasAudio ? text.live.noAudio : muted ? text.live.unmute : text.live.mute} keys="M" isDisabled={!snapshot.hasAudio} onPress={withVideo(toggleMute)} data-testid="mute">
-            {muted || !snapshot.hasAudio ? <VolumeX size={18} aria-hidden /> : <Volume2 size={18} aria-hidden />}
-          </IconButton>
-          <span className="player-space" />
-          {snapshot.fromUs !== undefined && (
-            <Button small look="stage" isDisabled={!session} onPress={() => session?.pace(nextRate(snapshot.rate, 1))} aria-label={text.live.speed(rateWord(snapshot.rate))} data-testid="rate">{rateWord(snapshot.rate)}</Button>
-          )}
-          {(snapshot.fromUs !== undefined || paused) && (
-            <span className="player-live-place">
-              <Button small look="stage" icon={<Radio size={16} aria-hidden />} onPress={() => { if (snapshot.fromUs === undefined) session?.resume(); onLive(); }} data-testid="back-to-live">{text.live.backToLive}</Button>
-            </span>
-          )}
-          <IconButton look="stage" label={stats ? text.live.statsHide : text.live.statsShow} onPress={() => setStats(!stats)} data-testid="stats-toggle">
-            <Gauge size={18} aria-hidden />
-          </IconButton>
-          <IconButton look="stage" label={text.live.snapshot} isDisabled={!playing} onPress={withVideo((element) => saveSnapshot(element, camera.name, session?.positionUs() ?? 0, zone))}>
-            <CameraIcon size={18} aria-hidden />
-          </IconButton>
-          <IconButton look="stage" label={full ? text.live.leaveFullScreen : text.live.fullScreen} keys="F" onPress={withVideo(toggleFullScreen)} data-testid="full-screen">
-            {full ? <Minimize size={18} aria-hidden /> : <Maximize size={18} aria-hidden />}
-          </IconButton>
-        </div>
-      )}
+      <PlayerBar camera={camera.name} zone={zone} video={video} session={session} shows={instead ? blank : snapshot} muted={muted} stats={stats} full={full} hidden={!!instead}
+        onStats={showStats} onLive={onLive} onEvent={onEvent} />
     </div>
-  );
-}
-
-const fractions: Record<number, string> = { 0.25: "¼", 0.5: "½" };
-const rateWord = (rate: number): string => `${rate < 0 ? "−" : ""}${fractions[rate] ?? Math.abs(rate)}×`;
-
-/** Ways through a recording that are no speed: picture by picture, backwards, from event to event. */
-function Transport({ session, snapshot, onEvent }: Pick<PlayerProps, "session" | "snapshot" | "onEvent">) {
-  const recorded = snapshot.fromUs !== undefined;
-  const backwards = snapshot.rate < 0;
-  return (
-    <span className="player-transport">
-      {recorded && (
-        <>
-          <IconButton look="stage" label={text.live.stepBack} keys="<" isDisabled={!session} onPress={() => session?.step(-1)} data-testid="step-back"><StepBack size={18} aria-hidden /></IconButton>
-          <IconButton look="stage" label={text.live.stepForward} keys=">" isDisabled={!session} onPress={() => session?.step(1)} data-testid="step-forward"><StepForward size={18} aria-hidden /></IconButton>
-        </>
-      )}
-      {recorded && snapshot.steps && (
-        <IconButton look={backwards ? "primary" : "stage"} label={backwards ? text.live.forwards : text.live.backwards} keys="R" isDisabled={!session} onPress={() => session?.turn(turned(snapshot.rate))} data-testid="backwards"><Rewind size={18} aria-hidden /></IconButton>
-      )}
-      {onEvent && (
-        <>
-          <IconButton look="stage" label={text.live.eventBefore} keys="P" onPress={() => onEvent(-1)} data-testid="event-before"><SkipBack size={18} aria-hidden /></IconButton>
-          <IconButton look="stage" label={text.live.eventAfter} keys="N" isDisabled={!recorded} onPress={() => onEvent(1)} data-testid="event-after"><SkipForward size={18} aria-hidden /></IconButton>
-        </>
-      )}
-    </span>
   );
 }
 

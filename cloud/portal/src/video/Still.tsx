@@ -7,6 +7,8 @@ import { text } from "../text";
 import { stills } from "./stills";
 
 const refreshMs = 30_000;
+/** How long a video has to be there before a still is fetched to stand behind it: decoding one would hold the video up. */
+const videoFirstMs = 1200;
 
 /** The last still of a camera, as it changes. */
 export function useStill(camera: string) {
@@ -36,22 +38,25 @@ export function Still({ camera, name, withheld, because, plain }: StillProps) {
     const element = frame.current;
     if (!element || !asks) return;
     let seen = false;
+    let first: ReturnType<typeof setTimeout> | undefined;
     const ask = () => {
       if (seen && document.visibilityState === "visible") stills.want(camera, refreshMs);
     };
     const watcher = new IntersectionObserver(([entry]) => {
       seen = entry?.isIntersecting ?? false;
-      if (seen) ask();
+      clearTimeout(first);
+      if (seen) first = setTimeout(ask, plain ? videoFirstMs : 0);
       else stills.unwant(camera);
     }, { rootMargin: "80px" });
     watcher.observe(element);
     const timer = setInterval(ask, refreshMs / 3);
     return () => {
       watcher.disconnect();
+      clearTimeout(first);
       clearInterval(timer);
       stills.unwant(camera);
     };
-  }, [camera, asks]);
+  }, [camera, asks, plain]);
 
   useEffect(() => {
     const target = canvas.current;

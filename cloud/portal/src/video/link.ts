@@ -13,6 +13,8 @@ const fewestPlaces = 2;
 const mostPlaces = 8;
 /** How long a connection that nobody needs is kept for whoever comes back. */
 const idleMs = 30_000;
+/** What was shown on a place before is on its way no longer after so much time. */
+const quietMs = 1500;
 /** The far end says something every second: when nothing has come for so long, the path is sought anew. */
 const silentMs = 2500;
 /** How long that may take before the connection is given up. */
@@ -146,7 +148,7 @@ class Link {
     prefer(audio, ["audio/opus", "audio/pcmu", "audio/pcma"]);
     this.slots.push({
       index, media: new MediaStream([video.receiver.track, audio.receiver.track]), receiver: video.receiver,
-      channel: this.connection.createDataChannel(index === 0 ? channelName : `${channelName}-${index}`), taken: false, lost: undefined, freedMs: 0,
+      channel: this.connection.createDataChannel(index === 0 ? channelName : `${channelName}-${index}`), taken: false, lost: undefined, freedMs: -Infinity,
     });
   }
 
@@ -196,7 +198,7 @@ class Link {
 
   /** Shows a camera on a place that was reserved. */
   async show(slot: Slot, offer: Offer, signal: AbortSignal): Promise<Answer> {
-    await this.opening;
+    if (this.location === undefined) await this.opening;
     if (slot.index >= this.capacity) throw new Full();
     if (signal.aborted) throw new DOMException("called off", "AbortError");
     return view(this.location ?? "", slot.index, offer, signal);
@@ -290,7 +292,7 @@ const shuns = (site: string): boolean => (shunned.get(site) ?? 0) > performance.
 
 /** Takes a place for a camera on a connection to its site: on one that is there, else on a new one. A camera that others
  *  watch too may come from the relay. `lost` is told when the connection ends later. `early` gets the place before anybody
- *  is asked, if nothing was ever shown on it: the first picture may come before the answer, and nobody would see it. Throws
+ *  is asked, if nothing comes there any more: the first picture may come before the answer, and nobody would see it. Throws
  *  an ApiError whose words are for the person who waits. */
 export async function take(site: string, offer: Offer, lost: Lost, early: (media: MediaStream) => void, signal: AbortSignal): Promise<Seat> {
   const seat = await over(shuns(site) ? "site" : "either", site, offer, lost, early, signal);
@@ -318,7 +320,7 @@ async function over(way: Way, site: string, offer: Offer, lost: Lost, early: (me
   for (const link of of(site, way)) {
     const slot = link.reserve();
     if (!slot) continue;
-    if (slot.freedMs === 0) early(slot.media);
+    if (performance.now() - slot.freedMs > quietMs) early(slot.media);
     try {
       const answer = await link.show(slot, offer, signal);
       if (!answer.relay) return settled(link, slot, answer, lost, signal);

@@ -7,7 +7,7 @@ import { type Order, Playhead, readWord, type Word } from "./control";
 import { Delay } from "./delay";
 import { relayed, type Seat, shun, take } from "./link";
 import { Shuttle } from "./shuttle";
-import { blank, type Phase, type Snapshot, type Wish } from "./snapshot";
+import { blank, type Phase, sameWish, type Snapshot, type Wish } from "./snapshot";
 import { hasPicture } from "./stage";
 import { StatsReader } from "./stats";
 import { receivable } from "./whep";
@@ -22,6 +22,8 @@ export class VideoSession {
   private readonly video: HTMLVideoElement;
   private readonly listeners = new Set<() => void>();
   private wish: Wish;
+  private begun: Wish | undefined; // ahead of the page's own word
+  private over = false;
   private current: Snapshot = blank;
   private attempt: AbortController | undefined;
   private seat: Seat | undefined;
@@ -62,6 +64,29 @@ export class VideoSession {
 
   readonly snapshot = (): Snapshot => this.current;
 
+  /** Does what is wished: inside what goes on when the site can. What was begun ahead goes on. */
+  follow(wish: Wish): void {
+    const { begun } = this;
+    this.begun = undefined;
+    if (begun && sameWish(begun, wish)) return;
+    if (this.current.phase !== "closed" && wish.fromUs !== undefined && this.current.fromUs !== undefined) this.seek(wish.fromUs);
+    else this.start(wish);
+  }
+
+  /** Begins what will be wished in a moment: the site is asked before the page changes. */
+  ahead(wish: Wish): void {
+    this.start(wish);
+    this.begun = wish;
+  }
+
+  /** Shows nothing until there is a wish again. */
+  rest(): void {
+    if (this.current.phase === "closed" || this.begun) return;
+    this.drop();
+    this.video.srcObject = null;
+    this.set({ ...blank, phase: "closed" });
+  }
+
   /** Starts, or starts again with another wish. */
   start(wish: Wish = this.wish): void {
     this.wish = wish;
@@ -72,19 +97,21 @@ export class VideoSession {
     this.askedMs = performance.now();
     this.shuttle.forget();
     this.scrubbing = false;
-    this.set({ ...blank, fromUs: wish.fromUs, rate: wish.fromUs === undefined ? 1 : this.current.rate });
-    void this.connect();
+    this.current = { ...blank, fromUs: wish.fromUs, rate: wish.fromUs === undefined ? 1 : this.current.rate };
+    void this.connect(); // before anything is painted
+    this.set({});
   }
 
   /** The tab is closed or put away: the site need not send on until the connection times out. */
   private readonly leave = (): void => this.drop();
 
   private readonly comeBack = (event: PageTransitionEvent): void => {
-    if (event.persisted && this.current.phase !== "failed") this.start({ ...this.wish, ...(this.wish.fromUs === undefined ? {} : { fromUs: this.positionUs() }) });
+    if (event.persisted && this.current.phase !== "failed" && this.current.phase !== "closed") this.start({ ...this.wish, ...(this.wish.fromUs === undefined ? {} : { fromUs: this.positionUs() }) });
   };
 
   /** Ends for good: after this the object is of no more use. */
   close(): void {
+    this.over = true;
     removeEventListener("pagehide", this.leave);
     removeEventListener("pageshow", this.comeBack);
     this.drop();
@@ -335,14 +362,14 @@ export class VideoSession {
 
   private countFrames(): void {
     const count = (_: number, frame: VideoFrameCallbackMetadata) => {
-      if (this.current.phase === "closed") return;
+      if (this.over) return;
       this.video.dataset.frames = String(++this.frames);
       this.delayMs = this.wish.fromUs === undefined ? this.delay.of(frame.rtpTimestamp, frame.expectedDisplayTime) : undefined;
       this.video.dataset.delay = this.delayMs === undefined ? "" : String(Math.round(this.delayMs));
       this.playhead.firstFrame(frame.mediaTime);
       this.shownRtp = frame.rtpTimestamp;
       this.confirm();
-      if (this.current.firstFrameMs === undefined) {
+      if (this.current.firstFrameMs === undefined && this.seat) {
         this.set({ firstFrameMs: performance.now() - this.askedMs });
       }
       this.moving();

@@ -40,6 +40,9 @@ export interface Wish {
   silent?: boolean | undefined;
 }
 
+export const sameWish = (one: Wish, other: Wish): boolean =>
+  one.site === other.site && one.camera === other.camera && one.stream === other.stream && one.fromUs === other.fromUs && !!one.silent === !!other.silent;
+
 /** What a session that has just begun shows. */
 export const blank: Snapshot = {
   phase: "connecting", fromUs: undefined, paused: false, rate: 1, steps: false, missing: "", hint: "", reason: "", note: "", stream: "", codec: "", hasAudio: false,

@@ -22,6 +22,9 @@ const none: Still = { picture: undefined, atUs: 0, askedUs: 0, busy: false, reas
 /** How many stills are fetched at a time: the site's line is narrow, and the browser's connections are few. */
 const atOnce = 2;
 
+/** Pixels across of a still that is kept: tiles are not larger, and a page has many. */
+const mostWidth = 960;
+
 class Stills {
   private readonly known = new Map<string, Still>();
   private readonly listeners = new Map<string, Set<() => void>>();
@@ -104,7 +107,7 @@ async function decode(frame: Uint8Array<ArrayBuffer>, codec: string, size: { wid
     const fault = () => failed(new ApiError(502, text.still.noPicture));
     const decoder = new VideoDecoder({
       output: (picture) => {
-        createImageBitmap(picture).then(done, fault).finally(() => picture.close());
+        createImageBitmap(picture, picture.displayWidth > mostWidth ? { resizeWidth: mostWidth } : {}).then(done, fault).finally(() => picture.close());
       },
       error: fault,
     });

@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 
 import { warm } from "./link";
 import { VideoSession } from "./session";
@@ -9,38 +9,51 @@ const idle: Snapshot = {
 };
 const nothing = () => () => undefined;
 
-/** A video session for one <video>, as long as there is a wish: it follows the wish and ends with the component. A
- *  session that failed for good begins again when `health` changes, such as a camera's status. */
-export function useVideo(wish: Wish | undefined, health?: string) {
+/** A video session for one <video>, as long as the component and its camera stay: it follows the wish, and rests without
+ *  one. A session that failed for good begins again when `health` changes, such as a camera's status. */
+export function useSession(camera: string | undefined, wish: Wish | undefined, health?: string) {
   const video = useRef<HTMLVideoElement>(null);
   const [session, setSession] = useState<VideoSession>();
-  const { site, camera, stream, fromUs, silent } = wish ?? {};
-  const wanted = useMemo(() => (camera === undefined || site === undefined ? undefined : { site, camera, stream, fromUs, silent }), [site, camera, stream, fromUs, silent]);
-  const base = wanted ? `${wanted.camera}/${wanted.stream ?? ""}` : undefined;
+  const { site, stream, fromUs, silent } = wish ?? {};
+  const shown = wish?.camera;
+  const wanted = useMemo(() => (shown === undefined || site === undefined ? undefined : { site, camera: shown, stream, fromUs, silent }), [site, shown, stream, fromUs, silent]);
+  const newest = useRef(wanted);
+  useLayoutEffect(() => {
+    newest.current = wanted;
+  }, [wanted]);
 
   useEffect(() => {
-    if (base === undefined || !video.current) return;
+    if (camera === undefined || !video.current) return;
     const made = new VideoSession(video.current, { site: "", camera: "" });
+    if (newest.current) made.follow(newest.current); // what is asked for at once is there sooner
     setSession(made);
     return () => {
       setSession(undefined);
       made.close();
     };
-  }, [base]);
+  }, [camera]);
 
   useEffect(() => {
-    if (!session || !wanted) return;
-    const now = session.snapshot();
-    if (now.phase !== "closed" && wanted.fromUs !== undefined && now.fromUs !== undefined) session.seek(wanted.fromUs);
-    else session.start(wanted);
+    if (wanted) session?.follow(wanted);
+    else session?.rest();
   }, [session, wanted]);
 
   useEffect(() => {
     if (session?.snapshot().phase === "failed") session.start();
   }, [session, health]);
 
-  const snapshot = useSyncExternalStore(session?.subscribe ?? nothing, () => session?.snapshot() ?? idle);
-  return { video, session, snapshot };
+  return { video, session };
+}
+
+/** What a session shows, as it changes. */
+export function useSnapshot(session: VideoSession | undefined): Snapshot {
+  return useSyncExternalStore(session?.subscribe ?? nothing, () => session?.snapshot() ?? idle);
+}
+
+/** A session that lasts as long as there is a wish, and what it shows. */
+export function useVideo(wish: Wish | undefined, health?: string) {
+  const { video, session } = useSession(wish && `${wish.camera}/${wish.stream ?? ""}`, wish, health);
+  return { video, session, snapshot: useSnapshot(session) };
 }
 
 /** Keeps a connection to a site at hand while a page shows something of it that may be watched, with places for so many

@@ -1,0 +1,97 @@
+import { Camera as CameraIcon, Gauge, Maximize, Minimize, Pause, Play, Radio, Rewind, SkipBack, SkipForward, StepBack, StepForward, Volume2, VolumeX } from "lucide-react";
+import { memo, type RefObject } from "react";
+
+import { text } from "../text";
+import { Button, IconButton } from "../ui/button";
+import { nextRate, turned } from "./control";
+import type { VideoSession } from "./session";
+import type { Snapshot } from "./snapshot";
+import { saveSnapshot, toggleFullScreen, toggleMute } from "./stage";
+
+interface PlayerBarProps {
+  /** The camera's name. */
+  camera: string;
+  zone: string;
+  video: RefObject<HTMLVideoElement | null>;
+  session: VideoSession | undefined;
+  shows: Snapshot;
+  muted: boolean;
+  stats: boolean;
+  full: boolean;
+  hidden: boolean;
+  onStats: (shown: boolean) => void;
+  onLive: () => void;
+  onEvent: ((direction: 1 | -1) => void) | undefined;
+}
+
+/** The stage's controls. They are there all the time, and rendered anew for what they show alone: they are many, and what
+ *  moves does not wait for them. */
+export function PlayerBar({ shows, ...rest }: PlayerBarProps) {
+  const runs = shows.phase === "playing" || shows.phase === "stalled";
+  return <Bar {...rest} recorded={shows.fromUs !== undefined} paused={shows.paused} runs={runs} hasAudio={shows.hasAudio} rate={shows.rate} steps={shows.steps} />;
+}
+
+interface BarProps extends Omit<PlayerBarProps, "shows">, Pick<Snapshot, "paused" | "hasAudio" | "rate" | "steps"> {
+  recorded: boolean;
+  runs: boolean;
+}
+
+const Bar = memo(function Bar({ camera, zone, video, session, muted, stats, full, hidden, recorded, paused, runs, hasAudio, rate, steps, onStats, onLive, onEvent }: BarProps) {
+  const withVideo = (act: (element: HTMLVideoElement) => unknown) => () => { if (video.current) act(video.current); };
+  return (
+    <div className="player-bar" role="toolbar" aria-label={text.live.controls} hidden={hidden}>
+      <IconButton look="stage" label={paused ? text.live.play : text.live.pause} keys="Space" isDisabled={!session} onPress={() => (paused ? session?.resume() : session?.pause())}>
+        {paused ? <Play size={18} aria-hidden /> : <Pause size={18} aria-hidden />}
+      </IconButton>
+      {(recorded || onEvent) && <Transport session={session} recorded={recorded} rate={rate} steps={steps} onEvent={onEvent} />}
+      <IconButton look="stage" label={!hasAudio ? text.live.noAudio : muted ? text.live.unmute : text.live.mute} keys="M" isDisabled={!hasAudio} onPress={withVideo(toggleMute)} data-testid="mute">
+        {muted || !hasAudio ? <VolumeX size={18} aria-hidden /> : <Volume2 size={18} aria-hidden />}
+      </IconButton>
+      <span className="player-space" />
+      {recorded && (
+        <Button small look="stage" isDisabled={!session} onPress={() => session?.pace(nextRate(rate, 1))} aria-label={text.live.speed(rateWord(rate))} data-testid="rate">{rateWord(rate)}</Button>
+      )}
+      {(recorded || paused) && (
+        <span className="player-live-place">
+          <Button small look="stage" icon={<Radio size={16} aria-hidden />} onPress={() => { if (!recorded) session?.resume(); onLive(); }} data-testid="back-to-live">{text.live.backToLive}</Button>
+        </span>
+      )}
+      <IconButton look="stage" label={stats ? text.live.statsHide : text.live.statsShow} onPress={() => onStats(!stats)} data-testid="stats-toggle">
+        <Gauge size={18} aria-hidden />
+      </IconButton>
+      <IconButton look="stage" label={text.live.snapshot} isDisabled={!runs} onPress={withVideo((element) => saveSnapshot(element, camera, session?.positionUs() ?? 0, zone))}>
+        <CameraIcon size={18} aria-hidden />
+      </IconButton>
+      <IconButton look="stage" label={full ? text.live.leaveFullScreen : text.live.fullScreen} keys="F" onPress={withVideo(toggleFullScreen)} data-testid="full-screen">
+        {full ? <Minimize size={18} aria-hidden /> : <Maximize size={18} aria-hidden />}
+      </IconButton>
+    </div>
+  );
+});
+
+const fractions: Record<number, string> = { 0.25: "¼", 0.5: "½" };
+const rateWord = (rate: number): string => `${rate < 0 ? "−" : ""}${fractions[rate] ?? Math.abs(rate)}×`;
+
+/** Ways through a recording that are no speed: picture by picture, backwards, from event to event. */
+function Transport({ session, recorded, rate, steps, onEvent }: Pick<BarProps, "session" | "recorded" | "rate" | "steps" | "onEvent">) {
+  const backwards = rate < 0;
+  return (
+    <span className="player-transport">
+      {recorded && (
+        <>
+          <IconButton look="stage" label={text.live.stepBack} keys="<" isDisabled={!session} onPress={() => session?.step(-1)} data-testid="step-back"><StepBack size={18} aria-hidden /></IconButton>
+          <IconButton look="stage" label={text.live.stepForward} keys=">" isDisabled={!session} onPress={() => session?.step(1)} data-testid="step-forward"><StepForward size={18} aria-hidden /></IconButton>
+        </>
+      )}
+      {recorded && steps && (
+        <IconButton look={backwards ? "primary" : "stage"} label={backwards ? text.live.forwards : text.live.backwards} keys="R" isDisabled={!session} onPress={() => session?.turn(turned(rate))} data-testid="backwards"><Rewind size={18} aria-hidden /></IconButton>
+      )}
+      {onEvent && (
+        <>
+          <IconButton look="stage" label={text.live.eventBefore} keys="P" onPress={() => onEvent(-1)} data-testid="event-before"><SkipBack size={18} aria-hidden /></IconButton>
+          <IconButton look="stage" label={text.live.eventAfter} keys="N" isDisabled={!recorded} onPress={() => onEvent(1)} data-testid="event-after"><SkipForward size={18} aria-hidden /></IconButton>
+        </>
+      )}
+    </span>
+  );
+}
