@@ -59,8 +59,12 @@ func registerCodecs(engine *webrtc.MediaEngine) error {
 			return err
 		}
 	}
-	return nil
+	return engine.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: playoutDelay}, webrtc.RTPCodecTypeVideo)
 }
+
+// playoutDelay is the header extension by which a sender says how long a picture may wait before it is shown
+// (http://www.webrtc.org/experiments/rtp-hdrext/playout-delay).
+const playoutDelay = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 
 // CodecOf is the codec of a WebRTC media type.
 func CodecOf(mime string) (mp4.Codec, bool) {

@@ -31,7 +31,9 @@ type Track struct {
 	out   webrtc.TrackLocalWriter
 	ssrc  webrtc.SSRC
 	types map[mp4.Codec]webrtc.PayloadType
+	delay uint8 // number of the extension playoutDelay; 0: the viewer does not know it
 
+	stamp uint32 // of the last packet
 	seq   uint16
 	works bool         // a packet has got through
 	sent  atomic.Int64 // bytes of frames
@@ -88,6 +90,11 @@ func (t *Track) Bind(to webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, er
 	}
 	t.once.Do(func() {
 		t.out, t.ssrc, t.types = to.WriteStream(), to.SSRC(), types
+		for _, e := range to.HeaderExtensions() {
+			if e.URI == playoutDelay && e.ID > 0 && e.ID < 15 { // RFC 8285 section 4.2
+				t.delay = uint8(e.ID)
+			}
+		}
 		close(t.bound)
 	})
 	return *nominal, nil
@@ -96,14 +103,22 @@ func (t *Track) Bind(to webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, er
 // Unbind implements webrtc.TrackLocal.
 func (t *Track) Unbind(webrtc.TrackLocalContext) error { return nil }
 
-// Write sends a packet, with the sequence number, SSRC and payload type of the track. The connection swallows what comes in the moment between Bind and the end of its own
-// preparations: the first packet is sent until it gets through, since a viewer without its first key frame sees
-// nothing for long.
+// Write sends a packet, with the sequence number, SSRC and payload type of the track. A picture is to be shown when it is
+// there: the time of what is sent is that of sending, and a browser that makes its own of it sees a camera that begins, goes on
+// or gives way to another as a line's delay, which it then adds to all that follows. The connection swallows what comes in the
+// moment between Bind and the end of its own preparations: the first packet is sent until it gets through, since a viewer
+// without its first key frame sees nothing for long.
 func (t *Track) Write(codec mp4.Codec, p *rtp.Packet) error {
 	kind, ok := t.types[codec]
 	if !ok {
 		return fmt.Errorf("%w: it has no place for %s", ErrDeaf, codec)
 	}
+	if t.delay != 0 && (!t.works || p.Timestamp != t.stamp) {
+		if err := p.SetExtension(t.delay, []byte{0, 0, 0}); err != nil { // the least and the most, 12 bits each
+			return fmt.Errorf("mark packet: %w", err)
+		}
+	}
+	t.stamp = p.Timestamp
 	t.seq++
 	p.SSRC, p.PayloadType, p.SequenceNumber = uint32(t.ssrc), uint8(kind), t.seq
 	t.sent.Add(int64(len(p.Payload)))
