@@ -28,12 +28,12 @@ func watched() []house.CameraPlan {
 }
 
 // live measures how soon pictures are there on the machine itself: cold, over the connection that is there, by a click that
-// changes the page, and after a seek.
+// changes the page, and after a seek; and the floor, the same with nothing but the WebRTC library.
 //
 // PEER_WHEP_URL names the WHEP endpoint of another server's camera, which the same browser looks at in the same way: the
 // page is open, there is no connection. PEER_GOP says how many seconds its key frames are apart: 1, 2 or 10; 2 if it is not
 // said. It has to answer a POST of an SDP offer with status 201 and the answer.
-func (b *bench) live(ctx context.Context) error {
+func (b *bench) live(ctx context.Context) (err error) {
 	peer, err := otherServer()
 	if err != nil {
 		return err
@@ -45,7 +45,16 @@ func (b *bench) live(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	order.Parts = []string{look.Cold, look.Warm, look.Click, look.Seek}
+	floor, err := look.NewFloor(ctx, "carpark/main")
+	if err != nil {
+		return err
+	}
+	order.Floor = &look.Peer{URL: floor.URL(), GOP: 2}
+	serve, stop := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan error, 1)
+	go func() { ended <- floor.Run(serve) }()
+	defer func() { stop(); err = errors.Join(err, <-ended) }()
+	order.Parts = []string{look.Bare, look.Cold, look.Warm, look.Click, look.Seek}
 	if order.Peer = peer; peer != nil {
 		order.Parts = append(order.Parts, look.Other)
 	}
@@ -54,6 +63,7 @@ func (b *bench) live(ctx context.Context) error {
 		return err
 	}
 	f := figures{tries: tries}
+	f.floor()
 	f.pictures(order)
 	f.say("live_click", look.Click, "", look.Painted, "ms from the press on the site's page, the change of the page in it")
 	f.legs("live_click", look.Click)
@@ -235,6 +245,18 @@ func (f figures) legs(name, kind string) {
 			say(name+"_leg_"+l[0]+"_p50"+f.suffix, times.At(0.5), "ms "+l[1])
 			say(name+"_leg_"+l[0]+"_p95"+f.suffix, times.At(0.95), "ms "+l[1])
 		}
+	}
+}
+
+// floor prints how soon a picture of the bare library is there, and how many times that ours takes. Times on two machines have
+// little in common, these have.
+func (f figures) floor() {
+	f.say("floor_first_frame", look.Bare, "", look.Painted, "ms from the press, without a connection, of the WebRTC library alone")
+	bare := f.tries.Of(look.Bare, "", look.Painted)
+	for _, kind := range []string{look.Cold, look.Warm} {
+		ours := f.tries.Of(kind, "", look.Painted)
+		say("live_"+kind+"_vs_floor", ours.At(0.5)/bare.At(0.5), "times, both p50")
+		say("live_"+kind+"_vs_floor_p95", ours.At(0.95)/bare.At(0.5), "times, our p95 and its p50")
 	}
 }
 

@@ -139,18 +139,21 @@ function whep(url) {
   document.querySelector("button").onclick = () => show().catch((error) => { document.querySelector("p").textContent = String(error); });
 }
 
-/** The same press at another server's WHEP endpoint: a page of its own origin with nothing else on it. */
-async function peer(p) {
-  const home = `${new URL(order.peer.url).origin}/holdfast-bench`;
+/** The same press at a WHEP endpoint that is not ours: a page of its own origin with nothing else on it. */
+async function elsewhere(p, kind, { url, gop }) {
+  const home = `${new URL(url).origin}/holdfast-bench`;
   await p.route(home, (route) => route.fulfill({ contentType: "text/html", body: bare }));
   await p.goto(home);
   await p.unroute(home); // nothing stands between page and server from here on
-  await p.evaluate(whep, order.peer.url);
-  await anyPhase(order.peer.gop);
+  await p.evaluate(whep, url);
+  await anyPhase(gop);
   await arm(p);
   await p.locator("button").click();
-  say("peer", "", await picture(p));
+  say(kind, "", await picture(p));
 }
+
+const peer = (p) => elsewhere(p, "peer", order.peer);
+const floor = (p) => elsewhere(p, "floor", order.floor);
 
 const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ignoreHTTPSErrors: order.insecure });
 try {
@@ -166,7 +169,7 @@ try {
     await p.addInitScript(probe, part === "cold");
     const tries = part === "cold" ? order.tries * order.cameras.length : order.tries;
     for (let i = 0; i < tries; i++) {
-      await attempt(`try ${i + 1} of ${tries}, ${part === "peer" ? "the other server" : part}`, () => ({ click, cold, warm, seek, peer })[part](p, i));
+      await attempt(`try ${i + 1} of ${tries}, ${part === "peer" ? "the other server" : part}`, () => ({ click, cold, warm, seek, peer, floor })[part](p, i));
     }
     await p.close();
   }

@@ -32,6 +32,7 @@ type Order struct {
 	FromUs   int64       `json:"from_us"`  // all cameras have video from then on
 	LimitMS  int         `json:"limit_ms"` // how long a picture may take before the run fails
 	Peer     *Peer       `json:"peer,omitempty"`
+	Floor    *Peer       `json:"floor,omitempty"`
 }
 
 // Camera is a camera that is looked at.
@@ -55,6 +56,7 @@ const (
 	Warm  = "warm"  // on the camera's page, over the connection that is there
 	Seek  = "seek"  // to another moment of a recording that plays
 	Other = "peer"  // at another server, without a connection
+	Bare  = "floor" // at a Floor, in the same way
 )
 
 // Moments of a try.
