@@ -119,7 +119,7 @@ export const pages = {
     madeTitle: (name: string) => `Token for ${name}`,
     madeOnce: "The token is shown only now. Copy it into the program, and keep it like a password.",
     token: "Token",
-    addressOf: "Address of",
+    addressOf: "Camera",
     address: "Address (WHEP)",
     example: "For example with GStreamer",
     noCamera: "The site has no camera yet. Each has an address here once it is there: add a player then.",
