@@ -23,10 +23,12 @@ import (
 // and a token, until the token is revoked.
 func TestPlayersWatchWithAToken(t *testing.T) {
 	turn, err := house.FreeAddr(t.Context())
-	if err != nil {
+	relay, err2 := house.FreeAddr(t.Context())
+	if err := errors.Join(err, err2); err != nil {
 		t.Fatal(err)
 	}
-	b := open(t, house.Setup{Cloud: []string{"--turn", turn, "--turn-address", "127.0.0.1"}, Branches: []house.BranchPlan{{
+	_, port, _ := strings.Cut(relay, ":")
+	b := open(t, house.Setup{Cloud: []string{"--turn", turn, "--turn-address", "127.0.0.1", "--relay", port}, Branches: []house.BranchPlan{{
 		Name: "Players", Cameras: []house.CameraPlan{{Key: "dock", Name: "Dock", Place: "dock", Sub: true}, {Key: "till", Name: "Till", Place: "checkout"}},
 	}}})
 	ids, err := b.site.CameraIDs()
@@ -45,13 +47,17 @@ func TestPlayersWatchWithAToken(t *testing.T) {
 	if len(made.Addresses) != 1 {
 		t.Fatalf("made %+v, want one address", made)
 	}
-	p := player{token: made.Token, over: make(chan struct{})}
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
-	if err := p.play(ctx, made.Addresses[0].URL+"?stream=sub"); err != nil {
+	p := player{token: made.Token, over: make(chan struct{})}
+	relayed := player{token: made.Token, over: make(chan struct{})}
+	err = errors.Join(p.play(ctx, made.Addresses[0].URL+"?stream=sub"), relayed.play(ctx, made.Addresses[0].URL+"?stream=sub&through=relay"))
+	if err != nil {
 		t.Fatal(err)
 	}
-	b.until(30*time.Second, "thirty pictures from a key frame on", func(context.Context) (bool, error) { return p.pictures.Load() >= 30, nil })
+	b.until(30*time.Second, "thirty pictures from a key frame on, from the site and through the relay", func(context.Context) (bool, error) {
+		return p.pictures.Load() >= 30 && relayed.pictures.Load() >= 30, nil
+	})
 
 	other := strings.Replace(made.Addresses[0].URL, string(ids["dock"]), string(ids["till"]), 1)
 	if status, _, err := p.ask(ctx, http.MethodPost, other, "application/sdp", p.pc.LocalDescription().SDP); err != nil || status.StatusCode != http.StatusNotFound {
@@ -61,17 +67,19 @@ func TestPlayersWatchWithAToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	revoked := time.Now()
-	select {
-	case <-p.over:
-		t.Logf("the view ended %v after its token was revoked", time.Since(revoked).Round(time.Millisecond))
-	case <-ctx.Done():
-		t.Fatal("the view goes on without a token")
+	for _, view := range []*player{&p, &relayed} {
+		select {
+		case <-view.over:
+			t.Logf("a view ended %v after its token was revoked", time.Since(revoked).Round(time.Millisecond))
+		case <-ctx.Done():
+			t.Fatal("a view goes on without a token")
+		}
 	}
 	status, body, err := p.ask(ctx, http.MethodPost, made.Addresses[0].URL, "application/sdp", p.pc.LocalDescription().SDP)
 	if err != nil || status.StatusCode != http.StatusUnauthorized || !strings.Contains(body, "revoked") {
 		t.Errorf("the revoked token: %v %s, %v; want 401", status, body, err)
 	}
-	if err := p.pc.Close(); err != nil {
+	if err := errors.Join(p.pc.Close(), relayed.pc.Close()); err != nil {
 		t.Error(err)
 	}
 }
@@ -86,7 +94,9 @@ type player struct {
 
 // play offers to receive pictures and sound, before it has looked for addresses of its own, which follow.
 func (p *player) play(ctx context.Context, at string) (err error) {
-	if p.pc, err = webrtc.NewPeerConnection(webrtc.Configuration{}); err != nil {
+	var settings webrtc.SettingEngine
+	settings.SetIncludeLoopbackCandidate(true) // the relay is at no other address here
+	if p.pc, err = webrtc.NewAPI(webrtc.WithSettingEngine(settings)).NewPeerConnection(webrtc.Configuration{}); err != nil {
 		return err
 	}
 	for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo} {
