@@ -1,5 +1,5 @@
 // Package access is the one place that decides who may do what. It owns people, their roles and sites,
-// passwords, portal sessions, invitations and resets, the first start's setup, and the audit.
+// passwords, portal sessions, invitations and resets, the tokens of players, the first start's setup, and the audit.
 //
 // It promises that rights are read from the database at every request, so that a change of role, sites or
 // password and a removal end what they must at once; that an unknown account answers like a wrong password;
@@ -21,6 +21,7 @@ import (
 
 	"holdfast/cloud/store"
 	"holdfast/cloud/store/people"
+	"holdfast/cloud/store/players"
 )
 
 // Config holds the times and limits of access. Defaults returns sound ones.
@@ -124,14 +125,16 @@ func (a *Access) Run(ctx context.Context) error {
 	}
 }
 
-// keepLinks is how long an expired or used link is kept, to answer its holder in words.
+// keepLinks is how long an expired or used link, and a player that serves no longer, is kept, to answer its holder in words.
 const keepLinks = 30 * 24 * time.Hour
 
 func (a *Access) sweep(ctx context.Context) error {
 	now := a.cfg.Now()
 	return a.db.Tx(ctx, func(q store.Querier) error {
-		return people.Sweep(ctx, q, store.System(store.UseSweep), now.UnixMicro(), now.Add(-a.cfg.Idle).UnixMicro(),
-			now.Add(-keepLinks).UnixMicro())
+		old := now.Add(-keepLinks).UnixMicro()
+		return errors.Join(
+			people.Sweep(ctx, q, store.System(store.UseSweep), now.UnixMicro(), now.Add(-a.cfg.Idle).UnixMicro(), old),
+			players.Sweep(ctx, q, store.System(store.UseSweep), old))
 	})
 }
 

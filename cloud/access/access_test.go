@@ -131,6 +131,7 @@ func TestAccess(t *testing.T) {
 		for name, run := range map[string]func(*testing.T, *store.DB){
 			"signIn": signIn, "expiry": expiry, "limits": limits, "rightsEnd": rightsEnd, "invitations": invitations,
 			"managers": managers, "lastOwner": lastOwner, "patches": patches, "auditRows": auditRows, "sweep": sweep,
+			"playerTokens": playerTokens, "playerMakers": playerMakers, "playerUse": playerUse,
 		} {
 			t.Run(name, func(t *testing.T) { run(t, d) })
 		}
@@ -207,18 +208,22 @@ func auditRows(t *testing.T, d *store.DB) {
 
 func sweep(t *testing.T, d *store.DB) {
 	h := newRig(t, d).house()
-	h.pass(48 * time.Hour)
+	if _, _, err := h.AddPlayer(t.Context(), h.boss, access.PlayerWish{Name: "Wall", Site: h.a, Days: 1}); err != nil {
+		t.Fatal(err)
+	}
+	h.pass(32 * 24 * time.Hour)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- h.Run(ctx) }()
 	deadline := time.After(10 * time.Second)
 	for n := 1; n > 0; {
-		if err := d.Read().QueryRowContext(t.Context(), `SELECT count(*) FROM portal_session WHERE org = $1`, h.org).Scan(&n); err != nil {
+		if err := d.Read().QueryRowContext(t.Context(), `SELECT (SELECT count(*) FROM portal_session WHERE org = $1) + (SELECT count(*) FROM player WHERE org = $1)`,
+			h.org).Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		select {
 		case <-deadline:
-			t.Fatal("the expired session is not swept")
+			t.Fatal("the expired session and player are not swept")
 		default:
 		}
 	}

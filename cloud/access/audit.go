@@ -57,6 +57,9 @@ const (
 	DeedWallAdded       Deed = "wall_added"
 	DeedWallChanged     Deed = "wall_changed"
 	DeedWallRemoved     Deed = "wall_removed"
+	DeedPlayerMade      Deed = "player_made"
+	DeedPlayerRevoked   Deed = "player_revoked"
+	DeedPlayed          Deed = "live_played" // a program watched live, with the right of who made its token
 	DeedAlertsChanged   Deed = "alerts_changed"
 	DeedAlertsTested    Deed = "alerts_tested"
 	DeedRefused         Deed = "refused"
@@ -118,9 +121,13 @@ func (a *Access) RecordAgain(ctx context.Context, actor Actor, e Entry, within t
 	return nil
 }
 
-// keyOf names what counts as the same deed.
+// keyOf names what counts as the same deed. A program has no session: it is the same one from the same address.
 func keyOf(actor Actor, e Entry) string {
-	return string(actor.Session) + "\x00" + string(e.Deed) + "\x00" + e.Target + "\x00" + e.Detail
+	by := string(actor.Session)
+	if actor.Player != nil {
+		by = string(actor.Player.ID) + "\x00" + actor.IP
+	}
+	return by + "\x00" + string(e.Deed) + "\x00" + e.Target + "\x00" + e.Detail
 }
 
 // Change runs fn and writes its row of the audit in one transaction: both or neither.

@@ -41,11 +41,12 @@ const (
 	EditSites   Action = "sites.edit"   // name, region, zone and address of a site
 	MakeSites   Action = "sites.create" // add and remove sites
 	EditRegions Action = "regions.edit"
-	Enrol       Action = "agents.edit" // enrolment codes, revoking an agent
-	EditRules   Action = "rules.edit"  // see and change clip rules
-	EditPeople  Action = "people.edit" // see, invite, change and remove people
-	EditAlerts  Action = "alerts.edit" // see and change who is told
-	EditWalls   Action = "walls.edit"  // change and remove walls that others share
+	Enrol       Action = "agents.edit"  // enrolment codes, revoking an agent
+	EditRules   Action = "rules.edit"   // see and change clip rules
+	EditPeople  Action = "people.edit"  // see, invite, change and remove people
+	EditAlerts  Action = "alerts.edit"  // see and change who is told
+	EditWalls   Action = "walls.edit"   // change and remove walls that others share
+	EditPlayers Action = "players.edit" // hand live video to programs, by a token that whoever has it can use
 	SeeAudit    Action = "audit.view"
 )
 
@@ -53,7 +54,7 @@ const (
 func Actions() []Action {
 	return []Action{
 		Self, View, Health, Events, Live, Playback, Export, EditClips, EditHolds, EditCameras, EditSites, MakeSites, EditRegions,
-		Enrol, EditRules, EditPeople, EditAlerts, EditWalls, SeeAudit,
+		Enrol, EditRules, EditPeople, EditAlerts, EditWalls, EditPlayers, SeeAudit,
 	}
 }
 
@@ -65,7 +66,7 @@ func (r Role) Can() []Action {
 	case Manager:
 		return []Action{
 			Self, View, Health, Events, Live, Playback, Export, EditClips, EditHolds, EditCameras, EditSites, Enrol, EditRules,
-			EditPeople,
+			EditPeople, EditPlayers,
 		}
 	case Viewer:
 		return []Action{Self, View, Health, Events, Live, Playback, Export}
@@ -87,6 +88,7 @@ type Actor struct {
 	Sites   []id.Site  // nil: every site, now and later; else only these
 	Session id.Session // the portal session
 	IP      string     // the browser's address
+	Player  *Player    // nil: the person; else a program that shows live video in the person's place, and may do no more
 
 	tokenHash []byte
 }
@@ -94,17 +96,29 @@ type Actor struct {
 // Scope returns the scope of the actor's organisation.
 func (a Actor) Scope() store.Scope { return store.Org(a.Org) }
 
-// May reports whether the actor's role allows an action at some place.
-func (a Actor) May(action Action) bool { return slices.Contains(a.Role.Can(), action) }
+// May reports whether the actor's role allows an action at some place; a program may watch live and nothing else.
+func (a Actor) May(action Action) bool {
+	return slices.Contains(a.Role.Can(), action) && (a.Player == nil || action == Live)
+}
+
+// Same reports whether two actors are one: the same person at a browser, or the same program.
+func (a Actor) Same(b Actor) bool {
+	if a.Player == nil || b.Player == nil {
+		return a.Player == b.Player && a.Person == b.Person
+	}
+	return a.Player.ID == b.Player.ID
+}
 
 // Sees reports whether a site lies inside the actor's sites. It says nothing about the organisation.
 func (a Actor) Sees(site id.Site) bool { return a.Sites == nil || slices.Contains(a.Sites, site) }
 
 // Target is what an action is done to: one site, or, with an empty Site, the organisation as a whole. A list is
-// not a target: who May do the action gets the part of it that lies in the actor's sites.
+// not a target: who May do the action gets the part of it that lies in the actor's sites. The camera is named where one
+// is watched, since a program may have the right to one alone.
 type Target struct {
-	Org  id.Org
-	Site id.Site
+	Org    id.Org
+	Site   id.Site
+	Camera id.Camera
 }
 
 // ErrForbidden says that the role does not allow the action.
@@ -122,7 +136,7 @@ func Can(a Actor, action Action, t Target) error {
 		return store.ErrNotFound
 	case t.Site == "" && a.Sites != nil:
 		return ErrForbidden
-	case t.Site != "" && !a.Sees(t.Site):
+	case t.Site != "" && !a.Sees(t.Site), a.Player != nil && !a.Player.shows(t):
 		return store.ErrNotFound
 	}
 	return nil

@@ -17,7 +17,7 @@ func TestCan(t *testing.T) {
 	table := map[access.Action]string{ // o owner, m manager, v viewer, s support
 		access.Self: "omvs", access.View: "omvs", access.Health: "omvs", access.Events: "omvs",
 		access.Live: "omv", access.Playback: "omv", access.Export: "omv",
-		access.EditClips: "om", access.EditHolds: "om", access.EditCameras: "om", access.EditSites: "om", access.Enrol: "om", access.EditRules: "om", access.EditPeople: "om",
+		access.EditClips: "om", access.EditHolds: "om", access.EditCameras: "om", access.EditSites: "om", access.Enrol: "om", access.EditRules: "om", access.EditPeople: "om", access.EditPlayers: "om",
 		access.MakeSites: "o", access.EditRegions: "o", access.EditAlerts: "o", access.EditWalls: "o", access.SeeAudit: "o",
 	}
 	roles := map[byte]access.Role{'o': access.Owner, 'm': access.Manager, 'v': access.Viewer, 's': access.Support}
@@ -41,6 +41,7 @@ func TestCan(t *testing.T) {
 				{"whole organisation, limited", limited, access.Target{Org: org}, access.ErrForbidden},
 				{"whole organisation", free, access.Target{Org: org}, nil},
 				{"any site", free, access.Target{Org: org, Site: out}, nil},
+				{"a camera of the own site", limited, access.Target{Org: org, Site: in, Camera: "cam-1"}, nil},
 			} {
 				want := tc.want
 				if !allowed {
@@ -58,8 +59,47 @@ func TestCan(t *testing.T) {
 			t.Errorf("an unknown role, %s: %v, want ErrForbidden", action, err)
 		}
 	}
+	program(t, org, in, out)
 	none := access.Actor{Person: "per-1", Org: org, Role: access.Viewer, Sites: []id.Site{}}
 	if err := access.Can(none, access.View, access.Target{Org: org, Site: in}); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("a viewer of no site: %v, want ErrNotFound", err)
+	}
+}
+
+// program is the table for who comes with a player's token: live, inside the maker's rights and what the token names.
+func program(t *testing.T, org id.Org, in, out id.Site) {
+	t.Helper()
+	one, all := &access.Player{ID: "play-1", Site: in, Camera: "cam-1"}, &access.Player{ID: "play-2", Site: in}
+	for _, tc := range []struct {
+		name   string
+		role   access.Role
+		player *access.Player
+		to     access.Target
+		want   error
+	}{
+		{"its camera", access.Manager, one, access.Target{Org: org, Site: in, Camera: "cam-1"}, nil},
+		{"another camera of the site", access.Manager, one, access.Target{Org: org, Site: in, Camera: "cam-2"}, store.ErrNotFound},
+		{"its camera, said to be elsewhere", access.Owner, one, access.Target{Org: org, Site: out, Camera: "cam-1"}, store.ErrNotFound},
+		{"any camera of its site", access.Manager, all, access.Target{Org: org, Site: in, Camera: "cam-2"}, nil},
+		{"a camera of another site", access.Owner, all, access.Target{Org: org, Site: out, Camera: "cam-2"}, store.ErrNotFound},
+		{"its site, no camera", access.Owner, all, access.Target{Org: org, Site: in}, store.ErrNotFound},
+		{"the organisation", access.Owner, all, access.Target{Org: org}, store.ErrNotFound},
+		{"another tenant", access.Owner, all, access.Target{Org: "org-x", Site: in, Camera: "cam-1"}, store.ErrNotFound},
+		{"its camera, by who may not watch", access.Support, one, access.Target{Org: org, Site: in, Camera: "cam-1"}, access.ErrForbidden},
+	} {
+		a := access.Actor{Person: "per-1", Org: org, Role: tc.role, Player: tc.player}
+		if err := access.Can(a, access.Live, tc.to); !errors.Is(err, tc.want) {
+			t.Errorf("a program, %s: %v, want %v", tc.name, err, tc.want)
+		}
+		for _, action := range access.Actions() {
+			if err := access.Can(a, action, tc.to); action != access.Live && !errors.Is(err, access.ErrForbidden) {
+				t.Errorf("a program, %s, %s: %v, want ErrForbidden", tc.name, action, err)
+			}
+		}
+	}
+	person := access.Actor{Person: "per-1"}
+	a, b := access.Actor{Person: "per-1", Player: one}, access.Actor{Person: "per-1", Player: all}
+	if !person.Same(person) || !a.Same(access.Actor{Person: "per-1", Player: &access.Player{ID: "play-1"}}) || person.Same(a) || a.Same(person) || a.Same(b) {
+		t.Error("a person and the programs with that person's tokens are taken for each other")
 	}
 }

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -22,12 +23,15 @@ var ErrSignedOut = errors.New("you are not signed in: sign in and try again")
 var ErrCredentials = errors.New("the e-mail address or the password is wrong: check both and try again")
 
 // LimitedError says that there were too many tries.
-type LimitedError struct{ Retry time.Duration }
+type LimitedError struct {
+	Retry time.Duration
+	Ask   string // what helps at once; empty: a link to set a new password
+}
 
 // Error says when to try again.
 func (e *LimitedError) Error() string {
-	return fmt.Sprintf("too many tries: wait %d minutes and try again, or ask an owner of your organisation for a reset link",
-		int(e.Retry.Minutes())+1)
+	return fmt.Sprintf("too many tries: wait %d minutes and try again, or ask an owner of your organisation for %s",
+		int(e.Retry.Minutes())+1, cmp.Or(e.Ask, "a reset link"))
 }
 
 // SignIn checks e-mail address and password and starts a session with a new token. The session of oldToken, if
@@ -152,9 +156,13 @@ func (a *Access) Authenticate(ctx context.Context, token, ip string) (Actor, err
 	return a.bySum(ctx, tokenSum(token), ip)
 }
 
-// Refresh returns the actor with rights as they are now, or ErrSignedOut when the session ended since. What
+// Refresh returns the actor with rights as they are now, or ErrSignedOut when the session ended since, and for a program
+// ErrPlayer. What
 // lasts longer than a request (a stream, a download, a live session) asks it at least twice a minute.
 func (a *Access) Refresh(ctx context.Context, actor Actor) (Actor, error) {
+	if actor.Player != nil {
+		return a.playerBySum(ctx, actor.tokenHash, actor.IP)
+	}
 	return a.bySum(ctx, actor.tokenHash, actor.IP)
 }
 
@@ -267,15 +275,22 @@ func Network(ip string) string {
 
 func loginKeys(email, ip string) []loginKey {
 	ip = Network(ip)
-	sum := func(parts ...string) string {
-		h := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
-		return hex.EncodeToString(h[:])
-	}
 	return []loginKey{
-		{sum("pair", email, ip), false, func(l Limits) int { return l.Pair }},
-		{sum("account", email), false, func(l Limits) int { return l.Account }},
-		{sum("address", ip), true, func(l Limits) int { return l.Address }},
+		{keySum("pair", email, ip), false, func(l Limits) int { return l.Pair }},
+		{keySum("account", email), false, func(l Limits) int { return l.Account }},
+		{keySum("address", ip), true, func(l Limits) int { return l.Address }},
 	}
+}
+
+// playerKeys counts tokens of players that were tried in vain, apart from sign-ins: people behind the address of a program
+// with an old token can sign in.
+func playerKeys(ip string) []loginKey {
+	return []loginKey{{keySum("player", Network(ip)), true, func(l Limits) int { return l.Address }}}
+}
+
+func keySum(parts ...string) string {
+	h := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return hex.EncodeToString(h[:])
 }
 
 // countTry counts a sign-in as failed before it is tried, so that many at once can't pass the limit together.

@@ -116,6 +116,7 @@ type API struct {
 	streams *counter
 	viewers *viewers
 	spec    []byte
+	revoked chan struct{} // a player's token was: its open sessions end now
 	closing chan struct{} // closed when Run ends: long answers end
 	handler http.Handler
 }
@@ -131,6 +132,7 @@ func New(cfg Config, db *store.DB, who *access.Access, rooms Rooms, bus *Bus, po
 		hosts:   newLimiter(cfg.Rate.AddressPerSecond, cfg.Rate.AddressBurst),
 		streams: newCounter(cfg.Rate.Streams),
 		viewers: newViewers(),
+		revoked: make(chan struct{}, 1),
 		closing: make(chan struct{}),
 	}
 	mux := http.NewServeMux()
@@ -140,6 +142,7 @@ func New(cfg Config, db *store.DB, who *access.Access, rooms Rooms, bus *Bus, po
 		return nil, err
 	}
 	mux.HandleFunc("GET "+prefix+"/openapi.json", a.serveSpec)
+	mux.HandleFunc(whepPrefix, a.whepOtherwise)
 	mux.HandleFunc("/api/", a.noRoute)
 	mux.Handle("/", portal)
 	a.handler, err = a.wrap(mux)
@@ -157,6 +160,8 @@ func (a *API) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-tick.C:
+			a.sweepViewers(ctx)
+		case <-a.revoked:
 			a.sweepViewers(ctx)
 		case <-ctx.Done():
 			return nil
@@ -184,6 +189,7 @@ func (a *API) mount(mux *http.ServeMux) huma.API {
 				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
 				SecuritySchemes: map[string]*huma.SecurityScheme{
 					"session": {Type: "apiKey", In: "cookie", Name: sessionCookie, Description: "Set by POST /session."},
+					"player":  {Type: "http", Scheme: "bearer", Description: "The token of a player, from POST /sites/{site}/players."},
 				},
 			},
 		},
@@ -200,6 +206,8 @@ func (a *API) mount(mux *http.ServeMux) huma.API {
 	d.cameras()
 	d.holds()
 	d.live()
+	d.players()
+	d.whep()
 	d.events()
 	d.clips()
 	d.rules()

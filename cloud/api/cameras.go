@@ -27,7 +27,7 @@ func (a *API) camera(ctx context.Context, who access.Actor, action access.Action
 	if err != nil {
 		return orgs.Camera{}, err
 	}
-	return c, access.Can(who, action, access.Target{Org: c.Org, Site: c.Site})
+	return c, access.Can(who, action, access.Target{Org: c.Org, Site: c.Site, Camera: c.ID})
 }
 
 func (d *door) cameras() {

@@ -117,6 +117,7 @@ func templates(operation string) []string {
 		"addHold": {`{"camera":"x","start_us":"1","end_us":"2","until_us":"3","name":"x","over":"true"}`}, "agreeHold": {`{"over":"true"}`},
 		"addWall":        {`{"name":"x","layout":"2x2","cycle_s":"5","shared":"true","tiles":[{"camera":"x","keep":"0"}]}`},
 		"changeWall":     {`{"version":"1","name":"x","layout":"2x2"}`, `{"version":1,"name":"x","tiles":[{"camera":"x"}]}`},
+		"addPlayer":      {`{"name":"x","camera":"x","days":"3"}`},
 		"signIn":         {`{"email":"x@example.com","password":"x"}`},
 		"setPassword":    {`{"token":"x","password":"copper lantern 42"}`},
 		"changePassword": {`{"old":"x","new":"copper lantern 42"}`},

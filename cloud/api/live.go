@@ -131,7 +131,7 @@ func (d *door) live() {
 				return nil, err
 			}
 			v, ok := d.viewers.get(session)
-			if !ok || v.who.Person != who.Person {
+			if !ok || !v.who.Same(who) {
 				return nil, store.ErrNotFound
 			}
 			d.viewers.drop(session)
@@ -172,7 +172,7 @@ func (d *door) watch(ctx context.Context, who access.Actor, camera string, in Vi
 		return watched{}, err
 	}
 	return watched{
-		camera: c, codecs: codecs, viewer: viewer{who: who, action: action, target: access.Target{Org: c.Org, Site: c.Site}, readAt: time.Now()},
+		camera: c, codecs: codecs, viewer: viewer{who: who, action: action, target: access.Target{Org: c.Org, Site: c.Site, Camera: c.ID}, readAt: time.Now()},
 		entry: access.Entry{Deed: deed, Target: string(c.ID), Site: c.Site, Detail: joinWords(c.Name(), detail)},
 	}, nil
 }
@@ -280,7 +280,7 @@ func (d *door) viewCamera(ctx context.Context, who access.Actor, in *viewIn) (*b
 		return nil, err
 	}
 	c, ok := d.viewers.get(connection)
-	if !ok || c.who.Person != who.Person || c.target != w.viewer.target {
+	if !ok || !c.who.Same(who) || c.target.Site != w.camera.Site {
 		return nil, &Refusal{Code: string(wire.FailedGone), Text: "The connection to the site has ended: make a new one."}
 	}
 	if err := d.note(ctx, who, w.entry, c.relay || in.tile()); err != nil {

@@ -39,7 +39,7 @@ func (d *door) moveLive(ctx context.Context, who access.Actor, in *moveIn) (*mov
 		}
 	}
 	v, ok := d.viewers.get(session)
-	if !ok || v.who.Person != who.Person {
+	if !ok || !v.who.Same(who) {
 		return nil, store.ErrNotFound
 	}
 	if err := access.Can(who, v.action, v.target); err != nil {

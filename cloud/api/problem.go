@@ -15,6 +15,7 @@ import (
 	"holdfast/cloud/access"
 	"holdfast/cloud/store"
 	"holdfast/cloud/store/orgs"
+	"holdfast/cloud/store/players"
 	"holdfast/cloud/store/walls"
 )
 
@@ -55,6 +56,7 @@ func known() []struct {
 		{store.ErrConflict, http.StatusConflict, "This name is taken already. Choose another one."},
 		{walls.ErrMany, http.StatusConflict, ""},
 		{walls.ErrStale, http.StatusConflict, ""},
+		{players.ErrMany, http.StatusConflict, ""},
 		{orgs.ErrCursor, http.StatusUnprocessableEntity, "The cursor is not one of this list. Load the list again from its start."},
 		{orgs.ErrReported, http.StatusConflict, "The site still reports this camera. Take it out of the agent's configuration at the site first, or disable it here."},
 	}
@@ -81,6 +83,10 @@ func (a *API) problem(ctx context.Context, c *call, err error) error {
 		return retry(http.StatusServiceUnavailable, sentence(err), 3*time.Second)
 	case errors.As(err, &room):
 		return refusalProblem(room)
+	case errors.Is(err, errNoToken):
+		return challenge(err, `Bearer realm="holdfast"`)
+	case errors.Is(err, access.ErrPlayer):
+		return challenge(err, `Bearer realm="holdfast", error="invalid_token"`)
 	}
 	if errors.Is(err, access.ErrForbidden) && c.actor.Person != "" {
 		if err := a.access.RecordOnce(ctx, c.actor, access.Entry{Deed: access.DeedRefused, Target: c.route}, time.Minute); err != nil {
@@ -124,6 +130,11 @@ func refusalProblem(room refused) error {
 		status = http.StatusGatewayTimeout
 	}
 	return huma.NewError(status, text)
+}
+
+// challenge asks for a player's token, or for another one (RFC 6750 section 3).
+func challenge(err error, how string) error {
+	return huma.ErrorWithHeaders(huma.NewError(http.StatusUnauthorized, sentence(err)), http.Header{"Www-Authenticate": {how}})
 }
 
 func retry(status int, detail string, after time.Duration) error {

@@ -26,6 +26,7 @@ type rooms struct {
 	sendOn   bool // viewers go to the relay
 	views    []ViewOrder
 	offers   []LiveOrder
+	servers  []wire.ICEServer
 	configs  int
 	cameras  map[id.Camera]CameraStatus
 	holds    HoldReport
@@ -47,7 +48,8 @@ type kept[T any] struct {
 func newRooms() *rooms {
 	return &rooms{
 		clips: map[id.Clip]kept[Clip]{}, rules: map[id.Rule]kept[Rule]{}, codes: map[id.Code]kept[id.Site]{}, open: map[id.Session]bool{},
-		media: bytes.Repeat([]byte("0123456789"), 5000), modTime: time.Unix(1700000000, 0),
+		servers: []wire.ICEServer{{URLs: []string{"stun:192.0.2.1"}}},
+		media:   bytes.Repeat([]byte("0123456789"), 5000), modTime: time.Unix(1700000000, 0),
 	}
 }
 
@@ -187,7 +189,7 @@ func (r *rooms) openCount() int {
 }
 
 func (r *rooms) ICE(context.Context, id.Person) ([]wire.ICEServer, error) {
-	return []wire.ICEServer{{URLs: []string{"stun:192.0.2.1"}}}, nil
+	return r.servers, nil
 }
 
 func (r *rooms) Still(context.Context, id.Org, id.Site, wire.StillOrder) (wire.StillReply, []byte, error) {

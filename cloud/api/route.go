@@ -22,6 +22,7 @@ type route struct {
 	id           string // operation ID
 	summary      string
 	action       access.Action // what the role must allow; open: no session is needed
+	program      bool          // for programs: a player's token is needed, not a session
 	status       int           // of success; 0: 200 with a body, else 204
 	cost         int           // of the rate limit; 0: 1
 	body         int64         // bytes at most; 0: 256 KiB
@@ -105,6 +106,9 @@ func (r route) operation(bodyTimeout time.Duration) huma.Operation {
 	}
 	if r.action != open {
 		op.Security = []map[string][]string{{"session": {}}}
+		if r.program {
+			op.Security = []map[string][]string{{"player": {}}}
+		}
 		errs = append(errs, http.StatusUnauthorized, http.StatusForbidden)
 	}
 	if strings.Contains(r.path, "{") {
@@ -123,6 +127,7 @@ type call struct {
 	ip      string
 	base    string // the cloud's URL as the browser sees it
 	token   string // of the session cookie
+	bearer  string // a program's token
 	actor   access.Actor
 	route   string // operation ID
 	// bodyRead lifts the deadline of the body: the server takes one that passes while a handler works for a
@@ -164,25 +169,46 @@ func (a *API) admitCall(ctx context.Context, c *call, r route) error {
 	if r.action == open {
 		return a.hosts.take(access.Network(c.ip), max(1, r.cost))
 	}
-	// Requests with a made-up cookie cost like those without one.
-	actor, err := a.access.Authenticate(ctx, c.token, c.ip)
-	if errors.Is(err, access.ErrSignedOut) {
-		if err := a.hosts.take(access.Network(c.ip), 1); err != nil {
-			return err
-		}
-		return access.ErrSignedOut
-	}
+	actor, err := a.identify(ctx, c, r)
 	if err != nil {
 		return err
 	}
 	c.actor = actor
-	if err := a.persons.take(string(actor.Person), max(1, r.cost)); err != nil {
+	key := string(actor.Person)
+	if actor.Player != nil {
+		key = string(actor.Player.ID) // a program never slows down who made its token
+	}
+	if err := a.persons.take(key, max(1, r.cost)); err != nil {
 		return err
 	}
 	if !actor.May(r.action) {
 		return access.ErrForbidden
 	}
 	return nil
+}
+
+// identify returns who asks. Requests with a made-up cookie or token cost like those without one.
+func (a *API) identify(ctx context.Context, c *call, r route) (actor access.Actor, err error) {
+	switch {
+	case !r.program:
+		actor, err = a.access.Authenticate(ctx, c.token, c.ip)
+	case c.bearer == "":
+		err = errNoToken
+	default:
+		actor, err = a.access.AuthenticatePlayer(ctx, c.bearer, c.ip)
+	}
+	if !lost(err) && !errors.Is(err, errNoToken) {
+		return actor, err
+	}
+	if err := a.hosts.take(access.Network(c.ip), 1); err != nil {
+		return actor, err
+	}
+	if errors.Is(err, access.ErrPlayer) {
+		if err := a.access.CountVain(ctx, c.ip); err != nil {
+			return actor, err
+		}
+	}
+	return actor, err
 }
 
 func writeProblem(doc huma.API, ctx huma.Context, err error) error {

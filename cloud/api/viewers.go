@@ -60,6 +60,17 @@ func (v *viewers) all() map[id.Session]viewer {
 	return copied
 }
 
+// count returns how many sessions one actor has that are open.
+func (v *viewers) count(who access.Actor, open func(id.Session) bool) int {
+	n := 0
+	for session, w := range v.all() {
+		if w.who.Same(who) && open(session) {
+			n++
+		}
+	}
+	return n
+}
+
 // sweepViewers closes every live session whose viewer lost the right to watch, and forgets those that ended.
 func (a *API) sweepViewers(ctx context.Context) {
 	for session, v := range a.viewers.all() {
@@ -86,7 +97,7 @@ func (a *API) sweepViewers(ctx context.Context) {
 
 // lost tells an error that takes a right away from one that only hides it.
 func lost(err error) bool {
-	return errors.Is(err, access.ErrSignedOut) || errors.Is(err, access.ErrForbidden) || errors.Is(err, store.ErrNotFound)
+	return errors.Is(err, access.ErrSignedOut) || errors.Is(err, access.ErrPlayer) || errors.Is(err, access.ErrForbidden) || errors.Is(err, store.ErrNotFound)
 }
 
 // still returns nil while a viewer may go on.

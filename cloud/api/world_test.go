@@ -19,6 +19,7 @@ import (
 	"holdfast/cloud/store"
 	"holdfast/cloud/store/orgs"
 	"holdfast/cloud/store/people"
+	"holdfast/cloud/store/players"
 	"holdfast/cloud/store/walls"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
@@ -163,6 +164,7 @@ type place struct {
 	hold   id.Hold
 	person id.Person // a viewer of the site
 	wall   id.Wall   // of that viewer, shared
+	player id.Player // of any camera of the site
 }
 
 func (w *world) place() place {
@@ -170,7 +172,7 @@ func (w *world) place() place {
 	p := place{
 		site: id.New[id.Site](), camera: id.New[id.Camera](), region: id.New[id.Region](), clip: id.New[id.Clip](),
 		rule: id.New[id.Rule](), code: id.New[id.Code](), hold: id.New[id.Hold](), person: id.New[id.Person](),
-		wall: id.New[id.Wall](),
+		wall: id.New[id.Wall](), player: id.New[id.Player](),
 	}
 	ctx := w.t.Context()
 	w.do(func(q store.Querier) error {
@@ -189,6 +191,9 @@ func (w *world) place() place {
 			ID: p.hold, Org: w.org, Site: p.site, Camera: p.camera, StartUs: 1, EndUs: 2, Name: "Break-in", PersonName: "Ada", CreatedUs: 1,
 		}), walls.Add(ctx, q, store.Org(w.org), walls.Wall{
 			ID: p.wall, Org: w.org, Owner: p.person, Name: "Doors", Shared: true, Layout: "2x2", Tiles: []walls.Tile{{Place: 1, Camera: p.camera}},
+		}), players.Add(ctx, q, store.Org(w.org), players.Player{
+			ID: p.player, TokenHash: []byte("sum of " + p.player), Org: w.org, Site: p.site, Name: "Control room", MadeBy: p.person,
+			ExpiresUs: time.Now().Add(time.Hour).UnixMicro(),
 		}))
 	})
 	w.rooms.add(w.org, p)

@@ -36,6 +36,7 @@ func (a *API) wrap(mux http.Handler) (http.Handler, error) {
 			return nil, fmt.Errorf("api: trust the origin of public_url: %w", err)
 		}
 	}
+	cross.AddInsecureBypassPattern(whepPrefix) // no cookie counts there: a page of another origin must have a token
 	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.writePlainProblem(w, r, huma.NewError(http.StatusForbidden,
 			"This request came from another web site and was refused. Open the portal itself and try again there."))
@@ -67,6 +68,10 @@ func (a *API) newCall(r *http.Request) *call {
 	if cookie, err := r.Cookie(a.cookieName()); err == nil && len(cookie.Value) <= 128 {
 		c.token = cookie.Value
 	}
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if strings.EqualFold(scheme, "Bearer") && len(token) <= 128 {
+		c.bearer = strings.TrimSpace(token)
+	}
 	return c
 }
 
@@ -97,6 +102,9 @@ func (a *API) headers(h http.Header, r *http.Request, c *call) {
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("X-Request-Id", c.request)
+	if strings.HasPrefix(r.URL.Path, whepPrefix) {
+		share(h)
+	}
 	if a.cfg.Secure {
 		h.Set("Strict-Transport-Security", "max-age=31536000")
 	}

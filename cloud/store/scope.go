@@ -15,7 +15,7 @@ type Use string
 // The uses of the System scope.
 const (
 	UseSignIn    Use = "sign_in"    // find a person by e-mail address before the organisation is known
-	UseToken     Use = "token"      // find a portal session, invitation or reset by the hash of its token
+	UseToken     Use = "token"      // find a portal session, invitation, reset or player by the hash of its token
 	UseSetup     Use = "setup"      // is there any organisation yet
 	UseEnrol     Use = "enrol"      // find an enrolment code by its lookup
 	UseAgent     Use = "agent"      // find an agent by the ID that its signature then proves

@@ -58,9 +58,12 @@ type Incident string
 // Wall identifies a page of cameras that somebody put together.
 type Wall string
 
+// Player identifies a program outside the portal that may show live video, never its token.
+type Player string
+
 // Kind is the set of ID types of this package.
 type Kind interface {
-	Org | Region | Site | Agent | Camera | Event | Clip | Person | Session | Rule | Hold | Code | Incident | Wall
+	Org | Region | Site | Agent | Camera | Event | Clip | Person | Session | Rule | Hold | Code | Incident | Wall | Player
 }
 
 const length = 26
@@ -101,6 +104,8 @@ func prefix[T Kind]() string {
 		return "code"
 	case Wall:
 		return "wall"
+	case Player:
+		return "play"
 	default:
 		return "inc"
 	}

@@ -367,6 +367,49 @@ await step("sixteen tiles play at once", async () => {
   return { play_ms: playMs, least_frames_per_s: Math.round(Math.min(...rates) * 10) / 10, most_frames_per_s: Math.round(Math.max(...rates) * 10) / 10 };
 });
 
+await step("another player watches with a token until it is revoked", async () => {
+  const site = (await api(p, "/sites")).sites.find((s) => s.name === SITE).id;
+  await p.goto(`${base}/sites/${site}?tab=settings`);
+  await p.click(id("add-player"));
+  await p.fill(id("player-name"), "Control room, left screen");
+  await p.selectOption(id("player-camera"), camera.id);
+  await shot(p, "player-dialog");
+  await p.click(id("dialog-submit"));
+  const [url, token] = [await p.textContent(id("player-address")), await p.textContent(id("player-token"))];
+  await shot(p, "player-token");
+  // A page that is none of the portal's, with no cookie of it: another port is another origin.
+  const other = await page(browser, 640, 360);
+  await other.goto(`${process.env.CONTROL}/nothing`);
+  await other.evaluate(async ({ url, token }) => {
+    const peer = new RTCPeerConnection();
+    peer.addTransceiver("video", { direction: "recvonly" });
+    await peer.setLocalDescription();
+    const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/sdp" };
+    const response = await fetch(url, { method: "POST", headers, body: peer.localDescription.sdp });
+    if (response.status !== 201) throw new Error(`${response.status} ${await response.text()}`);
+    if (!response.headers.get("Location")) throw new Error("the page can't read where the view is");
+    await peer.setRemoteDescription({ type: "answer", sdp: await response.text() });
+    window.decoded = async () => [...(await peer.getStats()).values()].find((s) => s.type === "inbound-rtp" && s.kind === "video")?.framesDecoded ?? 0;
+  }, { url, token });
+  const decoded = () => other.evaluate(() => window.decoded());
+  await until("30 pictures in the other player", 20_000, async () => (await decoded()) >= 30);
+  await p.click(id("token-done"));
+  await p.waitForSelector(`${id("player-row")}[data-state=serves]`);
+  await p.click(id("revoke-player"));
+  await p.click(id("dialog-submit"));
+  await p.waitForSelector(`${id("player-row")}[data-state=revoked]`);
+  const revokedAt = Date.now();
+  let [last, since] = [await decoded(), Date.now()];
+  await until("no more pictures in the other player", 20_000, async () => {
+    const now = await decoded();
+    if (now !== last) [last, since] = [now, Date.now()];
+    return Date.now() - since > 1000;
+  });
+  await shot(p, "players");
+  await other.context().close();
+  return { ended_after_ms: Math.max(0, since - revokedAt) };
+});
+
 let cutAt;
 await step("a cut line is said within a minute", async () => {
   await p.goto(base + "/");
@@ -440,7 +483,7 @@ for (const [name, width, height, options] of [["desktop", 1440, 900, {}], ["phon
     await signIn(q, OWNER, PASSWORD);
     const site = (await api(q, "/sites")).sites.find((s) => s.name === SITE).id;
     const found = [];
-    for (const path of ["/", `/sites/${site}`, `/cameras/${camera.id}`, "/walls", `/walls/${wall}`, `/walls/${wall}/edit`, "/events", "/clips", "/rules", "/people", "/alerts", "/audit"]) {
+    for (const path of ["/", `/sites/${site}`, `/sites/${site}?tab=settings`, `/cameras/${camera.id}`, "/walls", `/walls/${wall}`, `/walls/${wall}/edit`, "/events", "/clips", "/rules", "/people", "/alerts", "/audit"]) {
       await q.goto(base + path);
       await q.waitForSelector("h1");
       await settled(q);

@@ -134,6 +134,13 @@ export const holds = (site: string) => queryOptions({
   refetchInterval: 15_000,
 });
 
+/** The programs that may show a site live by a token. */
+export const players = (site: string) => queryOptions({
+  queryKey: ["players", site],
+  queryFn: async () => (await data(client.GET("/sites/{site}/players", { params: { path: { site } } }))).players,
+  refetchInterval: 30_000,
+});
+
 /** What other limits of a camera would delete. */
 export const retentionPreview = (camera: string, keep_days: number, share_pct: number) => queryOptions({
   queryKey: ["retention", camera, keep_days, share_pct],

@@ -505,6 +505,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/players/{player}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Revoke a program's token; what it shows ends */
+        delete: operations["revokePlayer"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/regions": {
         parameters: {
             query?: never;
@@ -769,6 +786,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sites/{site}/players": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Programs that may show live video of a site with a token */
+        get: operations["listPlayers"];
+        put?: never;
+        /** Make a token for a program that shows live video */
+        post: operations["addPlayer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sites/{site}/story": {
         parameters: {
             query?: never;
@@ -838,6 +873,41 @@ export interface paths {
         head?: never;
         /** Change a wall */
         patch: operations["changeWall"];
+        trace?: never;
+    };
+    "/whep/{camera}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Show a camera live in a program outside the portal (WHEP): the first place for video in the SDP offer, and the first for sound if there is one */
+        post: operations["play"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/whep/{camera}/{session}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** End a program's view */
+        delete: operations["endPlay"];
+        options?: never;
+        head?: never;
+        /** Tell of further addresses of a program's view (RFC 8840), or seek its path anew with an SDP offer that restarts ICE */
+        patch: operations["movePlay"];
         trace?: never;
     };
 }
@@ -1465,7 +1535,7 @@ export interface components {
             stream?: "main" | "sub";
         };
         Me: {
-            /** @description The actions that the role allows, inside the sites: self, view, health, events, live, playback, export, clips.edit, holds.edit, cameras.edit, sites.edit, sites.create, regions.edit, agents.edit, rules.edit, people.edit, alerts.edit, walls.edit, audit.view. */
+            /** @description The actions that the role allows, inside the sites: self, view, health, events, live, playback, export, clips.edit, holds.edit, cameras.edit, sites.edit, sites.create, regions.edit, agents.edit, rules.edit, people.edit, alerts.edit, walls.edit, players.edit, audit.view. */
             can: string[];
             organisation: components["schemas"]["OrganisationRef"];
             person: components["schemas"]["Self"];
@@ -1558,6 +1628,58 @@ export interface components {
             role?: "owner" | "manager" | "viewer" | "support";
             /** @description Limit the person to these sites. */
             sites?: string[];
+        };
+        Player: {
+            /** @description The one camera that it may show; absent: every camera of the site. */
+            camera?: string;
+            camera_name?: string;
+            /** Format: int64 */
+            created_us: number;
+            /** Format: int64 */
+            expires_us: number;
+            id: string;
+            /** @description Name of who made it, by whose right it watches. */
+            made_by: string;
+            name: string;
+            site: string;
+            /**
+             * @description lost: who made it may no longer watch there or make players, or the camera was removed.
+             * @enum {string}
+             */
+            state: "serves" | "expired" | "revoked" | "lost";
+            /**
+             * Format: int64
+             * @description Last use, to the minute; absent: never.
+             */
+            used_us?: number;
+        };
+        PlayerAddress: {
+            camera: string;
+            name: string;
+            /** @description Of a WHEP endpoint. */
+            url: string;
+        };
+        PlayerMade: {
+            /** @description By name: of the one camera, or of each that the site has. */
+            addresses: components["schemas"]["PlayerAddress"][];
+            player: components["schemas"]["Player"];
+            /** @description To be sent as Authorization: Bearer. */
+            token: string;
+        };
+        PlayerRequest: {
+            /** @description A camera of the site; absent: every camera, also those that come later. */
+            camera?: string;
+            /**
+             * Format: int64
+             * @description How long the token serves.
+             * @default 30
+             */
+            days: number;
+            /** @description At most 80 characters. */
+            name: string;
+        };
+        Players: {
+            players: components["schemas"]["Player"][];
         };
         QueueInfo: {
             /**
@@ -3076,6 +3198,26 @@ export interface operations {
             };
         };
     };
+    revokePlayer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                player: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     listRegions: {
         parameters: {
             query?: never;
@@ -3649,6 +3791,54 @@ export interface operations {
             };
         };
     };
+    listPlayers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                site: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Players"];
+                };
+            };
+        };
+    };
+    addPlayer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                site: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PlayerRequest"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlayerMade"];
+                };
+            };
+        };
+    };
     getStory: {
         parameters: {
             query?: {
@@ -3803,6 +3993,100 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Wall"];
                 };
+            };
+        };
+    };
+    play: {
+        parameters: {
+            query?: {
+                /** @description Absent: main. */
+                stream?: "main" | "sub";
+                /** @description What serves the player. site: the site's agent. relay: the cloud's relay, which takes one copy of a camera from the site for all who watch it. */
+                through?: "site" | "relay";
+            };
+            header?: never;
+            path: {
+                camera: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/sdp": string;
+            };
+        };
+        responses: {
+            /** @description The SDP answer */
+            201: {
+                headers: {
+                    "Content-Type"?: string;
+                    "Holdfast-Audio"?: string;
+                    "Holdfast-Codec"?: string;
+                    "Holdfast-Note"?: string;
+                    "Holdfast-Stream"?: "main" | "sub";
+                    Link?: string;
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/sdp": string;
+                };
+            };
+        };
+    };
+    endPlay: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                camera: string;
+                session: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    movePlay: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                camera: string;
+                session: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/sdp": string;
+            };
+        };
+        responses: {
+            /** @description The SDP answer to an offer */
+            200: {
+                headers: {
+                    "Content-Type"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/sdp": string;
+                };
+            };
+            /** @description The addresses were taken; those of the far end were in its answer */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };

@@ -27,7 +27,7 @@ import { WaitingPanel } from "./site/WaitingPanel";
 import { Wall } from "./site/Wall";
 
 const needs: Partial<Record<SiteTab, Action[]>> = {
-  wall: ["live"], story: ["health"], events: ["events"], holds: ["playback"], settings: ["sites.edit", "agents.edit", "sites.create"],
+  wall: ["live"], story: ["health"], events: ["events"], holds: ["playback"], settings: ["sites.edit", "agents.edit", "players.edit", "sites.create"],
 };
 
 /** One site: its cameras, its health, what happened, and its settings. */

@@ -1,7 +1,7 @@
 import { Circle, CircleCheck, CircleDashed, CircleHelp, CirclePause, Hourglass, LockKeyhole, type LucideIcon, TriangleAlert, Unplug } from "lucide-react";
 import type { ReactNode } from "react";
 
-import type { Camera, ClipState, HoldState, SiteStatus } from "../api/types";
+import type { Camera, ClipState, HoldState, PlayerState, SiteStatus } from "../api/types";
 import { text } from "../text";
 import type { Tone } from "./notice";
 
@@ -66,4 +66,15 @@ const holdLook: Record<HoldState, { tone: Tone; icon: LucideIcon }> = {
 
 export function HoldBadge({ state }: { state: HoldState }) {
   return <Badge tone={holdLook[state].tone} icon={holdLook[state].icon} data-testid="hold-status" data-status={state}>{text.hold.states[state]}</Badge>;
+}
+
+const playerLook: Record<PlayerState, { tone: Tone; icon: LucideIcon }> = {
+  serves: { tone: "ok", icon: CircleCheck },
+  expired: { tone: "quiet", icon: CircleDashed },
+  revoked: { tone: "quiet", icon: CircleDashed },
+  lost: { tone: "bad", icon: TriangleAlert },
+};
+
+export function PlayerBadge({ state }: { state: PlayerState }) {
+  return <Badge tone={playerLook[state].tone} icon={playerLook[state].icon} data-testid="player-state" data-status={state}>{text.players.states[state]}</Badge>;
 }

@@ -83,7 +83,7 @@ export function SelectField({ label, hint, fault, value, onChange, options, bare
 }
 
 /** A text that is there to be copied. */
-export function CopyField({ label, value, multiline = false }: { label: string; value: string; multiline?: boolean }) {
+export function CopyField({ label, value, multiline = false, ...rest }: { label: string; value: string; multiline?: boolean; "data-testid"?: string }) {
   const [copied, setCopied] = useState(false);
   const copy = async () => {
     await copyText(value);
@@ -94,7 +94,7 @@ export function CopyField({ label, value, multiline = false }: { label: string; 
     <div className="copy">
       <span className="field-label">{label}</span>
       <div className="copy-box">
-        <code className={multiline ? "copy-text copy-wrap" : "copy-text"} tabIndex={0}>{value}</code>
+        <code {...rest} className={multiline ? "copy-text copy-wrap" : "copy-text"} tabIndex={0}>{value}</code>
         <IconButton small label={copied ? text.fields.copied : text.fields.copy} onPress={() => void copy()}>
           {copied ? <Check size={16} aria-hidden /> : <Copy size={16} aria-hidden />}
         </IconButton>

@@ -12,8 +12,9 @@ import { Confirm } from "../../ui/dialog";
 import { Facts, Panel } from "../../ui/page";
 import { say } from "../../ui/toast";
 import SiteDialog from "../SiteDialog";
+import { PlayersPanel } from "./PlayersPanel";
 
-/** What people know the site by, its agent, and what can't be undone. */
+/** What people know the site by, its agent, other players, and what can't be undone. */
 export function SettingsTab({ site, onEnrol }: { site: Site; onEnrol: () => void }) {
   const can = useCan();
   const queries = useQueryClient();
@@ -49,6 +50,7 @@ export function SettingsTab({ site, onEnrol }: { site: Site; onEnrol: () => void
           <p className="soft">{site.agent ? text.site.settingsAgentText(site.agent.host, site.agent.version) : text.site.settingsAgentNone}</p>
         </Panel>
       )}
+      {can("players.edit") && <PlayersPanel site={site} />}
       {((can("agents.edit") && site.agent) || can("sites.create")) && (
         <Panel title={text.site.danger}>
           <div className="danger-zone">
