@@ -129,7 +129,7 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
       actions={can("cameras.edit") && <Button small icon={<Pencil size={15} aria-hidden />} onPress={() => setEditing(true)} data-testid="edit-camera">{text.actions.edit}</Button>}>
       <div className="camera-page">
         <div className="camera-stage">
-          <Player camera={camera} zone={zone} video={video} session={session} snapshot={snapshot} bare={!can("live")} onLive={live} onEvent={onEvent}
+          <Player camera={camera} origin={{ site: site.name, camera: camera.name, zone, clockOffsetUs: site.agent?.clock_offset_us ?? 0 }} video={video} session={session} snapshot={snapshot} bare={!can("live")} onLive={live} onEvent={onEvent}
             instead={watchable ? undefined : <Instead site={site} allowed={can("live")} asked={asked} hole={hole} ranges={timeline.ranges} zone={zone} onPlay={play} onLive={live} />} />
         </div>
         <CameraAside camera={camera} zone={zone} stream={search.stream} onStream={(next) => set({ stream: next })} events={timeline.events.filter((event) => event.at_us >= timeline.view.fromUs && event.at_us <= timeline.view.toUs)} mayPlay={can("playback")} onPlay={play} hasSub={sub} />

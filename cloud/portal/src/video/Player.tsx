@@ -2,7 +2,7 @@ import {
   Camera as CameraIcon, CircleAlert, Gauge, LoaderCircle, Maximize, Minimize, Pause, Play, Radio, Rewind, RotateCw, SkipBack, SkipForward, StepBack, StepForward,
   VideoOff, Volume2, VolumeX,
 } from "lucide-react";
-import { type ReactNode, type RefObject, useEffect, useState } from "react";
+import { type ReactNode, type RefObject, useEffect, useRef, useState } from "react";
 
 import { clockMillis, clockSeconds, dayWord } from "../lib/time";
 import { useNow } from "../lib/hooks";
@@ -11,13 +11,17 @@ import { Button, IconButton } from "../ui/button";
 import { nextRate, turned } from "./control";
 import type { VideoSession } from "./session";
 import type { Snapshot } from "./snapshot";
+import type { Origin } from "./stamp";
 import { saveSnapshot, toggleFullScreen, toggleMute } from "./stage";
 import { Still } from "./Still";
 import { StatsTable } from "./StatsTable";
+import { useZoom, ZoomMark } from "./ZoomMark";
+import type { Habits } from "./zoomGestures";
 
 interface PlayerProps {
   camera: { id: string; name: string };
-  zone: string;
+  /** What a snapshot says of the camera's place, and the zone that moments are shown in. */
+  origin: Origin;
   video: RefObject<HTMLVideoElement | null>;
   session: VideoSession | undefined;
   snapshot: Snapshot;
@@ -30,13 +34,18 @@ interface PlayerProps {
   onEvent?: ((direction: 1 | -1) => void) | undefined;
 }
 
+const habits: Habits = { alone: false, doubleIn: true };
+
 /** The stage: the video, what it is, why it is not there, and its controls. */
-export function Player({ camera, zone, video, session, snapshot, instead, bare, onLive, onEvent }: PlayerProps) {
+export function Player({ camera, origin, video, session, snapshot, instead, bare, onLive, onEvent }: PlayerProps) {
   const [muted, setMuted] = useState(true);
   const [stats, setStats] = useState(false);
   const [full, setFull] = useState(false);
   const { phase, paused } = snapshot;
   const playing = phase === "playing" || phase === "stalled";
+  const { zone } = origin;
+  const stage = useRef<HTMLDivElement>(null);
+  const { zoom, close } = useZoom(stage, !instead, habits);
 
   useEffect(() => {
     const changed = () => setFull(document.fullscreenElement !== null);
@@ -54,12 +63,17 @@ export function Player({ camera, zone, video, session, snapshot, instead, bare, 
   const withVideo = (act: (element: HTMLVideoElement) => unknown) => () => { if (video.current) act(video.current); };
 
   return (
-    <div className="player" data-testid="player" data-phase={instead ? "instead" : phase} data-playing={(playing && !paused) || undefined}>
+    <div className="player" ref={stage} tabIndex={0} role="group" aria-label={text.live.stage(camera.name)} data-testid="player" data-phase={instead ? "instead" : phase} data-playing={(playing && !paused) || undefined}>
       {!bare && (phase === "connecting" || phase === "waiting") && snapshot.fromUs === undefined && !instead && <Still plain camera={camera.id} name={camera.name} />}
       <video ref={video} className="player-video" data-testid="live-video" data-frames="0" muted playsInline autoPlay
         aria-label={text.live.player(camera.name)} data-shown={(snapshot.firstFrameMs !== undefined && !instead) || undefined} />
       {instead ? <div className="player-message">{instead}</div> : <Message snapshot={snapshot} session={session} onLive={onLive} />}
-      {!instead && <Mode snapshot={snapshot} session={session} zone={zone} />}
+      {!instead && (
+        <div className="player-marks">
+          <Mode snapshot={snapshot} session={session} zone={zone} />
+          {close && zoom && <ZoomMark zoom={zoom} />}
+        </div>
+      )}
       {!instead && snapshot.missing && <Missing words={snapshot.missing} />}
       {!instead && (snapshot.hint || snapshot.note) && <p className="player-note" data-testid="live-note">{snapshot.hint || snapshot.note}</p>}
       {stats && !instead && <StatsTable snapshot={snapshot} />}
@@ -84,7 +98,7 @@ export function Player({ camera, zone, video, session, snapshot, instead, bare, 
           <IconButton look="stage" label={stats ? text.live.statsHide : text.live.statsShow} onPress={() => setStats(!stats)} data-testid="stats-toggle">
             <Gauge size={18} aria-hidden />
           </IconButton>
-          <IconButton look="stage" label={text.live.snapshot} isDisabled={!playing} onPress={withVideo((element) => saveSnapshot(element, camera.name, session?.positionUs() ?? 0, zone))}>
+          <IconButton look="stage" label={text.live.snapshot} isDisabled={!playing || !session} onPress={withVideo((element) => { if (session) void saveSnapshot(element, session.moment(), origin, zoom?.part()); })} data-testid="snapshot">
             <CameraIcon size={18} aria-hidden />
           </IconButton>
           <IconButton look="stage" label={full ? text.live.leaveFullScreen : text.live.fullScreen} keys="F" onPress={withVideo(toggleFullScreen)} data-testid="full-screen">
