@@ -3,6 +3,7 @@
 import { AxeBuilder } from "@axe-core/playwright";
 
 import { api, assert, base, control, difference, id, open, page, picture, shot, settled, signIn, until } from "./browser.mjs";
+import { good, lies, lookClosely, partOf, snapshot } from "./zoom.mjs";
 
 const { OWNER, PASSWORD, SITE } = process.env;
 const browser = await open();
@@ -66,6 +67,28 @@ await step("sign-in to moving picture", async () => {
   assert(seen.width === 1280, `the main stream is shown ${seen.width} pixels wide`);
   await shot(p, "live");
   return { page_to_first_frame_ms: firstFrameMs, ...seen };
+});
+
+const whole = { x: 0, y: 0, width: 1280, height: 720 };
+const snapshotName = (ms) => `${SITE} Shop floor ${new Date(ms).toLocaleString("sv-SE", { timeZone: "Europe/Berlin" }).replaceAll(":", ".")}.jpg`;
+
+await step("the picture is looked at closely, and saved with its moment", async () => {
+  const part = partOf(await lookClosely(p));
+  await shot(p, "zoom");
+  const pressedAt = Date.now();
+  await p.keyboard.press("Space");
+  await until("it is paused", 5000, async () => /paused/i.test(await p.textContent(id("live-mode"))));
+  const pausedAt = Date.now();
+  await until("the picture is two seconds old", 5000, () => Date.now() - pausedAt > 2000);
+  const saved = await snapshot(p, part, "snapshot-part");
+  good(saved, part, Math.ceil(640 / part.width));
+  // The moment is the picture's, not that of the click.
+  const may = Array.from({ length: Math.ceil((pausedAt - pressedAt) / 500) + 4 }, (_, at) => snapshotName(pausedAt - at * 500));
+  assert(may.includes(saved.name), `it is called ${saved.name}, and the picture is of ${snapshotName(pausedAt)}`);
+  await p.click(id("zoom-reset"));
+  await until("the whole picture again", 3000, async () => (await lies(p)).times === 1);
+  good(await snapshot(p, whole, "snapshot"), whole, 1);
+  return { part: `${part.width} x ${part.height}`, difference: saved.difference };
 });
 
 await step("a camera that the browser can't show says so", async () => {
@@ -150,6 +173,9 @@ await step("picture by picture, by the pointer, and backwards", async () => {
   const mode = await p.textContent(id("live-mode"));
   assert(/paused.*\d\.\d{3}/i.test(mode), `the player says ${mode}`);
   await shot(p, "steps");
+  const saved = await snapshot(p, whole, "snapshot-recorded");
+  good(saved, whole, 1);
+  assert(saved.name === snapshotName(tenth / 1000), `it is called ${saved.name}, and the picture is of ${snapshotName(tenth / 1000)}`);
 
   await p.click('text="5 min"');
   const band = await p.locator(id("timeline")).boundingBox();
@@ -325,6 +351,14 @@ await step("a wall of two sites is saved, and every tile plays after a reload", 
   const widths = () => p.$$eval(`${large} video`, (videos) => videos.filter((video) => Number(video.dataset.frames) > 0).map((video) => video.videoWidth).join());
   await until("the main stream over the small one", 30_000, async () => (await widths()) === "640,1280");
   await shot(p, "wall-large");
+  const place = await p.locator(large).boundingBox();
+  await p.mouse.move(place.x + place.width / 3, place.y + place.height / 3);
+  await p.mouse.wheel(0, -400);
+  const close = await until("the large tile is close", 5000, async () => (await p.$(`${large}[data-zoomed]`)) && lies(p, large));
+  assert(close.times > 1.5 && Math.min(close.left, close.right, close.top, close.bottom) > -0.5, `the large tile lies ${JSON.stringify(close)}`);
+  await shot(p, "wall-zoom");
+  await p.mouse.dblclick(place.x + place.width / 3, place.y + place.height / 3);
+  await p.waitForSelector(`${large}:not([data-zoomed])`);
   await p.keyboard.press(plain % 2 === 0 ? "ArrowRight" : "ArrowLeft");
   await p.waitForSelector(`${id("board-tile")}[data-large][data-camera="${beside}"]`);
   await p.keyboard.press("Escape");

@@ -42,6 +42,14 @@ describe("the delay from site to screen", () => {
     expect(delay.of(0, 10_000)).toBeCloseTo(500);
   });
 
+  test("leaves the moment of a picture's birth to the far clock alone", () => {
+    const delay = new Delay();
+    expect(delay.bornMs(0)).toBeUndefined();
+    delay.hear(born(2 ** 32 - 90, 100, 30), 110);
+    expect(delay.bornMs(90 * 9)).toBeCloseTo(siteAheadMs + 80);
+    expect(delay.bornMs(undefined)).toBeUndefined();
+  });
+
   test("asks with its own time", () => {
     expect(JSON.parse(Delay.ask(12.3456))).toEqual({ type: "ping", at_us: 12_346 });
   });

@@ -135,6 +135,8 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
     o: () => set({ in: Math.min(search.in ?? Infinity, Math.round(playheadUs()) - 1_000_000), out: Math.round(playheadUs()) }),
   });
 
+  const clockOffsetUs = site.agent?.clock_offset_us ?? 0;
+  const origin = useMemo(() => ({ site: site.name, camera: camera.name, zone, clockOffsetUs }), [site.name, camera.name, zone, clockOffsetUs]);
   const around = useAfterPicture(session, watchable);
   const chooseStream = useCallback((next: typeof search.stream) => set({ stream: next }), [set]);
   const { fromUs, toUs } = timeline.view;
@@ -145,7 +147,7 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
       actions={can("cameras.edit") && <Button small icon={<Pencil size={15} aria-hidden />} onPress={() => setEditing(true)} data-testid="edit-camera">{text.actions.edit}</Button>}>
       <div className="camera-page">
         <div className="camera-stage">
-          <Player camera={camera} zone={zone} video={video} session={session} bare={!can("live")} onLive={live} onEvent={onEvent}
+          <Player camera={camera} origin={origin} video={video} session={session} bare={!can("live")} onLive={live} onEvent={onEvent}
             instead={watchable ? undefined : <Instead site={site} allowed={can("live")} asked={asked} hole={hole} ranges={timeline.ranges} zone={zone} onPlay={play} onLive={live} />} />
         </div>
         {!around ? <aside className="camera-aside" /> : <Aside camera={camera} zone={zone} stream={search.stream} onStream={chooseStream} events={events} mayPlay={can("playback")} onPlay={play} hasSub={sub} />}

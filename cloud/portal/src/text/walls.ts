@@ -126,6 +126,7 @@ export const walls = {
       ["0", "The saved layout"],
       ["C", "Open the camera"],
       ["Esc", "Back to the wall"],
+      ["+ − 0", "A large tile: closer, away, the whole of it; also by wheel or pinch"],
     ] as const,
   },
 };

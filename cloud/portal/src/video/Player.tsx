@@ -1,20 +1,25 @@
 import { CircleAlert, LoaderCircle, RotateCw, VideoOff } from "lucide-react";
-import { type ReactNode, type RefObject, useEffect, useState } from "react";
+import { type ReactNode, type RefObject, useEffect, useRef, useState } from "react";
 
 import { clockMillis, clockSeconds, dayWord } from "../lib/time";
-import { useNow } from "../lib/hooks";
+import { useNow, useStable } from "../lib/hooks";
 import { text } from "../text";
 import { Button } from "../ui/button";
 import { PlayerBar } from "./PlayerBar";
 import type { VideoSession } from "./session";
 import { blank, type Snapshot } from "./snapshot";
+import { saveSnapshot } from "./stage";
+import type { Origin } from "./stamp";
 import { Still } from "./Still";
 import { StatsTable } from "./StatsTable";
 import { useSnapshot } from "./useVideo";
+import { useZoom, ZoomMark } from "./ZoomMark";
+import type { Habits } from "./zoomGestures";
 
 interface PlayerProps {
   camera: { id: string; name: string };
-  zone: string;
+  /** What a snapshot says of the camera's place, and the zone that moments are shown in. */
+  origin: Origin;
   video: RefObject<HTMLVideoElement | null>;
   session: VideoSession | undefined;
   /** Set: nothing is played, and this says why, with what to do. */
@@ -26,14 +31,19 @@ interface PlayerProps {
   onEvent?: ((direction: 1 | -1) => void) | undefined;
 }
 
+const habits: Habits = { alone: false, doubleIn: true };
+
 /** The stage: the video, what it is, why it is not there, and its controls. */
-export function Player({ camera, zone, video, session, instead, bare, onLive, onEvent }: PlayerProps) {
+export function Player({ camera, origin, video, session, instead, bare, onLive, onEvent }: PlayerProps) {
   const snapshot = useSnapshot(session);
   const [muted, setMuted] = useState(true);
   const [stats, showStats] = useState(false);
   const [full, setFull] = useState(false);
   const { phase, paused } = snapshot;
   const playing = phase === "playing" || phase === "stalled";
+  const { zone } = origin;
+  const stage = useRef<HTMLDivElement>(null);
+  const { zoom, close } = useZoom(stage, !instead, habits);
 
   useEffect(() => {
     const changed = () => setFull(document.fullscreenElement !== null);
@@ -48,19 +58,27 @@ export function Player({ camera, zone, video, session, instead, bare, onLive, on
     element.addEventListener("volumechange", changed);
     return () => element.removeEventListener("volumechange", changed);
   }, [video]);
+  const save = useStable(() => {
+    if (video.current && session) void saveSnapshot(video.current, session.moment(), origin, zoom?.part());
+  });
 
   return (
-    <div className="player" data-testid="player" data-phase={instead ? "instead" : phase} data-playing={(playing && !paused) || undefined}>
+    <div className="player" ref={stage} tabIndex={0} role="group" aria-label={text.live.stage(camera.name)} data-testid="player" data-phase={instead ? "instead" : phase} data-playing={(playing && !paused) || undefined}>
       {!bare && (phase === "connecting" || phase === "waiting") && snapshot.fromUs === undefined && !instead && <Still plain camera={camera.id} name={camera.name} />}
       <video ref={video} className="player-video" data-testid="live-video" data-frames="0" muted playsInline autoPlay
         aria-label={text.live.player(camera.name)} data-shown={(snapshot.firstFrameMs !== undefined && !instead) || undefined} />
       {instead ? <div className="player-message">{instead}</div> : <Message snapshot={snapshot} session={session} onLive={onLive} />}
-      {!instead && <Mode snapshot={snapshot} session={session} zone={zone} />}
+      {!instead && (
+        <div className="player-marks">
+          <Mode snapshot={snapshot} session={session} zone={zone} />
+          {close && zoom && <ZoomMark zoom={zoom} />}
+        </div>
+      )}
       {!instead && snapshot.missing && <Missing words={snapshot.missing} />}
       {!instead && (snapshot.hint || snapshot.note) && <p className="player-note" data-testid="live-note">{snapshot.hint || snapshot.note}</p>}
       {stats && !instead && <StatsTable snapshot={snapshot} />}
-      <PlayerBar camera={camera.name} zone={zone} video={video} session={session} shows={instead ? blank : snapshot} muted={muted} stats={stats} full={full} hidden={!!instead}
-        onStats={showStats} onLive={onLive} onEvent={onEvent} />
+      <PlayerBar video={video} session={session} shows={instead ? blank : snapshot} muted={muted} stats={stats} full={full} hidden={!!instead}
+        onSnapshot={save} onStats={showStats} onLive={onLive} onEvent={onEvent} />
     </div>
   );
 }

@@ -6,12 +6,9 @@ import { Button, IconButton } from "../ui/button";
 import { nextRate, turned } from "./control";
 import type { VideoSession } from "./session";
 import type { Snapshot } from "./snapshot";
-import { saveSnapshot, toggleFullScreen, toggleMute } from "./stage";
+import { toggleFullScreen, toggleMute } from "./stage";
 
 interface PlayerBarProps {
-  /** The camera's name. */
-  camera: string;
-  zone: string;
   video: RefObject<HTMLVideoElement | null>;
   session: VideoSession | undefined;
   shows: Snapshot;
@@ -19,6 +16,7 @@ interface PlayerBarProps {
   stats: boolean;
   full: boolean;
   hidden: boolean;
+  onSnapshot: () => void;
   onStats: (shown: boolean) => void;
   onLive: () => void;
   onEvent: ((direction: 1 | -1) => void) | undefined;
@@ -36,7 +34,7 @@ interface BarProps extends Omit<PlayerBarProps, "shows">, Pick<Snapshot, "paused
   runs: boolean;
 }
 
-const Bar = memo(function Bar({ camera, zone, video, session, muted, stats, full, hidden, recorded, paused, runs, hasAudio, rate, steps, onStats, onLive, onEvent }: BarProps) {
+const Bar = memo(function Bar({ video, session, muted, stats, full, hidden, recorded, paused, runs, hasAudio, rate, steps, onSnapshot, onStats, onLive, onEvent }: BarProps) {
   const withVideo = (act: (element: HTMLVideoElement) => unknown) => () => { if (video.current) act(video.current); };
   return (
     <div className="player-bar" role="toolbar" aria-label={text.live.controls} hidden={hidden}>
@@ -59,7 +57,7 @@ const Bar = memo(function Bar({ camera, zone, video, session, muted, stats, full
       <IconButton look="stage" label={stats ? text.live.statsHide : text.live.statsShow} onPress={() => onStats(!stats)} data-testid="stats-toggle">
         <Gauge size={18} aria-hidden />
       </IconButton>
-      <IconButton look="stage" label={text.live.snapshot} isDisabled={!runs} onPress={withVideo((element) => saveSnapshot(element, camera, session?.positionUs() ?? 0, zone))}>
+      <IconButton look="stage" label={text.live.snapshot} isDisabled={!runs || !session} onPress={onSnapshot} data-testid="snapshot">
         <CameraIcon size={18} aria-hidden />
       </IconButton>
       <IconButton look="stage" label={full ? text.live.leaveFullScreen : text.live.fullScreen} keys="F" onPress={withVideo(toggleFullScreen)} data-testid="full-screen">

@@ -28,11 +28,16 @@ export class Delay {
     }
   }
 
+  /** When a picture came to the site, milliseconds since 1970 by the far side's clock; undefined while that is not known. */
+  bornMs(rtp: number | undefined): number | undefined {
+    return rtp === undefined || !this.known ? undefined : this.known.bornMs + ((rtp - this.known.rtp) | 0) / rtpPerMs; // RTP time wraps
+  }
+
   /** Milliseconds from a picture's arrival at the site to `shownMs`; undefined while that is not known. */
   of(rtp: number | undefined, shownMs: number): number | undefined {
-    if (rtp === undefined || !this.known || this.answers.length === 0) return undefined;
+    const bornMs = this.bornMs(rtp);
+    if (bornMs === undefined || this.answers.length === 0) return undefined;
     const best = this.answers.reduce((a, b) => (b.tripMs < a.tripMs ? b : a));
-    const later = ((rtp - this.known.rtp) | 0) / rtpPerMs; // RTP time wraps
-    return Math.max(0, shownMs + best.aheadMs - this.known.bornMs - later);
+    return Math.max(0, shownMs + best.aheadMs - bornMs);
   }
 }

@@ -9,6 +9,7 @@ import { relayed, type Seat, shun, take } from "./link";
 import { Shuttle } from "./shuttle";
 import { blank, type Phase, sameWish, type Snapshot, type Wish } from "./snapshot";
 import { hasPicture } from "./stage";
+import type { Moment } from "./stamp";
 import { StatsReader } from "./stats";
 import { receivable } from "./whep";
 
@@ -46,6 +47,7 @@ export class VideoSession {
   });
   private scrubbing = false;
   private shownRtp: number | undefined; // of the picture on the screen
+  private shownMs: number | undefined;
   private named: { rtp: number; atUs: number } | undefined; // the single picture that was asked for
 
   constructor(video: HTMLVideoElement, wish: Wish) {
@@ -123,6 +125,18 @@ export class VideoSession {
   /** The moment that is on the screen. */
   positionUs(): number {
     return this.wish.fromUs === undefined ? nowUs() : this.playhead.at(this.video.currentTime);
+  }
+
+  /** The moment of the picture on the screen, and how that is known. A live picture's is that of its birth, which was not now. */
+  moment(): Moment {
+    if (this.wish.fromUs !== undefined) {
+      const atUs = this.positionUs();
+      return { atUs, recorded: true, exact: this.current.paused && this.video.dataset.at === String(atUs), clock: "site" };
+    }
+    const bornMs = this.delay.bornMs(this.shownRtp);
+    if (bornMs !== undefined) return { atUs: bornMs * 1000, recorded: false, exact: true, clock: this.seat?.relayed ? "cloud" : "site" };
+    const agoMs = performance.now() - (this.shownMs ?? performance.now());
+    return { atUs: nowUs() - agoMs * 1000, recorded: false, exact: false, clock: "viewer" };
   }
 
   /** Goes to another moment of the recording: inside the session when the site can, else with a new one. */
@@ -368,6 +382,7 @@ export class VideoSession {
       this.video.dataset.delay = this.delayMs === undefined ? "" : String(Math.round(this.delayMs));
       this.playhead.firstFrame(frame.mediaTime);
       this.shownRtp = frame.rtpTimestamp;
+      this.shownMs = frame.expectedDisplayTime;
       this.confirm();
       if (this.current.firstFrameMs === undefined && this.seat) {
         this.set({ firstFrameMs: performance.now() - this.askedMs });
@@ -440,7 +455,7 @@ export class VideoSession {
     this.shuttle.knows = undefined;
     this.reader = new StatsReader();
     this.delay = new Delay();
-    this.delayMs = undefined;
+    this.delayMs = this.shownRtp = undefined;
   }
 
   private set(change: Partial<Snapshot>): void {

@@ -5,6 +5,8 @@ import type { Camera, Site, WallTile } from "../../api/types";
 import { text } from "../../text";
 import { IconButton, LinkButton } from "../../ui/button";
 import { LiveTile } from "../../video/LiveTile";
+import { useZoom, ZoomMark } from "../../video/ZoomMark";
+import type { Habits } from "../../video/zoomGestures";
 import type { Spot } from "../../wall/layout";
 import { tileWithheld } from "./withheld";
 
@@ -24,10 +26,15 @@ interface BoardTileProps {
   onToggle: (place: number) => void;
 }
 
+/** On a wall a double click makes a tile large and small; out of a close view it leads back to the whole picture first. */
+const habits: Habits = { alone: true, doubleIn: false };
+
 /** One place of a running wall: a camera with its names, or why there is none. */
 export function BoardTile({ tile, place, spot, site, camera, selected, large, asleep, alone, onSelect, onToggle }: BoardTileProps) {
   const of = useMemo(() => (tile.camera && tile.site ? { id: tile.camera, name: tile.camera_name ?? "", site: tile.site } : undefined), [tile.camera, tile.site, tile.camera_name]);
   const words = tile.state === "camera" ? text.board.tile(tile.camera_name ?? "", tile.site_name ?? "") : text.board[tile.state];
+  const frame = useRef<HTMLLIElement>(null);
+  const { zoom, close } = useZoom(frame, large || alone, habits);
   // A double click is for the mouse; a finger, and whoever uses no pointer at all, make it large with one touch.
   const byFinger = useRef(false);
   const press = (event: MouseEvent) => {
@@ -37,10 +44,10 @@ export function BoardTile({ tile, place, spot, site, camera, selected, large, as
   };
   const where = { "--column": spot.column + 1, "--row": spot.row + 1, "--size": spot.size } as CSSProperties;
   return (
-    <li className="board-tile" style={where} data-testid="board-tile" data-state={tile.state} data-camera={tile.camera} data-large={large || undefined} data-big={spot.size > 1 || undefined}>
+    <li className="board-tile" ref={frame} style={where} data-testid="board-tile" data-state={tile.state} data-camera={tile.camera} data-large={large || undefined} data-big={spot.size > 1 || undefined}>
       {of ? <LiveTile camera={of} health={camera?.status} withheld={tileWithheld(site, camera)} asleep={asleep} large={large && !alone} />
         : <Nothing tile={tile} />}
-      <button type="button" className="board-pick" tabIndex={selected ? 0 : -1} aria-label={words} aria-pressed={large} data-place={place}
+      <button type="button" className="board-pick" tabIndex={selected ? 0 : -1} aria-label={words} aria-pressed={large} data-place={place} data-surface
         onClick={press} onDoubleClick={() => { if (!byFinger.current) onToggle(place); }} onFocus={() => onSelect(place)}
         onKeyUp={(event) => { if (event.key === " ") event.preventDefault(); }} />
       {of && (
@@ -49,6 +56,7 @@ export function BoardTile({ tile, place, spot, site, camera, selected, large, as
           <span className="clip-text board-site">{tile.site_name}</span>
         </div>
       )}
+      {close && zoom && <div className="board-zoom"><ZoomMark zoom={zoom} /></div>}
       {large && of && (
         <div className="board-large-tools">
           <LinkButton small look="stage" to="/cameras/$camera" params={{ camera: of.id }} icon={<ExternalLink size={15} aria-hidden />}>{text.board.openCamera}</LinkButton>
