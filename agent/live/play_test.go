@@ -113,6 +113,58 @@ func testPlayback(t *testing.T, s *site) {
 	}
 }
 
+// testInStep is of what a viewer needs that keeps several cameras in step.
+func testInStep(t *testing.T, s *site) {
+	begin := s.recorded(t, "shop", 6*time.Second)
+	w := s.offer("shop")
+	w.FromUs, w.Width = begin+100_000, 320
+	v := watch(t, s.room, w)
+	n := v.note("position", func(n rtc.Note) bool { return n.Asked == w.FromUs })
+	named := v.shows(n)
+	if d := named.SentUs - n.AtUs; d < -100_000 || d > 100_000 {
+		t.Errorf("the picture of %d is named %d", named.SentUs, n.AtUs)
+	}
+	if n.OffUs == nil || *n.OffUs != clockError {
+		t.Errorf("position %+v, want the site's clock corrected by %d", n, clockError)
+	}
+
+	// Changes of the rate cost no time: as much of the recording goes by as of life.
+	first := v.next(1)[0]
+	last := first
+	for i := range 20 {
+		v.order(rtc.Op{Type: "rate", Rate: []float64{1.05, 0.95}[i%2]})
+		last = v.next(2)[1]
+	}
+	if lag := last.at.Sub(first.at) - time.Duration(last.SentUs-first.SentUs)*time.Microsecond; lag > 250*time.Millisecond {
+		t.Errorf("20 changes of the rate took the viewer back by %v", lag)
+	}
+
+	// At 4 times, and what is in step with that, every picture comes.
+	v.order(rtc.Op{Type: "seek", AtUs: begin})
+	v.note("position", func(n rtc.Note) bool { return n.Asked == begin })
+	v.order(rtc.Op{Type: "rate", Rate: 4.2})
+	v.note("position", func(n rtc.Note) bool { return n.Rate == 4.2 })
+	got := v.next(10)
+	for i := 1; i < len(got); i++ {
+		if got[i].Frame != got[i-1].Frame+1 {
+			t.Errorf("frame %d follows frame %d", got[i].Frame, got[i-1].Frame)
+		}
+	}
+}
+
+// shows waits for the picture that a position names.
+func (v *viewer) shows(n rtc.Note) (found picture) {
+	v.t.Helper()
+	v.until("the picture of a position", func() bool {
+		i := slices.IndexFunc(v.pictures, func(p picture) bool { return p.rtp == n.RTP })
+		if i >= 0 {
+			found = v.pictures[i]
+		}
+		return i >= 0
+	})
+	return found
+}
+
 func testEdge(t *testing.T, s *site) {
 	s.recorded(t, "night", 5300*time.Millisecond)
 	w := s.offer("night")
