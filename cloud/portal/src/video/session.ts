@@ -10,6 +10,7 @@ import { Shuttle } from "./shuttle";
 import { blank, type Phase, type Snapshot, type Wish } from "./snapshot";
 import { hasPicture } from "./stage";
 import { StatsReader } from "./stats";
+import { Moments, type Shown } from "./step";
 import { receivable } from "./whep";
 
 const firstPictureMs = 12_000;
@@ -17,6 +18,7 @@ const stallMs = 4_000;
 const giveUpMs = 9_000;
 const retries = 6;
 const slowestKeyMs = 20_000;
+const nearUs = 1_000_000;
 
 export class VideoSession {
   private readonly video: HTMLVideoElement;
@@ -43,6 +45,9 @@ export class VideoSession {
     say: (order) => this.order(order), positionUs: () => this.positionUs(), expect: (atUs) => this.playhead.hold(atUs),
   });
   private scrubbing = false;
+  private readonly moments = new Moments();
+  /** It stands at the picture that it was prepared for, whatever happens to the connection. */
+  private standing = false;
   private shownRtp: number | undefined; // of the picture on the screen
   private named: { rtp: number; atUs: number } | undefined; // the single picture that was asked for
 
@@ -66,6 +71,7 @@ export class VideoSession {
   start(wish: Wish = this.wish): void {
     this.wish = wish;
     this.playhead = new Playhead(wish.fromUs ?? 0);
+    this.standing &&= wish.fromUs !== undefined;
     this.failures = 0;
     this.frames = 0;
     this.video.dataset.frames = "0";
@@ -106,9 +112,33 @@ export class VideoSession {
     }
     this.wish = { ...this.wish, fromUs: atUs };
     this.playhead.jump(atUs);
+    this.moments.expect(Math.round(atUs));
     this.movedMs = performance.now();
     this.set({ fromUs: atUs, phase: "waiting", missing: "" });
     if (this.letGo() ? !this.current.paused : this.current.paused) this.resume();
+  }
+
+  /** Goes to a moment of the recording, or to the first picture after it, and stands there. */
+  prepare(atUs: number): void {
+    const at_us = Math.round(atUs);
+    const { fromUs } = this.wish;
+    this.standing = true;
+    // What is just being connected comes to about the same place.
+    if (this.current.phase === "connecting" && fromUs !== undefined && Math.abs(fromUs - at_us) < nearUs) return;
+    if (fromUs === undefined || !this.order({ type: "seek", at_us })) return this.start({ ...this.wish, fromUs: at_us });
+    this.order({ type: "pause" });
+    this.letGo();
+    this.wish = { ...this.wish, fromUs: at_us };
+    this.playhead.jump(at_us);
+    this.moments.expect(at_us);
+    this.set({ fromUs: at_us, phase: "waiting", paused: true, missing: "", note: "", reason: "" });
+    if (this.video.paused) void this.play();
+  }
+
+  /** The picture of the recording that is on the screen; undefined until there is one of what was asked for. */
+  shown(): Shown | undefined {
+    if (this.moments.exact) return this.moments.shown();
+    return this.playhead.waiting() ? undefined : { siteUs: this.positionUs(), offUs: undefined, shownMs: performance.now() };
   }
 
   /** Shows a picture so many on, or back, and pauses. */
@@ -173,6 +203,7 @@ export class VideoSession {
   }
 
   resume(): void {
+    this.standing = false;
     this.set({ paused: false });
     this.movedMs = performance.now();
     if (this.seat && (this.wish.fromUs === undefined || this.order({ type: "play" }))) {
@@ -239,7 +270,8 @@ export class VideoSession {
 
   private offer() {
     const width = Math.max(this.video.clientWidth, 160) * devicePixelRatio;
-    const fromUs = this.wish.fromUs === undefined ? undefined : this.playhead.at(this.video.currentTime);
+    const fromUs = this.wish.fromUs === undefined ? undefined : Math.round(this.playhead.at(this.video.currentTime));
+    this.moments.expect(fromUs);
     return { camera: this.wish.camera, stream: this.wish.stream, width, fromUs, silent: this.wish.silent };
   }
 
@@ -312,6 +344,8 @@ export class VideoSession {
         else this.playhead.set(word.at_us, this.video.currentTime, word.rate ?? 1);
         this.paced(word.rate ?? 1);
         this.stepped(word.steps === true);
+        this.moments.hear(word);
+        if (this.standing && !this.current.paused) this.pause();
         return;
       case "picture":
       case "stop":
@@ -341,6 +375,7 @@ export class VideoSession {
       this.video.dataset.delay = this.delayMs === undefined ? "" : String(Math.round(this.delayMs));
       this.playhead.firstFrame(frame.mediaTime);
       this.shownRtp = frame.rtpTimestamp;
+      if (frame.rtpTimestamp !== undefined) this.moments.painted(frame.rtpTimestamp, frame.expectedDisplayTime);
       this.confirm();
       if (this.current.firstFrameMs === undefined) {
         this.set({ firstFrameMs: performance.now() - this.askedMs });
