@@ -2,6 +2,7 @@
 // beside this file turns into a subtest: {"step", "ok", "ms", "error"?, "figures"?}.
 import { AxeBuilder } from "@axe-core/playwright";
 
+import { p95, spreads, stamps } from "./instep.mjs";
 import { api, assert, base, control, difference, id, open, page, picture, shot, settled, signIn, until } from "./browser.mjs";
 
 const { OWNER, PASSWORD, SITE } = process.env;
@@ -365,6 +366,52 @@ await step("sixteen tiles play at once", async () => {
   const rates = last.map(({ shown, atMs }, at) => ((shown - first[at].shown) * 1000) / (atMs - first[at].atMs));
   await shot(p, "wall-sixteen");
   return { play_ms: playMs, least_frames_per_s: Math.round(Math.min(...rates) * 10) / 10, most_frames_per_s: Math.round(Math.max(...rates) * 10) / 10 };
+});
+
+await step("a wall of two sites is played back in step", async () => {
+  const q = await page(browser, 1440, 900, { bypassCSP: true });
+  await q.addInitScript(stamps);
+  await signIn(q, OWNER, PASSWORD);
+  const cameras = (await api(q, `/walls/${wall}`)).tiles.map((tile) => tile.camera);
+  const lasts = 40e6;
+  const from = await until("40 s of all cameras", 60_000, async () => {
+    const from = (Date.now() - 12_000) * 1000 - lasts;
+    const all = await Promise.all(cameras.map((c) => api(q, `/cameras/${c}/coverage?from_us=${from}&to_us=${from + lasts}&stream=main`)));
+    return all.every(({ ranges }) => ranges.every((r) => r.state !== "gap")) && from;
+  });
+  await q.goto(`${base}/walls/${wall}?at=${from + 10e6}`);
+  const together = async () => (await q.$$(`${id("live-tile")}[data-where=on][data-drift]`)).length === cameras.length && (await q.$$(`${id("play-bar")}[data-gathering]`)).length === 0;
+  const begun = Date.now();
+  await until("all tiles play together", 20_000, together);
+  const playMs = Date.now() - begun;
+  const seen = { playing: await spreads(q, 20, 200) };
+  await shot(q, "wall-playback");
+  await q.keyboard.press("j");
+  await until("it goes elsewhere", 5_000, async () => Number(new URL(q.url()).searchParams.get("at")) !== from + 10e6);
+  await until("all tiles play together again", 20_000, together);
+  seen.sought = await spreads(q, 15, 200);
+  await q.keyboard.press("Space");
+  const stands = () => q.evaluate(() => window.onScreen().join());
+  let last = "";
+  await until("the pictures stand still", 10_000, async () => {
+    const now = await stands();
+    const still = now === last;
+    last = now;
+    return still && (await q.$$(`${id("live-tile")}[data-where=on]`)).length === cameras.length;
+  });
+  seen.paused = await spreads(q, 3, 100);
+  await shot(q, "wall-playback-paused");
+  await q.keyboard.press("Space");
+  await until("all tiles go on", 20_000, async () => (await stands()).split(",").every((us, at) => us !== last.split(",")[at]) && together());
+  seen.resumed = await spreads(q, 15, 200);
+  await q.keyboard.press("l");
+  await until("all tiles are live again", 20_000, async () => (await q.$$(id("play-bar"))).length === 0 && (await q.$$(`${id("live-tile")}[data-phase=playing]`)).length === cameras.length);
+  assert(q.faults.length === 0, q.faults.join("; "));
+  await q.context().close();
+  const worst = Object.fromEntries(Object.entries(seen).map(([when, all]) => [when, Math.round(p95(all))]));
+  const wall_step_p95 = Math.round(p95(Object.values(seen).flat()));
+  assert(wall_step_p95 <= 200 && Object.values(worst).every((ms) => ms <= 200), `the tiles are apart by ${JSON.stringify({ wall_step_p95, ...worst })} ms: ${JSON.stringify(seen)}`);
+  return { wall_step_p95, ...worst, together_ms: playMs };
 });
 
 let cutAt;
