@@ -139,6 +139,23 @@ func testInStep(t *testing.T, s *site) {
 		t.Errorf("20 changes of the rate took the viewer back by %v", lag)
 	}
 
+	// After a pause the pictures of a burst are stamped close to the one that they lead to.
+	v.order(rtc.Op{Type: "pause"})
+	v.note("picture", nil)
+	paused := time.Now()
+	v.until("a pause", func() bool { return time.Since(paused) > 1500*time.Millisecond })
+	have := len(v.seen(1))
+	v.order(rtc.Op{Type: "seek", AtUs: begin + 2_600_000})
+	named = v.shows(v.note("position", func(n rtc.Note) bool { return n.Asked == begin+2_600_000 }))
+	burst := v.seen(have + 1)[have:]
+	if len(burst) < 3 {
+		t.Errorf("the burst has %d pictures, want some in front of the one that was asked for", len(burst))
+	}
+	if d := named.rtp - burst[0].rtp; d > 90*500 {
+		t.Errorf("the burst of %d pictures begins %d ms before the picture that it leads to", len(burst), d/90)
+	}
+	v.order(rtc.Op{Type: "play"})
+
 	// At 4 times, and what is in step with that, every picture comes.
 	v.order(rtc.Op{Type: "seek", AtUs: begin})
 	v.note("position", func(n rtc.Note) bool { return n.Asked == begin })
