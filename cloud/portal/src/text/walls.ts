@@ -96,7 +96,6 @@ export const walls = {
   },
   together: {
     begin: "Play back",
-    beginHint: "Play all cameras of this wall from one moment",
     controls: "Playback of all cameras",
     behind: "Can't keep up",
     drift: "How far this picture is from the common moment",
@@ -104,7 +103,7 @@ export const walls = {
     goesOn: (time: string) => `It goes on at ${time}.`,
     fetching: "Fetching the recording",
     gathering: "Waiting for all cameras",
-    moment: "Moment",
+    goTo: "Go to",
     moments: (zone: string) => `Date and time of the wall, in ${zone}`,
     siteZone: (zone: string) => `All sites of this wall are in this time zone: ${zone}`,
     ownZone: (zone: string) => `The sites of this wall are in several time zones, so times are in your own: ${zone}`,

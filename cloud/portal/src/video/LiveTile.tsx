@@ -84,10 +84,6 @@ export function LiveTile({ camera, health, withheld, asleep, large, together, on
   const wanted = seen && !withheld && !asleep;
   const fromUs = useBegin(together, wanted);
   const { video, session, snapshot } = useVideo(wanted ? { site: camera.site, camera: camera.id, silent: true, fromUs } : undefined, health);
-  const place = useTogether(session, together);
-  const { phase, reason } = snapshot;
-  const running = phase === "playing" || phase === "stalled" || (place !== undefined && phase === "waiting" && snapshot.firstFrameMs !== undefined);
-
   // A tile whose window has become much larger or smaller asks for the stream that fits.
   const asked = useRef(wide);
   useEffect(() => {
@@ -95,6 +91,10 @@ export function LiveTile({ camera, health, withheld, asleep, large, together, on
     asked.current = wide;
     if (session && session.snapshot().phase !== "connecting") session.start();
   }, [wide, session]);
+
+  const place = useTogether(session, together, wide);
+  const { phase, reason } = snapshot;
+  const running = phase === "playing" || phase === "stalled" || (place !== undefined && phase === "waiting" && snapshot.firstFrameMs !== undefined);
 
   const conducted = together !== undefined;
   useEffect(() => {
@@ -106,7 +106,7 @@ export function LiveTile({ camera, health, withheld, asleep, large, together, on
   useEffect(() => onPhase?.(phase), [onPhase, phase]);
 
   const Icon = withheld?.icon ?? CircleAlert;
-  const gap = together && place?.where === "gap" ? gapWords(place, snapshot.note, together.zone) : "";
+  const gap = together && place?.where === "gap" ? gapWords(place, snapshot.gap, together.zone) : "";
   const words = withheld?.words ?? (gap || (phase === "failed" || phase === "stalled" ? reason : ""));
   const waits = !withheld && !gap && !running && (phase === "connecting" || phase === "waiting" || phase === "reconnecting");
   return (

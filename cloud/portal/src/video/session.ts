@@ -131,7 +131,7 @@ export class VideoSession {
     this.wish = { ...this.wish, fromUs: at_us };
     this.playhead.jump(at_us);
     this.moments.expect(at_us);
-    this.set({ fromUs: at_us, phase: "waiting", paused: true, missing: "", note: "", reason: "" });
+    this.set({ fromUs: at_us, phase: "waiting", paused: true, missing: "", gap: "", reason: "" });
     if (this.video.paused) void this.play();
   }
 
@@ -359,7 +359,7 @@ export class VideoSession {
         this.set({ note: word.text });
         return;
       case "gap":
-        this.set({ note: word.text || text.live.skipped });
+        this.set({ note: word.text || text.live.skipped, gap: word.text });
         return;
       case "end":
         this.drop();

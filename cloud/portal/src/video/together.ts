@@ -78,8 +78,9 @@ const mostTrim = 0.05;
 const leastTrim = 0.004;
 /** A picture that stays for longer says that nothing comes. */
 const stillMs = 2500;
-/** What failed, or does not come, is tried again so often. */
+/** What does not come is tried again so often, and what failed. */
 const againMs = 10_000;
+const failedMs = 30_000;
 /** The moment keeps away from now, since the newest video is not on the disk yet, and what is prepared a little less. */
 const edgeUs = 10_000_000;
 const preparedEdgeUs = 7_000_000;
@@ -232,13 +233,16 @@ export class Conductor {
     switch (part.mode) {
       case "failed":
       case "coming":
-        if (nowMs - part.sinceMs > againMs) this.send(part, nowMs);
-        return;
+        return this.retry(part, nowMs);
       case "stands":
         return this.cue(part, nowMs);
       case "plays":
         if (nowMs - part.measuredMs >= measureMs) this.measure(part, nowMs);
     }
+  }
+
+  private retry(part: Part, nowMs: number): void {
+    if (nowMs - part.sinceMs > (part.mode === "failed" ? failedMs : againMs)) this.send(part, nowMs);
   }
 
   /** Lets a recording begin when the moment has come to its picture. */
@@ -294,7 +298,7 @@ export class Conductor {
 
   /** While the moment stands, who was held a little off goes to the very moment. */
   private rest(part: Part, nowMs: number): void {
-    if ((part.mode === "failed" || part.mode === "coming") && nowMs - part.sinceMs > againMs) return this.send(part, nowMs);
+    if (part.mode === "failed" || part.mode === "coming") return this.retry(part, nowMs);
     const shown = part.mode === "stands" ? part.player.shown() : undefined;
     if (!shown) return;
     const driftUs = shown.atUs - this.base.atUs;
@@ -339,7 +343,7 @@ export class Conductor {
       case "failed":
         return "failed";
       case "plays":
-        return part.misses >= 2 ? "behind" : "on";
+        return part.misses >= 2 && (part.driftUs ?? 0) < -limitUs ? "behind" : "on";
       case "stands":
         return this.running ? "coming" : "on";
       case "coming":

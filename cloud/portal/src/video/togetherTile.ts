@@ -69,8 +69,8 @@ export function useBegin(together: Together | undefined, wanted: boolean): numbe
   return useMemo(() => (conductor && wanted ? Math.round(conductor.momentUs(performance.now()) - offUs.current) : undefined), [conductor, wanted]);
 }
 
-/** Has a session led as long as both are there, and says how it goes. */
-export function useTogether(session: VideoSession | undefined, together: Together | undefined): Place | undefined {
+/** Has a session led as long as both are there, and says how it goes. It joins anew when `anew` changes: it has begun anew. */
+export function useTogether(session: VideoSession | undefined, together: Together | undefined, anew: unknown): Place | undefined {
   const [voice, setVoice] = useState<Voice>();
   const offUs = useRef(0);
   useEffect(() => {
@@ -86,6 +86,6 @@ export function useTogether(session: VideoSession | undefined, together: Togethe
       leave();
       setVoice(undefined);
     };
-  }, [session, conductor]);
+  }, [session, conductor, anew]);
   return useSyncExternalStore(conductor?.subscribe ?? silent, () => (voice && conductor ? conductor.place(voice) : undefined));
 }

@@ -18,7 +18,7 @@ import { type Direction, layoutOfKey, neighbour, plan } from "../../wall/layout"
 import { after, cycleOf, resumed, type Stop, stops } from "../../wall/tour";
 import { BoardBar } from "./BoardBar";
 import { BoardTile } from "./BoardTile";
-import { PlayBar } from "./PlayBar";
+import { PlayBar, skipUs } from "./PlayBar";
 import { useConductor, zoneOf } from "./playback";
 import { useAwake, useFullScreen, useIdle, useLasting } from "./screen";
 
@@ -217,8 +217,8 @@ function playbackKeys(conductor: Conductor | undefined, begin: (() => void) | un
   const now = () => performance.now();
   return {
     l: live,
-    j: () => seek(conductor.momentUs(now()) - 10e6),
-    k: () => seek(conductor.momentUs(now()) + 10e6),
+    j: () => seek(conductor.momentUs(now()) - skipUs),
+    k: () => seek(conductor.momentUs(now()) + skipUs),
     ",": () => conductor.pace(nextRate(conductor.direction().rate, -1), now()),
     ".": () => conductor.pace(nextRate(conductor.direction().rate, 1), now()),
   };

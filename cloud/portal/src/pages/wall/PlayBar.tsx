@@ -1,4 +1,4 @@
-import { LoaderCircle, Pause, Play, RotateCcw, RotateCw } from "lucide-react";
+import { LoaderCircle, Pause, Play } from "lucide-react";
 import { useEffect, useState, useSyncExternalStore } from "react";
 
 import { useNow } from "../../lib/hooks";
@@ -17,6 +17,9 @@ interface PlayBarProps {
   onLive: () => void;
 }
 
+/** How far a jump goes. */
+export const skipUs = 10_000_000;
+
 /** The controls of a wall that is played back: one moment for all of it. */
 export function PlayBar({ conductor, zone: { zone, why }, onSeek, onLive }: PlayBarProps) {
   const { playing, rate, gathering } = useSyncExternalStore(conductor.subscribe, conductor.direction);
@@ -27,11 +30,11 @@ export function PlayBar({ conductor, zone: { zone, why }, onSeek, onLive }: Play
     <section className="play-bar" aria-label={text.together.controls} data-testid="play-bar" data-moment={Math.round(at)} data-gathering={gathering || undefined}>
       <div className="play-bar-row">
         <div className="play-bar-buttons">
-          <IconButton small look="stage" label={text.together.back} keys="J" onPress={() => onSeek(conductor.momentUs(performance.now()) - 10e6)} data-testid="play-back"><RotateCcw size={17} aria-hidden /></IconButton>
+          <Button small look="stage" aria-label={text.together.back} onPress={() => onSeek(conductor.momentUs(performance.now()) - skipUs)} data-testid="play-back">−10 s</Button>
           <IconButton small look="stage" label={playing ? text.together.pause : text.together.play} keys="Space" onPress={toggle} data-testid="play-toggle">
             {playing ? <Pause size={18} aria-hidden /> : <Play size={18} aria-hidden />}
           </IconButton>
-          <IconButton small look="stage" label={text.together.on} keys="K" onPress={() => onSeek(conductor.momentUs(performance.now()) + 10e6)} data-testid="play-on"><RotateCw size={17} aria-hidden /></IconButton>
+          <Button small look="stage" aria-label={text.together.on} onPress={() => onSeek(conductor.momentUs(performance.now()) + skipUs)} data-testid="play-on">+10 s</Button>
           <Menu label={text.together.rate(rateName(rate))} groups={[rates.map((each) => ({ id: `rate-${each}`, label: rateName(each), onAction: () => conductor.pace(each, performance.now()) }))]}>
             <Button small look="stage" aria-label={text.together.rate(rateName(rate))} data-testid="play-rate">{rateName(rate)}</Button>
           </Menu>
@@ -41,7 +44,7 @@ export function PlayBar({ conductor, zone: { zone, why }, onSeek, onLive }: Play
           {gathering && <LoaderCircle size={14} className="btn-spin" aria-label={text.together.gathering} />}
         </span>
         <MomentInput atUs={conductor.askedUs} zone={zone} why={why} onSeek={onSeek} />
-        <Button small look="stage" onPress={onLive} data-testid="play-live">{text.live.live}</Button>
+        <Button small look="stage" aria-label={text.live.backToLive} onPress={onLive} data-testid="play-live">{text.live.live}</Button>
       </div>
       <PlayLine conductor={conductor} zone={zone} onSeek={onSeek} />
     </section>
@@ -62,6 +65,7 @@ function MomentInput({ atUs, zone, why, onSeek }: { atUs: number; zone: string; 
   };
   return (
     <form className="play-bar-go" onSubmit={(event) => { event.preventDefault(); go(); }}>
+      <span className="play-bar-label" aria-hidden>{text.together.goTo}</span>
       <input type="datetime-local" step={1} className="play-bar-input num" value={value} aria-label={text.together.moments(zone)} data-testid="play-input"
         onChange={(event) => setValue(event.target.value)} onBlur={go} />
       <abbr className="play-bar-zone" title={why}>{zoneName(atUs, zone)}</abbr>
