@@ -410,14 +410,16 @@ await step("a wall of two sites is played back in step", async () => {
   const { ranges } = await api(q, `/cameras/${camera.id}/coverage?from_us=${from - 600e6}&to_us=${from + lasts}&stream=main`);
   const gap = ranges.find((r) => r.state === "gap" && r.reason === "stalled" && r.end_us - r.start_us > 4e6);
   assert(gap, `no gap of the stalled camera: ${JSON.stringify(ranges)}`);
-  await q.goto(`${base}/walls/${wall}?at=${gap.end_us - 3.5e6}`);
+  await q.goto(`${base}/walls/${wall}?at=${gap.start_us - 2e6}`);
   const stalled = `${id("live-tile")}[data-camera="${camera.id}"]`;
   await q.waitForSelector(`${stalled}[data-where=gap]`);
   const words = await q.textContent(stalled);
   assert(/goes on at/.test(words) && !/There is no video of this moment/.test(words), `the tile in the gap says ${words}`);
   await until("the others play meanwhile", 10_000, async () => (await q.$$(`${id("live-tile")}[data-where=on]`)).length === cameras.length - 1);
   await shot(q, "wall-playback-gap");
-  await until("it has joined the others", 15_000, together);
+  await q.goto(`${base}/walls/${wall}?at=${gap.end_us - 3.5e6}`);
+  await q.waitForSelector(`${stalled}[data-where=gap]`);
+  await until("it has joined the others", 20_000, together);
   await q.keyboard.press("l");
   await until("all tiles are live again", 20_000, async () => (await q.$$(id("play-bar"))).length === 0 && (await q.$$(`${id("live-tile")}[data-phase=playing]`)).length === cameras.length);
   assert(q.faults.length === 0, q.faults.join("; "));

@@ -306,10 +306,12 @@ export class VideoSession {
     this.siteReason = "";
     const { answer } = seat;
     this.set({ phase, reason: "", note: answer.note, stream: answer.stream, codec: answer.codec });
-    seat.channel.onmessage = (event) => {
-      const word = readWord(event.data);
+    const listen = (message: unknown) => {
+      const word = readWord(message);
       if (word && this.seat === seat) this.hear(word);
     };
+    seat.channel.onmessage = (event) => listen(event.data);
+    for (const message of seat.early) listen(message);
     for (const track of seat.media.getAudioTracks()) {
       track.onunmute = () => this.set({ hasAudio: true });
       if (!track.muted) this.set({ hasAudio: true });
