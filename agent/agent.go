@@ -183,7 +183,7 @@ func (h *house) rooms() error {
 		Port: h.cfg.Live.Port, Loopback: h.cfg.Live.Loopback, LAN: h.cfg.Live.LAN, Authorities: roots,
 	}, live.Footage{
 		Hub: h.cameras.Hub, Recent: h.record.Recent, Segments: h.ledger.Segments, Wall: h.clock.WallIn, Gap: h.gapInWords, Pin: h.disk.Pin,
-		Rates: h.rates,
+		Rates: h.rates, Offset: h.clockOffset,
 		Open:  func(volume string, segment uint64) (live.File, int64, error) { return h.disk.OpenRead(volume, segment) },
 	}, h.pace, h.board, log.With("room", "live"))
 	if rtsp := h.cfg.Live.RTSP.config(); rtsp.Listen != "" {

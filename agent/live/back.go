@@ -16,7 +16,7 @@ func apart(rate float64) time.Duration {
 	switch {
 	case rate < 0:
 		return time.Duration(-rate * float64(backEvery))
-	case rate > rtc.AllFrames:
+	case rate > rtc.AllFrames*rtc.Slack:
 		return keysEvery
 	default:
 		return 0
@@ -54,7 +54,7 @@ func (w *play) back(ctx context.Context) (rtc.Op, error) {
 	case err != nil:
 		return rtc.Op{}, err
 	}
-	w.say(f.atUs)
+	w.say(f.atUs, outUs)
 	w.mark(f)
 	w.segment, w.seenUs = w.p.seg.ID, f.atUs
 	w.s.send(f, outUs)

@@ -72,6 +72,8 @@ type Footage struct {
 	Pin func(stream id.Stream, fromUs, toUs int64, ttl time.Duration) (release func())
 	// Gap says why a stream has no video at a moment; the empty string when nothing is known.
 	Gap func(ctx context.Context, stream id.Stream, atUs int64) string
+	// Offset returns the cloud's clock minus the site's, microseconds, once it is known. It may be nil.
+	Offset func() (us int64, known bool)
 	// Rates returns how many bytes per second the streams that are pulled now bring. It may be nil.
 	Rates func() map[id.Stream]float64
 }

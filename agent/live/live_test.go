@@ -51,7 +51,7 @@ func TestSite(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, *site){
 		"long group of pictures": testLongGroup, "on demand": testOnDemand, "H.265": testH265, "B-frames": testBFrames,
 		"no sound": testNoSound, "no video": testNoVideo, "gap": testGap, "playback": testPlayback,
-		"edge": testEdge, "nothing recorded": testNothingRecorded, "stills": testStills, "hidden address": testHiddenAddress,
+		"edge": testEdge, "in step": testInStep, "nothing recorded": testNothingRecorded, "stills": testStills, "hidden address": testHiddenAddress,
 		"narrow playback": testNarrowPlayback, "many cameras": testManyCameras,
 		"steps": testSteps, "backwards": testBackwards, "scrubbing": testScrubbing,
 	} {

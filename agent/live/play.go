@@ -35,6 +35,8 @@ type play struct {
 	base     time.Time
 	fromUs   int64
 	outUs    int64
+	nextUs   int64  // wall time of the picture that is waited for; lastUs and before: of none
+	asked    int64  // the moment that the viewer wished last
 	shown    place  // the picture sent last
 	joined   bool   // the player stands right behind it, and the viewer has all that what follows is decoded from
 	lastUs   int64  // wall time of the picture sent last
@@ -61,6 +63,9 @@ func (s *session) play(ctx context.Context, next rtc.Op) (rtc.Op, error) {
 		case "live":
 			return next, nil
 		case "seek":
+			if !next.Anew {
+				w.asked = next.AtUs
+			}
 			err = w.seek(ctx, next.AtUs)
 		case "scrub":
 			err = w.scrub(ctx, next.AtUs)
@@ -177,7 +182,7 @@ func (w *play) show(ctx context.Context, f shot) (rtc.Op, error) {
 		return o, err
 	}
 	if picture {
-		w.say(f.atUs)
+		w.say(f.atUs, w.outUs+w.scaled(f.atUs))
 		w.mark(f)
 	}
 	w.segment, w.seenUs = w.p.seg.ID, max(w.seenUs, f.atUs)
@@ -214,6 +219,8 @@ func (w *play) mark(f shot) {
 // hurry sends a picture that is needed only to decode what comes after it. It returns the viewer's wish to be elsewhere
 // when one has come.
 func (w *play) hurry(ctx context.Context, f shot) (rtc.Op, error) {
+	// After a pause the last picture's time is long past: stamped right behind it, a burst would seem to a browser to come
+	// much too late, and what follows it much too early, which it then holds back.
 	w.s.send(f, w.s.NowUs())
 	if w.bytes += f.bytes(); w.bytes >= burstBytes {
 		w.bytes = 0
@@ -268,7 +275,9 @@ func (w *play) await(ctx context.Context, atUs int64) (rtc.Op, error) {
 			w.s.lagged() // it goes on slower, and nothing is left out
 			w.anchor(atUs)
 		}
+		w.nextUs = atUs
 		o, err := w.until(ctx, due)
+		w.nextUs = 0
 		backwards := atUs < w.lastUs
 		if err != nil || o.Type == "" || o.Elsewhere() || o.Type == "step" || (w.rate < 0) != backwards {
 			return o, err
@@ -315,11 +324,11 @@ func (w *play) until(ctx context.Context, due time.Time) (rtc.Op, error) {
 			w.s.pad()
 		case <-w.s.view.turned:
 			if w.turn(ctx) {
-				return rtc.Op{Type: "seek", AtUs: w.lastUs}, nil
+				return rtc.Op{Type: "seek", AtUs: w.lastUs, Anew: true}, nil
 			}
 		case <-w.s.Lost:
 			if (w.rate > 0 || w.paused) && w.s.mend() { // backwards the next key frame mends it
-				return rtc.Op{Type: "seek", AtUs: w.lastUs}, nil
+				return rtc.Op{Type: "seek", AtUs: w.lastUs, Anew: true}, nil
 			}
 		case o := <-w.s.Control.Ops:
 			if w.obey(o) {
@@ -341,7 +350,7 @@ func (w *play) obey(o rtc.Op) bool {
 		w.paused = false
 		w.anchor(w.lastUs)
 	case "rate":
-		w.anchor(w.lastUs)
+		w.anchor(w.moment())
 		w.pace(o.Rate)
 	}
 	return true
@@ -351,13 +360,6 @@ func (w *play) obey(o rtc.Op) bool {
 func (w *play) pace(rate float64) {
 	w.rate = rate
 	w.s.view.change(func() { w.s.view.times, w.s.view.apart = math.Abs(rate), apart(rate) })
-}
-
-func (w *play) say(atUs int64) {
-	if now := time.Now(); now.Sub(w.lastSay) >= 200*time.Millisecond {
-		w.lastSay = now
-		w.s.Control.Tell(rtc.Note{Type: "position", AtUs: atUs, Rate: w.rate, Steps: true})
-	}
 }
 
 // atEdge waits for more video to become durable, which takes about a second. Whoever was faster than the clock is

@@ -113,6 +113,75 @@ func testPlayback(t *testing.T, s *site) {
 	}
 }
 
+// testInStep is of what a viewer needs that keeps several cameras in step.
+func testInStep(t *testing.T, s *site) {
+	begin := s.recorded(t, "shop", 6*time.Second)
+	w := s.offer("shop")
+	w.FromUs, w.Width = begin+100_000, 320
+	v := watch(t, s.room, w)
+	n := v.note("position", func(n rtc.Note) bool { return n.Asked == w.FromUs })
+	named := v.shows(n)
+	if d := named.SentUs - n.AtUs; d < -100_000 || d > 100_000 {
+		t.Errorf("the picture of %d is named %d", named.SentUs, n.AtUs)
+	}
+	if n.OffUs == nil || *n.OffUs != clockError {
+		t.Errorf("position %+v, want the site's clock corrected by %d", n, clockError)
+	}
+
+	// Changes of the rate cost no time: as much of the recording goes by as of life.
+	first := v.next(1)[0]
+	last := first
+	for i := range 20 {
+		v.order(rtc.Op{Type: "rate", Rate: []float64{1.05, 0.95}[i%2]})
+		last = v.next(2)[1]
+	}
+	if lag := last.at.Sub(first.at) - time.Duration(last.SentUs-first.SentUs)*time.Microsecond; lag > 250*time.Millisecond {
+		t.Errorf("20 changes of the rate took the viewer back by %v", lag)
+	}
+
+	// After a pause the pictures of a burst are stamped close to the one that they lead to.
+	v.order(rtc.Op{Type: "pause"})
+	v.note("picture", nil)
+	paused := time.Now()
+	v.until("a pause", func() bool { return time.Since(paused) > 1500*time.Millisecond })
+	have := len(v.seen(1))
+	v.order(rtc.Op{Type: "seek", AtUs: begin + 2_600_000})
+	named = v.shows(v.note("position", func(n rtc.Note) bool { return n.Asked == begin+2_600_000 }))
+	burst := v.seen(have + 1)[have:]
+	if len(burst) < 3 {
+		t.Errorf("the burst has %d pictures, want some in front of the one that was asked for", len(burst))
+	}
+	if d := named.rtp - burst[0].rtp; d > 90*500 {
+		t.Errorf("the burst of %d pictures begins %d ms before the picture that it leads to", len(burst), d/90)
+	}
+	v.order(rtc.Op{Type: "play"})
+
+	// At 4 times, and what is in step with that, every picture comes.
+	v.order(rtc.Op{Type: "seek", AtUs: begin})
+	v.note("position", func(n rtc.Note) bool { return n.Asked == begin })
+	v.order(rtc.Op{Type: "rate", Rate: 4.2})
+	v.note("position", func(n rtc.Note) bool { return n.Rate == 4.2 })
+	got := v.next(10)
+	for i := 1; i < len(got); i++ {
+		if got[i].Frame != got[i-1].Frame+1 {
+			t.Errorf("frame %d follows frame %d", got[i].Frame, got[i-1].Frame)
+		}
+	}
+}
+
+// shows waits for the picture that a position names.
+func (v *viewer) shows(n rtc.Note) (found picture) {
+	v.t.Helper()
+	v.until("the picture of a position", func() bool {
+		i := slices.IndexFunc(v.pictures, func(p picture) bool { return p.rtp == n.RTP })
+		if i >= 0 {
+			found = v.pictures[i]
+		}
+		return i >= 0
+	})
+	return found
+}
+
 func testEdge(t *testing.T, s *site) {
 	s.recorded(t, "night", 5300*time.Millisecond)
 	w := s.offer("night")

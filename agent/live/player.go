@@ -11,6 +11,7 @@ import (
 
 	"holdfast/agent/ledger"
 	"holdfast/agent/media"
+	"holdfast/shared/evidence"
 	"holdfast/shared/id"
 	"holdfast/shared/mp4"
 	"holdfast/shared/wire"
@@ -37,6 +38,7 @@ type player struct {
 	header mp4.Header
 	offset int64 // of the part to read next
 	params *media.Params
+	offUs  *int64 // the error of the site's clock in the segment, as in rtc.Note; nil: not known
 	queue  []shot
 	lastUs int64 // wall time up to which was read
 	lateUs int64 // frames before this are late
@@ -275,6 +277,7 @@ func (p *player) open(next ledger.Segment) error {
 	p.file, p.seg, p.header, p.offset = file, next, header, start
 	p.unpin = p.footage.Pin(p.stream, next.StartUs, next.EndUs, pinFor)
 	p.params, p.ptsUs, p.torn = &media.Params{Tracks: header.Tracks, Run: header.Run}, 0, false
+	p.offUs = p.clockError(size)
 	if next.StartUs < p.lastUs-gapUs {
 		p.lateUs = max(p.lateUs, p.lastUs) // it reaches back before what has been shown
 	}
@@ -282,6 +285,25 @@ func (p *player) open(next ledger.Segment) error {
 		return err
 	}
 	return p.afterLead()
+}
+
+// clockError is what is to be added to the open segment's times: as measured when it was closed, and while it is open as it
+// is now.
+func (p *player) clockError(size int64) *int64 {
+	signed, _, _, err := mp4.ReadSeal(p.file, size)
+	if errors.Is(err, mp4.ErrNoSeal) && p.footage.Offset != nil {
+		if us, known := p.footage.Offset(); known {
+			return &us
+		}
+	}
+	if err != nil {
+		return nil
+	}
+	st, err := evidence.ParseStatement(signed.Statement)
+	if err != nil || !st.OffsetKnown {
+		return nil
+	}
+	return &st.WallOffsetUs
 }
 
 // afterLead passes over the pictures for decoding alone that a fetched segment begins with, when the last of them is the

@@ -90,6 +90,7 @@ func newSite(t *testing.T, cams ...fakecam.CameraConfig) *site {
 	_, key, err := ed25519.GenerateKey(nil)
 	must(err)
 	recording := record.Config{Site: "site-test", Key: key, BootID: "boot-1", Version: "test", Segment: 3 * time.Second}
+	recording.Offset = func() (int64, bool) { return clockError, true }
 	for _, name := range s.cameras.Recorded() {
 		recording.Hubs = append(recording.Hubs, s.cameras.Hub(name))
 	}
@@ -102,9 +103,13 @@ func newSite(t *testing.T, cams ...fakecam.CameraConfig) *site {
 	return s
 }
 
+// clockError is what the site's clock is off by, as far as the site knows, microseconds.
+const clockError = -70_000
+
 func (s *site) footage() Footage {
 	return Footage{
-		Hub: s.cameras.Hub, Recent: s.record.Recent, Segments: s.ledger.Segments, Wall: s.clock.WallIn, Pin: s.disk.Pin,
+		Offset: func() (int64, bool) { return clockError, true },
+		Hub:    s.cameras.Hub, Recent: s.record.Recent, Segments: s.ledger.Segments, Wall: s.clock.WallIn, Pin: s.disk.Pin,
 		Open: func(volume string, segment uint64) (File, int64, error) { return s.disk.OpenRead(volume, segment) },
 		Gap: func(ctx context.Context, name id.Stream, atUs int64) string {
 			ranges, err := s.ledger.Coverage(ctx, name, atUs, atUs+1)

@@ -94,9 +94,8 @@ func (s *sender) send(f shot, outUs int64) error {
 	if err != nil {
 		return fmt.Errorf("pack frame: %w", err)
 	}
-	outUs = max(outUs, s.after)
-	s.after = outUs + 1000
-	s.stamp = uint32(outUs * s.clock / 1_000_000) // RTP time wraps
+	s.stamp = s.stampAt(outUs)
+	s.after = max(outUs, s.after) + 1000
 	for _, p := range packets {
 		p.Timestamp = s.stamp
 		if err := s.track.Write(s.codec, p); err != nil {
@@ -104,6 +103,11 @@ func (s *sender) send(f shot, outUs int64) error {
 		}
 	}
 	return nil
+}
+
+// stampAt is the RTP timestamp of the next frame when it is sent at outUs.
+func (s *sender) stampAt(outUs int64) uint32 {
+	return uint32(max(outUs, s.after) * s.clock / 1_000_000) // RTP time wraps
 }
 
 // pad sends a packet of padding alone (RFC 3550 section 5.1): a viewer that has lost the end of the last frame learns of it

@@ -127,7 +127,7 @@ func (w *play) skips(f shot) bool {
 		w.s.room.costs.set(w.p.stream, c)
 	}
 	now := w.s.view.now()
-	if w.rate > rtc.AllFrames {
+	if apart(w.rate) > 0 {
 		now = max(now, keys)
 	}
 	return w.sparse.skips(now, &f, f.atUs)

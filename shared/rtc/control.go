@@ -17,8 +17,9 @@ import (
 type Op struct {
 	Type  string  `json:"type"`            // "seek", "scrub", "step", "play", "pause", "live", "rate", "ping"
 	AtUs  int64   `json:"at_us"`           // of "seek" and "scrub": wall time, microseconds since 1970; of "ping": anything, said again in the "pong"
-	Rate  float64 `json:"rate"`            // of "rate": 0.25 to 16, or -16 to -1 for backwards; without sound where it is not 1, key frames alone above 4 and below 0
+	Rate  float64 `json:"rate"`            // of "rate": 0.25 to 16, or -16 to -1 for backwards, and Slack beyond; without sound where it is not 1, key frames alone above 4 and below 0
 	Count int     `json:"count,omitempty"` // of "step": so many pictures on, or back where it is below 0, MaxStep at most
+	Anew  bool    `json:"-"`               // of "seek": not the viewer's wish, what it sees begins anew where it is
 }
 
 // Elsewhere says whether a word is a wish to see another moment: a newer one takes its place.
@@ -31,19 +32,22 @@ func (o Op) Elsewhere() bool { return o.Type == "seek" || o.Type == "scrub" || o
 // why. A "stop" says that backward playback has come to the beginning, and pauses there.
 //
 // With SentUs, RTP and AgeUs a viewer knows how old a picture is when it is shown: "pong" gives it the offset of the two
-// clocks, and a live "position" names a picture and when it came from the camera.
+// clocks, and a live "position" names a picture and when it came from the camera. A recorded "position" names a picture, too:
+// with its RTP, AtUs and Rate a viewer knows the moment of every picture that follows, whenever it arrives.
 type Note struct {
 	Type   string  `json:"type"` // "position", "gap", "state", "note", "relay", "end", "pong", "picture", "stop"
 	AtUs   int64   `json:"at_us,omitempty"`
-	SentUs int64   `json:"sent_us,omitempty"` // of "pong" and a live "position": now, by the agent's clock
-	RTP    uint32  `json:"rtp,omitempty"`     // of a live "position" and a "picture": timestamp of the picture that was sent last
-	AgeUs  int64   `json:"age_us,omitempty"`  // of a live "position": since that picture came from the camera
-	FromUs int64   `json:"from_us,omitempty"` // of "gap"
-	ToUs   int64   `json:"to_us,omitempty"`   // of "gap"
-	Live   bool    `json:"live,omitempty"`    // of "position"
-	Rate   float64 `json:"rate,omitempty"`    // of "position"
-	Steps  bool    `json:"steps,omitempty"`   // of a recorded "position": "step", "scrub" and rates below 0 are understood
-	Text   string  `json:"text,omitempty"`    // why there is no video; empty in a "state" when there is again
+	SentUs int64   `json:"sent_us,omitempty"`  // of "pong" and a live "position": now, by the agent's clock
+	RTP    uint32  `json:"rtp,omitempty"`      // timestamp of a picture: of a live "position" and a "picture" the one sent last, of a recorded "position" the one at AtUs
+	AgeUs  int64   `json:"age_us,omitempty"`   // of a live "position": since that picture came from the camera
+	FromUs int64   `json:"from_us,omitempty"`  // of "gap"
+	ToUs   int64   `json:"to_us,omitempty"`    // of "gap"
+	Live   bool    `json:"live,omitempty"`     // of "position"
+	Rate   float64 `json:"rate,omitempty"`     // of "position"
+	Steps  bool    `json:"steps,omitempty"`    // of a recorded "position": "step", "scrub" and rates below 0 are understood
+	Asked  int64   `json:"asked_us,omitempty"` // of a recorded "position": the moment of the viewer's last "seek", or of its order
+	OffUs  *int64  `json:"off_us,omitempty"`   // of a recorded "position": add it to AtUs to correct the site's clock as it was when this was recorded; none: never measured
+	Text   string  `json:"text,omitempty"`     // why there is no video; empty in a "state" when there is again
 }
 
 // Recorded says whether a moment, microseconds since 1970, is far enough back to be shown from the disk; what is later is
@@ -69,10 +73,13 @@ type Control struct {
 	early   []Note              // said before
 }
 
-// Rates of playback: at up to AllFrames times the speed of life every picture is sent.
+// Rates of playback: at up to AllFrames times the speed of life every picture is sent. A viewer that keeps several cameras
+// in step plays each of them a little faster or slower than all of them together: Slack is by how much the bounds give way.
 const (
+	Slowest   = 0.25
 	Fastest   = 16
 	AllFrames = 4
+	Slack     = 1.06
 )
 
 // MaxStep bounds the pictures of one step.
@@ -125,7 +132,7 @@ func (o *Op) tidy() bool {
 	case "step":
 		return o.Count != 0 && o.Count >= -MaxStep && o.Count <= MaxStep
 	case "rate":
-		return o.Rate >= 0.25 && o.Rate <= Fastest || o.Rate >= -Fastest && o.Rate <= -1
+		return o.Rate >= Slowest/Slack && o.Rate <= Fastest*Slack || o.Rate >= -Fastest && o.Rate <= -1
 	case "play", "pause", "live":
 		return true
 	default:

@@ -22,7 +22,7 @@ func FuzzOp(f *testing.F) {
 		switch o.Type {
 		case "play", "pause", "live":
 		case "rate":
-			if speed := math.Abs(o.Rate); speed < 0.25 || speed > Fastest || o.Rate < 0 && speed < 1 || math.IsNaN(o.Rate) {
+			if speed := math.Abs(o.Rate); speed < Slowest/Slack || speed > Fastest*Slack || o.Rate < 0 && speed < 1 || math.IsNaN(o.Rate) {
 				t.Fatalf("%+v was taken", o)
 			}
 		case "scrub":

@@ -23,7 +23,7 @@ export function probe(cold) {
     if (word.type === "position") {
       if (marks.order !== undefined) mark("place");
       speaking = channel;
-      if (word.rtp !== undefined) known = { rtp: word.rtp, bornMs: (word.sent_us - (word.age_us ?? 0)) / 1000 };
+      if (word.sent_us !== undefined) known = { rtp: word.rtp, bornMs: (word.sent_us - (word.age_us ?? 0)) / 1000 };
     } else if (word.type === "pong" && word.at_us === clock?.askedUs) {
       const trip = performance.now() - word.at_us / 1000;
       if (trip < clock.trip) clock = { ...clock, trip, ahead: word.sent_us / 1000 - word.at_us / 1000 - trip / 2 };

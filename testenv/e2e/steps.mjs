@@ -2,6 +2,7 @@
 // beside this file turns into a subtest: {"step", "ok", "ms", "error"?, "figures"?}.
 import { AxeBuilder } from "@axe-core/playwright";
 
+import { p95, spreads, stamps } from "./instep.mjs";
 import { api, assert, base, control, difference, id, open, page, picture, shot, settled, signIn, until } from "./browser.mjs";
 import { good, lies, lookClosely, partOf, snapshot } from "./zoom.mjs";
 
@@ -442,6 +443,69 @@ await step("another player watches with a token until it is revoked", async () =
   await shot(p, "players");
   await other.context().close();
   return { ended_after_ms: Math.max(0, since - revokedAt) };
+});
+
+await step("a wall of two sites is played back in step", async () => {
+  const q = await page(browser, 1440, 900, { bypassCSP: true });
+  await q.addInitScript(stamps);
+  await signIn(q, OWNER, PASSWORD);
+  const cameras = (await api(q, `/walls/${wall}`)).tiles.map((tile) => tile.camera);
+  const lasts = 40e6;
+  const from = await until("40 s of all cameras", 60_000, async () => {
+    const from = (Date.now() - 12_000) * 1000 - lasts;
+    const all = await Promise.all(cameras.map((c) => api(q, `/cameras/${c}/coverage?from_us=${from}&to_us=${from + lasts}&stream=main`)));
+    return all.every(({ ranges }) => ranges.every((r) => r.state !== "gap")) && from;
+  });
+  await q.goto(`${base}/walls/${wall}?at=${from + 10e6}`);
+  const together = async () => (await q.$$(`${id("live-tile")}[data-where=on][data-drift]`)).length === cameras.length && (await q.$$(`${id("play-bar")}[data-gathering]`)).length === 0;
+  const begun = Date.now();
+  await until("all tiles play together", 20_000, together);
+  const playMs = Date.now() - begun;
+  const seen = { playing: await spreads(q, 20, 200) };
+  await shot(q, "wall-playback");
+  await q.keyboard.press("j");
+  await until("it goes elsewhere", 5_000, async () => Number(new URL(q.url()).searchParams.get("at")) !== from + 10e6);
+  await until("all tiles play together again", 20_000, together);
+  seen.sought = await spreads(q, 15, 200);
+  await q.keyboard.press("Space");
+  const stands = () => q.evaluate(() => window.onScreen().join());
+  let last = "";
+  await until("the pictures stand still", 10_000, async () => {
+    const now = await stands();
+    const still = now === last;
+    last = now;
+    return still && (await q.$$(`${id("live-tile")}[data-where=on]`)).length === cameras.length;
+  });
+  seen.paused = await spreads(q, 3, 100);
+  await shot(q, "wall-playback-paused");
+  const again = Date.now();
+  await q.keyboard.press("Space");
+  await until("all tiles go on", 20_000, async () => (await stands()).split(",").every((us, at) => us !== last.split(",")[at]) && together());
+  const resumeMs = Date.now() - again;
+  seen.resumed = await spreads(q, 15, 200);
+  // The camera that stalled before: it stands where its recording goes on, says why, and joins the others there.
+  const { ranges } = await api(q, `/cameras/${camera.id}/coverage?from_us=${from - 600e6}&to_us=${from + lasts}&stream=main`);
+  const gap = ranges.find((r) => r.state === "gap" && r.reason === "stalled" && r.end_us - r.start_us > 4e6);
+  assert(gap, `no gap of the stalled camera: ${JSON.stringify(ranges)}`);
+  await q.goto(`${base}/walls/${wall}?at=${gap.start_us - 2e6}`);
+  const stalled = `${id("live-tile")}[data-camera="${camera.id}"]`;
+  await q.waitForSelector(`${stalled}[data-where=gap]`);
+  const words = await q.textContent(stalled);
+  assert(/goes on at/.test(words) && !/There is no video of this moment/.test(words), `the tile in the gap says ${words}`);
+  await until("the others play meanwhile", 10_000, async () => (await q.$$(`${id("live-tile")}[data-where=on]`)).length === cameras.length - 1);
+  await shot(q, "wall-playback-gap");
+  await q.goto(`${base}/walls/${wall}?at=${gap.end_us - 3.5e6}`);
+  await q.waitForSelector(`${stalled}[data-where=gap]`);
+  await until("it has joined the others", 20_000, together);
+  await q.keyboard.press("l");
+  await until("all tiles are live again", 20_000, async () => (await q.$$(id("play-bar"))).length === 0 && (await q.$$(`${id("live-tile")}[data-phase=playing]`)).length === cameras.length);
+  assert(q.faults.length === 0, q.faults.join("; "));
+  await q.context().close();
+  const worst = Object.fromEntries(Object.entries(seen).map(([when, all]) => [when, Math.round(p95(all))]));
+  assert(resumeMs < 4000, `after a pause it took ${resumeMs} ms until all tiles were measured in step again`);
+  const wall_step_p95 = Math.round(p95(Object.values(seen).flat()));
+  assert(wall_step_p95 <= 200 && Object.values(worst).every((ms) => ms <= 200), `the tiles are apart by ${JSON.stringify({ wall_step_p95, ...worst })} ms: ${JSON.stringify(seen)}`);
+  return { wall_step_p95, ...worst, together_ms: playMs, resume_ms: resumeMs, gap: words.slice(0, 100) };
 });
 
 let cutAt;

@@ -89,11 +89,12 @@ const walls = createRoute({ getParentRoute: () => inside, path: "/walls", compon
 const newWall = createRoute({ getParentRoute: () => inside, path: "/walls/new", component: lazyRouteComponent(() => import("./pages/WallEdit"), "NewWall") });
 const editWall = createRoute({ getParentRoute: () => inside, path: "/walls/$wall/edit", component: lazyRouteComponent(() => import("./pages/WallEdit"), "EditWall") });
 
-/** `then` are walls that are shown after the first one, with commas; `every` is how many seconds each page stays. */
-export interface WallSearch { then?: string; every?: number }
+/** `then` are walls that are shown after the first one, with commas; `every` is how many seconds each page stays; `at` is the
+ *  moment from which all cameras are played back, without it they are live. */
+export interface WallSearch { then?: string; every?: number; at?: number }
 const wall = createRoute({
   getParentRoute: () => inside, path: "/walls/$wall",
-  validateSearch: (search): WallSearch => compact({ then: text(search.then), every: us(search.every) }) as WallSearch,
+  validateSearch: (search): WallSearch => compact({ then: text(search.then), every: us(search.every), at: us(search.at) }) as WallSearch,
   component: lazyRouteComponent(() => import("./pages/WallRun")),
 });
 

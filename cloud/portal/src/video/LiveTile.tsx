@@ -3,7 +3,9 @@ import { type RefObject, useEffect, useLayoutEffect, useRef, useState } from "re
 
 import { text } from "../text";
 import type { Phase } from "./snapshot";
+import { gapWords, StepMark } from "./StepMark";
 import { Still } from "./Still";
+import { type Together, useBegin, useTogether } from "./togetherTile";
 import { useVideo } from "./useVideo";
 
 /** The widest picture, in device pixels, for which a site chooses the small stream by itself (agent/live). */
@@ -67,21 +69,21 @@ export interface LiveTileProps {
   asleep?: boolean;
   /** Shows the full picture over the small one, once it is there. */
   large?: boolean;
+  /** Plays the recording in step with others; moments are told in this time zone. */
+  together?: (Together & { zone: string }) | undefined;
   /** Told when the video begins, stops or fails. */
   onPhase?: (phase: Phase) => void;
 }
 
 /** The moving picture of a tile, without sound, as long as it is on the screen; before and instead of it the reason in
  *  words. It fills its parent. */
-export function LiveTile({ camera, health, withheld, asleep, large, onPhase }: LiveTileProps) {
+export function LiveTile({ camera, health, withheld, asleep, large, together, onPhase }: LiveTileProps) {
   const frame = useRef<HTMLDivElement>(null);
   const seen = useOnScreen(frame);
-  const wide = useWide(frame, large ?? false);
+  const wide = useWide(frame, (large ?? false) && !together);
   const wanted = seen && !withheld && !asleep;
-  const { video, session, snapshot } = useVideo(wanted ? { site: camera.site, camera: camera.id, silent: true } : undefined, health);
-  const { phase, reason } = snapshot;
-  const running = phase === "playing" || phase === "stalled";
-
+  const fromUs = useBegin(together, wanted);
+  const { video, session, snapshot } = useVideo(wanted ? { site: camera.site, camera: camera.id, silent: true, fromUs } : undefined, health);
   // A tile whose window has become much larger or smaller asks for the stream that fits.
   const asked = useRef(wide);
   useEffect(() => {
@@ -90,24 +92,31 @@ export function LiveTile({ camera, health, withheld, asleep, large, onPhase }: L
     if (session && session.snapshot().phase !== "connecting") session.start();
   }, [wide, session]);
 
+  const place = useTogether(session, together, wide);
+  const { phase, reason } = snapshot;
+  const running = phase === "playing" || phase === "stalled" || (place !== undefined && phase === "waiting" && snapshot.firstFrameMs !== undefined);
+
+  const conducted = together !== undefined;
   useEffect(() => {
-    if (phase !== "failed" || !session) return;
+    if (phase !== "failed" || !session || conducted) return; // who conducts tries again
     const timer = setTimeout(() => session.start(), againMs);
     return () => clearTimeout(timer);
-  }, [phase, session]);
+  }, [phase, session, conducted]);
 
   useEffect(() => onPhase?.(phase), [onPhase, phase]);
 
   const Icon = withheld?.icon ?? CircleAlert;
-  const words = withheld?.words ?? (phase === "failed" || phase === "stalled" ? reason : "");
-  const waits = !withheld && (phase === "connecting" || phase === "waiting" || phase === "reconnecting");
+  const gap = together && place?.where === "gap" ? gapWords(place, snapshot.gap, together.zone) : "";
+  const words = withheld?.words ?? (gap || (phase === "failed" || phase === "stalled" ? reason : ""));
+  const waits = !withheld && !gap && !running && (phase === "connecting" || phase === "waiting" || phase === "reconnecting");
   return (
-    <div className="live-tile" ref={frame} data-testid="live-tile" data-camera={camera.id} data-phase={withheld ? "withheld" : phase}>
-      {!running && !withheld && <Still plain camera={camera.id} name={camera.name} />}
+    <div className="live-tile" ref={frame} data-testid="live-tile" data-camera={camera.id} data-phase={withheld ? "withheld" : phase} data-where={place?.where} data-drift={place?.driftUs === undefined ? undefined : Math.round(place.driftUs)}>
+      {!running && !withheld && !together && <Still plain camera={camera.id} name={camera.name} />}
       <video ref={video} className="live-tile-video" muted playsInline autoPlay data-frames="0" data-shown={running || undefined} aria-label={text.live.player(camera.name)} />
-      {large && wanted && !wide && <FullPicture camera={camera} health={health} />}
-      {words && <div className="live-tile-words" data-over={running || undefined}><Icon size={20} strokeWidth={1.6} aria-hidden /><p>{words}</p></div>}
-      {waits && <div className="live-tile-words" role="status"><span className="still-wait" /><p>{reason || text.live.connecting}</p></div>}
+      {large && wanted && !wide && !together && <FullPicture camera={camera} health={health} />}
+      {words && <div className="live-tile-words" data-over={running || undefined} data-gap={gap !== "" || undefined}><Icon size={20} strokeWidth={1.6} aria-hidden /><p>{words}</p></div>}
+      {waits && <div className="live-tile-words" role="status"><span className="still-wait" /><p>{reason || (together ? text.together.fetching : text.live.connecting)}</p></div>}
+      {place && !withheld && !words && <StepMark place={place} />}
     </div>
   );
 }

@@ -29,11 +29,12 @@ export interface Born {
   age_us: number;
 }
 
-/** What the site says: where it is and whether it knows steps, the single picture that a step, a moment or a pause led to (without rtp: none, and
+/** What the site says: where it is (in a recording: with the picture at that moment, the moment that it was asked for and what its clock was off by)
+ * and whether it knows steps, the single picture that a step, a moment or a pause led to (without rtp: none, and
  * text says why), that backward playback has come to the beginning, what its clock shows, that it has no picture now and why, that it skips a gap,
  * that the line has room for less than was asked for, that the camera is to be taken from the relay, or that this is all. */
 export type Word =
-  | { type: "position"; at_us: number; born?: Born; rate?: number; steps?: true }
+  | { type: "position"; at_us: number; born?: Born; rate?: number; steps?: true; rtp?: number; asked_us?: number; off_us?: number }
   | { type: "picture"; at_us: number; rtp?: number; text: string }
   | { type: "stop"; at_us: number; text: string }
   | { type: "pong"; at_us: number; sent_us: number }
@@ -54,11 +55,15 @@ export function readWord(message: unknown): Word | undefined {
     return undefined;
   }
   if (typeof body !== "object" || body === null) return undefined;
-  const { type, at_us: atUs, text, rtp, sent_us: sentUs, age_us: ageUs, rate, steps } = body as Record<string, unknown>;
+  const { type, at_us: atUs, text, rtp, sent_us: sentUs, age_us: ageUs, rate, steps, asked_us: askedUs, off_us: offUs } = body as Record<string, unknown>;
   if (type === "position" || type === "pong") {
     if (!finite(atUs)) return undefined;
     if (type === "pong") return finite(sentUs) ? { type, at_us: atUs, sent_us: sentUs } : undefined;
-    return finite(rtp) && finite(sentUs) ? { type, at_us: atUs, born: { rtp, sent_us: sentUs, age_us: finite(ageUs) ? ageUs : 0 } } : { type, at_us: atUs, ...(finite(rate) && rate !== 0 ? { rate } : {}), ...(steps === true ? { steps } : {}) };
+    if (finite(rtp) && finite(sentUs)) return { type, at_us: atUs, born: { rtp, sent_us: sentUs, age_us: finite(ageUs) ? ageUs : 0 } };
+    return {
+      type, at_us: atUs, ...(finite(rate) && rate !== 0 ? { rate } : {}), ...(steps === true ? { steps } : {}),
+      ...(finite(rtp) ? { rtp } : {}), ...(finite(askedUs) ? { asked_us: askedUs } : {}), ...(finite(offUs) ? { off_us: offUs } : {}),
+    };
   }
   const words = typeof text === "string" ? text.slice(0, longestText) : "";
   if (type === "picture" || type === "stop") {

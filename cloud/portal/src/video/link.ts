@@ -24,6 +24,9 @@ const mendMs = 6000;
 export interface Seat {
   readonly media: MediaStream;
   readonly channel: RTCDataChannel;
+  /** What the site said of a gap before anybody listened: on a connection that is there already its words are faster than its
+   *  answer. */
+  readonly early: unknown[];
   /** Measures what comes in on this place, and its path. */
   readonly measure: () => Promise<RTCStatsReport>;
   readonly answer: Answer;
@@ -40,6 +43,7 @@ interface Slot {
   media: MediaStream;
   receiver: RTCRtpReceiver;
   channel: RTCDataChannel;
+  early: unknown[];
   taken: boolean;
   /** Told when the connection is lost, once something is shown. */
   lost: Lost | undefined;
@@ -148,7 +152,7 @@ class Link {
     prefer(audio, ["audio/opus", "audio/pcmu", "audio/pcma"]);
     this.slots.push({
       index, media: new MediaStream([video.receiver.track, audio.receiver.track]), receiver: video.receiver,
-      channel: this.connection.createDataChannel(index === 0 ? channelName : `${channelName}-${index}`), taken: false, lost: undefined, freedMs: -Infinity,
+      channel: this.connection.createDataChannel(index === 0 ? channelName : `${channelName}-${index}`), early: [], taken: false, lost: undefined, freedMs: -Infinity,
     });
   }
 
@@ -193,6 +197,10 @@ class Link {
     if (!slot) return undefined;
     clearTimeout(this.resting);
     slot.taken = true;
+    slot.early = [];
+    slot.channel.onmessage = ({ data }) => {
+      if (typeof data === "string" && data.includes('"gap"')) slot.early.push(data);
+    };
     return slot;
   }
 
@@ -208,7 +216,7 @@ class Link {
     if (!this.slots.some((s) => s.lost)) this.heard.atMs = performance.now();
     slot.lost = lost;
     return {
-      media: slot.media, channel: slot.channel, answer, relayed: this.way === "relay",
+      media: slot.media, channel: slot.channel, early: slot.early, answer, relayed: this.way === "relay",
       measure: () => slot.receiver.getStats(),
       leave: () => {
         if (answer.session && !this.gone) end(answer.session);

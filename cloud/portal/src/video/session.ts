@@ -11,6 +11,7 @@ import { blank, type Phase, sameWish, type Snapshot, type Wish } from "./snapsho
 import { hasPicture } from "./stage";
 import type { Moment } from "./stamp";
 import { StatsReader } from "./stats";
+import { Moments, type Shown } from "./step";
 import { receivable } from "./whep";
 
 const firstPictureMs = 12_000;
@@ -18,6 +19,7 @@ const stallMs = 4_000;
 const giveUpMs = 9_000;
 const retries = 6;
 const slowestKeyMs = 20_000;
+const nearUs = 1_000_000;
 
 export class VideoSession {
   private readonly video: HTMLVideoElement;
@@ -46,6 +48,9 @@ export class VideoSession {
     say: (order) => this.order(order), positionUs: () => this.positionUs(), expect: (atUs) => this.playhead.hold(atUs),
   });
   private scrubbing = false;
+  private readonly moments = new Moments();
+  /** It stands at the picture that it was prepared for, whatever happens to the connection. */
+  private standing = false;
   private shownRtp: number | undefined; // of the picture on the screen
   private shownMs: number | undefined;
   private named: { rtp: number; atUs: number } | undefined; // the single picture that was asked for
@@ -93,6 +98,7 @@ export class VideoSession {
   start(wish: Wish = this.wish): void {
     this.wish = wish;
     this.playhead = new Playhead(wish.fromUs ?? 0);
+    this.standing &&= wish.fromUs !== undefined;
     this.failures = 0;
     this.frames = 0;
     this.video.dataset.frames = "0";
@@ -147,9 +153,33 @@ export class VideoSession {
     }
     this.wish = { ...this.wish, fromUs: atUs };
     this.playhead.jump(atUs);
+    this.moments.expect(Math.round(atUs));
     this.movedMs = performance.now();
     this.set({ fromUs: atUs, phase: "waiting", missing: "" });
     if (this.letGo() ? !this.current.paused : this.current.paused) this.resume();
+  }
+
+  /** Goes to a moment of the recording, or to the first picture after it, and stands there. */
+  prepare(atUs: number): void {
+    const at_us = Math.round(atUs);
+    const { fromUs } = this.wish;
+    this.standing = true;
+    // What is just being connected comes to about the same place.
+    if (this.current.phase === "connecting" && fromUs !== undefined && Math.abs(fromUs - at_us) < nearUs) return;
+    if (fromUs === undefined || !this.order({ type: "seek", at_us })) return this.start({ ...this.wish, fromUs: at_us });
+    this.order({ type: "pause" });
+    this.letGo();
+    this.wish = { ...this.wish, fromUs: at_us };
+    this.playhead.jump(at_us);
+    this.moments.expect(at_us);
+    this.set({ fromUs: at_us, phase: "waiting", paused: true, missing: "", gap: "", reason: "" });
+    if (this.video.paused) void this.play();
+  }
+
+  /** The picture of the recording that is on the screen; undefined until there is one of what was asked for. */
+  shown(): Shown | undefined {
+    if (this.moments.exact) return this.moments.shown();
+    return this.playhead.waiting() ? undefined : { siteUs: this.positionUs(), offUs: undefined, shownMs: performance.now() };
   }
 
   /** Shows a picture so many on, or back, and pauses. */
@@ -214,6 +244,7 @@ export class VideoSession {
   }
 
   resume(): void {
+    this.standing = false;
     this.set({ paused: false });
     this.movedMs = performance.now();
     if (this.seat && (this.wish.fromUs === undefined || this.order({ type: "play" }))) {
@@ -280,7 +311,8 @@ export class VideoSession {
 
   private offer() {
     const width = Math.max(this.video.clientWidth, 160) * devicePixelRatio;
-    const fromUs = this.wish.fromUs === undefined ? undefined : this.playhead.at(this.video.currentTime);
+    const fromUs = this.wish.fromUs === undefined ? undefined : Math.round(this.playhead.at(this.video.currentTime));
+    this.moments.expect(fromUs);
     return { camera: this.wish.camera, stream: this.wish.stream, width, fromUs, silent: this.wish.silent };
   }
 
@@ -315,10 +347,12 @@ export class VideoSession {
     this.siteReason = "";
     const { answer } = seat;
     this.set({ phase, reason: "", note: answer.note, stream: answer.stream, codec: answer.codec });
-    seat.channel.onmessage = (event) => {
-      const word = readWord(event.data);
+    const listen = (message: unknown) => {
+      const word = readWord(message);
       if (word && this.seat === seat) this.hear(word);
     };
+    seat.channel.onmessage = (event) => listen(event.data);
+    for (const message of seat.early) listen(message);
     for (const track of seat.media.getAudioTracks()) {
       track.onunmute = () => this.set({ hasAudio: true });
       if (!track.muted) this.set({ hasAudio: true });
@@ -329,6 +363,12 @@ export class VideoSession {
     this.ticking = setInterval(() => void this.tick(seat), 1000);
     this.askTime(seat);
     void this.play();
+    if (this.frames > 0 && this.current.firstFrameMs === undefined) this.first(); // its picture was faster than the answer
+  }
+
+  private first(): void {
+    this.set({ firstFrameMs: performance.now() - this.askedMs });
+    this.moving();
   }
 
   /** Plays; what the browser refuses with sound is tried again without. */
@@ -353,6 +393,8 @@ export class VideoSession {
         else this.playhead.set(word.at_us, this.video.currentTime, word.rate ?? 1);
         this.paced(word.rate ?? 1);
         this.stepped(word.steps === true);
+        this.moments.hear(word);
+        if (this.standing && !this.current.paused) this.pause();
         return;
       case "picture":
       case "stop":
@@ -366,7 +408,7 @@ export class VideoSession {
         this.set({ note: word.text });
         return;
       case "gap":
-        this.set({ note: word.text || text.live.skipped });
+        this.set({ note: word.text || text.live.skipped, gap: word.text });
         return;
       case "end":
         this.drop();
@@ -383,11 +425,10 @@ export class VideoSession {
       this.playhead.firstFrame(frame.mediaTime);
       this.shownRtp = frame.rtpTimestamp;
       this.shownMs = frame.expectedDisplayTime;
+      if (frame.rtpTimestamp !== undefined) this.moments.painted(frame.rtpTimestamp, frame.expectedDisplayTime);
       this.confirm();
-      if (this.current.firstFrameMs === undefined && this.seat) {
-        this.set({ firstFrameMs: performance.now() - this.askedMs });
-      }
-      this.moving();
+      if (this.current.firstFrameMs === undefined && this.seat) this.first();
+      else this.moving();
       this.video.requestVideoFrameCallback(count);
     };
     if ("requestVideoFrameCallback" in this.video) this.video.requestVideoFrameCallback(count);

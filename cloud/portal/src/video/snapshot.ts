@@ -22,6 +22,8 @@ export interface Snapshot {
   reason: string;
   /** Why it is another stream than asked for, for a person. */
   note: string;
+  /** Why the recording has a gap before the picture that is shown, for a person. */
+  gap: string;
   stream: string;
   codec: string;
   hasAudio: boolean;
@@ -45,6 +47,6 @@ export const sameWish = (one: Wish, other: Wish): boolean =>
 
 /** What a session that has just begun shows. */
 export const blank: Snapshot = {
-  phase: "connecting", fromUs: undefined, paused: false, rate: 1, steps: false, missing: "", hint: "", reason: "", note: "", stream: "", codec: "", hasAudio: false,
+  phase: "connecting", fromUs: undefined, paused: false, rate: 1, steps: false, missing: "", hint: "", reason: "", note: "", gap: "", stream: "", codec: "", hasAudio: false,
   firstFrameMs: undefined, stats: undefined, delayMs: undefined,
 };

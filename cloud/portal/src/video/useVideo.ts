@@ -5,7 +5,7 @@ import { VideoSession } from "./session";
 import type { Snapshot, Wish } from "./snapshot";
 
 const idle: Snapshot = {
-  phase: "closed", fromUs: undefined, paused: false, rate: 1, steps: false, missing: "", hint: "", reason: "", note: "", stream: "", codec: "", hasAudio: false, firstFrameMs: undefined, stats: undefined, delayMs: undefined,
+  phase: "closed", fromUs: undefined, paused: false, rate: 1, steps: false, missing: "", hint: "", reason: "", note: "", gap: "", stream: "", codec: "", hasAudio: false, firstFrameMs: undefined, stats: undefined, delayMs: undefined,
 };
 const nothing = () => () => undefined;
 

@@ -1,19 +1,25 @@
 import { useQueries, useQuery, type UseQueryResult } from "@tanstack/react-query";
-import { useNavigate } from "@tanstack/react-router";
+import { useNavigate, useSearch } from "@tanstack/react-router";
 import { LayoutGrid } from "lucide-react";
 import { type CSSProperties, type RefObject, useCallback, useEffect, useMemo, useRef, useState } from "react";
 
+import { useCan } from "../../api/can";
 import { cameras as camerasQuery, sites as sitesQuery } from "../../api/queries";
 import type { Camera, Wall, WallLayout, WallTile } from "../../api/types";
 import { usePageKeys, useTitle } from "../../lib/hooks";
+import { nowUs } from "../../lib/time";
 import { text } from "../../text";
 import { LinkButton } from "../../ui/button";
 import { Empty } from "../../ui/notice";
+import { nextRate } from "../../video/control";
+import type { Conductor } from "../../video/together";
 import { useWarm } from "../../video/useVideo";
 import { type Direction, layoutOfKey, neighbour, plan } from "../../wall/layout";
 import { after, cycleOf, resumed, type Stop, stops } from "../../wall/tour";
 import { BoardBar } from "./BoardBar";
 import { BoardTile } from "./BoardTile";
+import { PlayBar, skipUs } from "./PlayBar";
+import { useConductor, zoneOf } from "./playback";
 import { useAwake, useFullScreen, useIdle, useLasting } from "./screen";
 
 /** How long the tiles under a large one go on: whoever only wants a closer look finds them running. */
@@ -33,7 +39,11 @@ export function Board({ walls, every }: { walls: readonly Wall[]; every: number 
   const at = resumed(round, where.wall, where.page);
   const stop = round[at];
   const cycle = cycleOf(stop, every);
-  const turning = cycle > 0 && !paused && round.length > 1 && large === undefined;
+  const { conductor, begin, seek, live } = usePlayback();
+  const { data: sites } = useQuery(sitesQuery());
+  const zone = useMemo(() => zoneOf(stop?.wall.tiles ?? [], sites), [stop?.wall.tiles, sites]);
+  const playback = useMemo(() => conductor && { conductor, zone: zone.zone }, [conductor, zone]);
+  const turning = cycle > 0 && !paused && !conductor && round.length > 1 && large === undefined;
   useTitle(stop?.wall.name ?? text.walls.title);
   useAwake(full || turning);
 
@@ -51,7 +61,7 @@ export function Board({ walls, every }: { walls: readonly Wall[]; every: number 
   }, [turning, turn, cycle]);
 
   const board = useRef<HTMLDivElement>(null);
-  useBoardKeys({ stop, selected, large, board, setSelected, setLarge, setLayout, turn, toggleFull, pause: () => setPaused(!paused) });
+  useBoardKeys({ stop, selected, large, board, setSelected, setLarge, setLayout, turn, toggleFull, pause: () => setPaused(!paused), conductor, begin, seek, live });
   const toggleLarge = useCallback((place: number) => setLarge((was) => (was === undefined && round[at]?.tiles[place]?.state === "camera" ? place : undefined)), [round, at]);
   const covered = useLasting(large !== undefined, coveredMs);
   if (!stop) return null;
@@ -61,7 +71,7 @@ export function Board({ walls, every }: { walls: readonly Wall[]; every: number 
   const frame = { "--columns": shape.columns, "--rows": shape.rows, "--phone-columns": shape.columns > 2 ? 2 : 1 } as CSSProperties;
   return (
     <div className="board" ref={board} data-testid="board" data-full={full || undefined} data-idle={(full && idle) || undefined} data-page={at} data-layout={stop.layout}>
-      <BoardBar stop={stop} at={at} count={round.length} cycle={cycle} turning={turning} paused={paused} full={full} override={layout}
+      <BoardBar stop={stop} at={at} count={round.length} cycle={cycle} turning={turning} paused={paused} full={full} override={layout} onBegin={conductor ? undefined : begin}
         onTurn={turn} onPause={() => setPaused(!paused)} onFull={toggleFull} onLayout={(chosen) => { setLayout(chosen); setLarge(undefined); setSelected(0); }} />
       {stop.wall.tiles.length === 0
         ? (
@@ -71,12 +81,33 @@ export function Board({ walls, every }: { walls: readonly Wall[]; every: number 
         )
         : (
           <div className="board-stage">
-            <Tiles stop={stop} frame={frame} selected={selected} large={large} covered={covered} onSelect={setSelected} onToggle={toggleLarge} />
+            <Tiles stop={stop} frame={frame} selected={selected} large={large} covered={covered} playback={playback} onSelect={setSelected} onToggle={toggleLarge} />
           </div>
         )}
+      {conductor && <PlayBar conductor={conductor} zone={zone} onSeek={seek} onLive={live} />}
       {[...placesAt([stop.tiles, turning ? (next?.tiles ?? []) : []])].map(([site, places]) => <Warm key={site} site={site} places={places} />)}
     </div>
   );
+}
+
+/** How long before now playback begins, where no moment is asked for. */
+const beginUs = 60_000_000;
+
+/** The moment of the address, who leads the tiles from there, and how to go to another one. */
+function usePlayback() {
+  const { at } = useSearch({ from: "/inside/walls/$wall" });
+  const navigate = useNavigate({ from: "/walls/$wall" });
+  const mayPlay = useCan()("playback");
+  const conductor = useConductor(mayPlay ? at : undefined);
+  const go = useCallback((next: number | undefined) => void navigate({ search: (old) => ({ ...old, at: next }) as typeof old, replace: true }), [navigate]);
+  const seek = useCallback((us: number) => {
+    // The newest seconds are not on the disk yet: that near to now is live.
+    if (us > nowUs() - 3_000_000) go(undefined);
+    else if (Math.round(us) === at) conductor?.seek(at, performance.now());
+    else go(Math.round(us));
+  }, [go, at, conductor]);
+  const begin = useCallback(() => go(nowUs() - beginUs), [go]);
+  return { conductor, begin: mayPlay ? begin : undefined, seek, live: useCallback(() => go(undefined), [go]) };
 }
 
 /** Keeps a connection at hand to a site that is on this page, or on the next one. */
@@ -102,11 +133,12 @@ interface TilesProps {
   selected: number;
   large: number | undefined;
   covered: boolean;
+  playback: { conductor: Conductor; zone: string } | undefined;
   onSelect: (place: number) => void;
   onToggle: (place: number) => void;
 }
 
-function Tiles({ stop, frame, selected, large, covered, onSelect, onToggle }: TilesProps) {
+function Tiles({ stop, frame, selected, large, covered, playback, onSelect, onToggle }: TilesProps) {
   const { data: sites } = useQuery(sitesQuery());
   const cameras = useQueries({ queries: sitesOf(stop.tiles).map((site) => camerasQuery(site)), combine: byID });
   const { spots } = plan(stop.layout);
@@ -120,7 +152,7 @@ function Tiles({ stop, frame, selected, large, covered, onSelect, onToggle }: Ti
         return (
           <BoardTile key={`${tile.camera ?? tile.state} ${nth}`} tile={tile} place={place} spot={spots[place] ?? { column: 0, row: 0, size: 1 }}
             site={sites?.find((site) => site.id === tile.site)} camera={tile.camera ? cameras.get(tile.camera) : undefined}
-            selected={selected === place} large={large === place} asleep={covered && large !== place} alone={spots.length === 1} onSelect={onSelect} onToggle={onToggle} />
+            selected={selected === place} large={large === place} asleep={covered && large !== place} playback={playback} alone={spots.length === 1} onSelect={onSelect} onToggle={onToggle} />
         );
       })}
     </ul>
@@ -142,9 +174,13 @@ interface KeysProps {
   turn: (by: number) => void;
   toggleFull: () => void;
   pause: () => void;
+  conductor: Conductor | undefined;
+  begin: (() => void) | undefined;
+  seek: (us: number) => void;
+  live: () => void;
 }
 
-function useBoardKeys({ stop, selected, large, board, setSelected, setLarge, setLayout, turn, toggleFull, pause }: KeysProps): void {
+function useBoardKeys({ stop, selected, large, board, setSelected, setLarge, setLayout, turn, toggleFull, pause, conductor, begin, seek, live }: KeysProps): void {
   const navigate = useNavigate();
   const move = (direction: Direction) => {
     if (!stop) return;
@@ -164,7 +200,8 @@ function useBoardKeys({ stop, selected, large, board, setSelected, setLarge, set
     arrowleft: () => move("left"), arrowright: () => move("right"), arrowup: () => move("up"), arrowdown: () => move("down"),
     enter: () => setLarge(large === undefined && tile?.state === "camera" ? selected : undefined),
     escape: () => setLarge(undefined),
-    " ": pause,
+    " ": conductor ? () => (conductor.direction().playing ? conductor.pause(performance.now()) : conductor.play(performance.now())) : pause,
+    ...playbackKeys(conductor, begin, seek, live),
     f: toggleFull,
     pageup: () => turn(-1),
     pagedown: () => turn(1),
@@ -172,4 +209,17 @@ function useBoardKeys({ stop, selected, large, board, setSelected, setLarge, set
     "0": arrange(undefined),
     ...Object.fromEntries(Object.entries(layoutOfKey).map(([key, layout]) => [key, arrange(layout)])),
   }, ".board-pick");
+}
+
+/** The keys of playback, as on a camera's page as far as one camera's and all of a wall's are the same. */
+function playbackKeys(conductor: Conductor | undefined, begin: (() => void) | undefined, seek: (us: number) => void, live: () => void): Record<string, () => void> {
+  if (!conductor) return begin ? { p: begin } : {};
+  const now = () => performance.now();
+  return {
+    l: live,
+    j: () => seek(conductor.momentUs(now()) - skipUs),
+    k: () => seek(conductor.momentUs(now()) + skipUs),
+    ",": () => conductor.pace(nextRate(conductor.direction().rate, -1), now()),
+    ".": () => conductor.pace(nextRate(conductor.direction().rate, 1), now()),
+  };
 }

@@ -1,11 +1,11 @@
 import { Link } from "@tanstack/react-router";
-import { ChevronLeft, ChevronRight, Keyboard, LayoutGrid, Maximize, Minimize, Pause, Pencil, Play } from "lucide-react";
+import { ChevronLeft, ChevronRight, History, Keyboard, LayoutGrid, Maximize, Minimize, Pause, Pencil, Play } from "lucide-react";
 import { Dialog as AriaDialog, DialogTrigger } from "react-aria-components/Dialog";
 import { Popover } from "react-aria-components/Popover";
 
 import type { WallLayout } from "../../api/types";
 import { text } from "../../text";
-import { IconButton, LinkButton } from "../../ui/button";
+import { Button, IconButton, LinkButton } from "../../ui/button";
 import { Menu } from "../../ui/menu";
 import { layouts } from "../../wall/layout";
 import type { Stop } from "../../wall/tour";
@@ -21,6 +21,8 @@ interface BoardBarProps {
   paused: boolean;
   full: boolean;
   override: WallLayout | undefined;
+  /** Plays all cameras back; absent where they are, or where this person may not. */
+  onBegin: (() => void) | undefined;
   onTurn: (by: number) => void;
   onPause: () => void;
   onFull: () => void;
@@ -28,7 +30,7 @@ interface BoardBarProps {
 }
 
 /** What stands over a running wall: where one is, and what can be done. */
-export function BoardBar({ stop, at, count, cycle, turning, paused, full, override, onTurn, onPause, onFull, onLayout }: BoardBarProps) {
+export function BoardBar({ stop, at, count, cycle, turning, paused, full, override, onBegin, onTurn, onPause, onFull, onLayout }: BoardBarProps) {
   return (
     <header className="board-bar" role="toolbar" aria-label={text.board.controls}>
       {!full && <Link to="/walls" className="board-up" aria-label={text.walls.title}><ChevronLeft size={20} aria-hidden /></Link>}
@@ -48,6 +50,7 @@ export function BoardBar({ stop, at, count, cycle, turning, paused, full, overri
         </div>
       )}
       <span className="board-space" />
+      {onBegin && <Button small look="stage" icon={<History size={16} aria-hidden />} onPress={onBegin} data-testid="board-play-back">{text.together.begin}</Button>}
       <Menu label={text.board.layout} groups={[
         [{ id: "saved", label: `${text.board.asSaved}: ${text.walls.layouts[stop.wall.layout]}`, icon: <LayoutIcon layout={stop.wall.layout} width={18} />, onAction: () => onLayout(undefined) }],
         layouts.map((layout) => ({ id: layout, label: text.walls.layouts[layout] ?? layout, icon: <LayoutIcon layout={layout} width={18} />, onAction: () => onLayout(layout) })),

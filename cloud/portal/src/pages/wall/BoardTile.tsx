@@ -5,6 +5,7 @@ import type { Camera, Site, WallTile } from "../../api/types";
 import { text } from "../../text";
 import { IconButton, LinkButton } from "../../ui/button";
 import { LiveTile } from "../../video/LiveTile";
+import type { Conductor } from "../../video/together";
 import { useZoom, ZoomMark } from "../../video/ZoomMark";
 import type { Habits } from "../../video/zoomGestures";
 import type { Spot } from "../../wall/layout";
@@ -20,6 +21,8 @@ interface BoardTileProps {
   large: boolean;
   /** Covered by a large one for a while. */
   asleep: boolean;
+  /** Plays recordings in step instead of what is live; moments are told in this time zone. */
+  playback: { conductor: Conductor; zone: string } | undefined;
   /** The only tile of its page: it is as large as it can be. */
   alone: boolean;
   onSelect: (place: number) => void;
@@ -30,8 +33,11 @@ interface BoardTileProps {
 const habits: Habits = { alone: true, doubleIn: false };
 
 /** One place of a running wall: a camera with its names, or why there is none. */
-export function BoardTile({ tile, place, spot, site, camera, selected, large, asleep, alone, onSelect, onToggle }: BoardTileProps) {
+export function BoardTile({ tile, place, spot, site, camera, selected, large, asleep, playback, alone, onSelect, onToggle }: BoardTileProps) {
   const of = useMemo(() => (tile.camera && tile.site ? { id: tile.camera, name: tile.camera_name ?? "", site: tile.site } : undefined), [tile.camera, tile.site, tile.camera_name]);
+  // An agent says by how much its clock is ahead of the cloud's.
+  const offUs = -(site?.agent?.clock_offset_us ?? 0);
+  const together = useMemo(() => playback && { ...playback, offUs }, [playback, offUs]);
   const words = tile.state === "camera" ? text.board.tile(tile.camera_name ?? "", tile.site_name ?? "") : text.board[tile.state];
   const frame = useRef<HTMLLIElement>(null);
   const { zoom, close } = useZoom(frame, large || alone, habits);
@@ -45,7 +51,7 @@ export function BoardTile({ tile, place, spot, site, camera, selected, large, as
   const where = { "--column": spot.column + 1, "--row": spot.row + 1, "--size": spot.size } as CSSProperties;
   return (
     <li className="board-tile" ref={frame} style={where} data-testid="board-tile" data-state={tile.state} data-camera={tile.camera} data-large={large || undefined} data-big={spot.size > 1 || undefined}>
-      {of ? <LiveTile camera={of} health={camera?.status} withheld={tileWithheld(site, camera)} asleep={asleep} large={large && !alone} />
+      {of ? <LiveTile camera={of} health={camera?.status} withheld={tileWithheld(site, camera)} asleep={asleep} large={large && !alone} together={together} />
         : <Nothing tile={tile} />}
       <button type="button" className="board-pick" tabIndex={selected ? 0 : -1} aria-label={words} aria-pressed={large} data-place={place} data-surface
         onClick={press} onDoubleClick={() => { if (!byFinger.current) onToggle(place); }} onFocus={() => onSelect(place)}
@@ -59,7 +65,7 @@ export function BoardTile({ tile, place, spot, site, camera, selected, large, as
       {close && zoom && <div className="board-zoom"><ZoomMark zoom={zoom} /></div>}
       {large && of && (
         <div className="board-large-tools">
-          <LinkButton small look="stage" to="/cameras/$camera" params={{ camera: of.id }} icon={<ExternalLink size={15} aria-hidden />}>{text.board.openCamera}</LinkButton>
+          <LinkButton small look="stage" to="/cameras/$camera" params={{ camera: of.id }} search={() => (playback ? { at: Math.round(playback.conductor.momentUs(performance.now()) - offUs) } : {})} icon={<ExternalLink size={15} aria-hidden />}>{text.board.openCamera}</LinkButton>
           {!alone && <IconButton small look="stage" label={text.board.shrink} keys="Esc" onPress={() => onToggle(place)}><Minimize2 size={16} aria-hidden /></IconButton>}
         </div>
       )}

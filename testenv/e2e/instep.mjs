@@ -1,0 +1,76 @@
+// What is on the screen of several tiles at one instant, by what the cameras themselves have written into their pictures
+// (testenv/fakecam, Stamp): nothing of it goes through the portal's own reckoning.
+
+/** Installs itself before the page's own scripts, in a page without a content security policy: every coded picture is looked
+ *  at on its way to the decoder, and every painted one is known by its RTP time. */
+export function stamps() {
+  const look = (self) => {
+    const mark = [0x7f, 0x0e, 0x5a, 0xc1, 0x3d, 0x94, 0x4b, 0x62, 0x8a, 0x1f, 0x48, 0x6f, 0x6c, 0x64, 0x66, 0x61];
+    const sentUs = (bytes) => {
+      for (let i = 0; i + 60 < bytes.length; i++) {
+        if (!mark.every((b, at) => bytes[i + at] === b)) continue;
+        const plain = []; // without emulation prevention
+        for (let at = i + mark.length, zeros = 0; plain.length < 21 && at < bytes.length; at++) {
+          if (zeros >= 2 && bytes[at] === 3) zeros = 0;
+          else {
+            zeros = bytes[at] === 0 ? zeros + 1 : 0;
+            plain.push(bytes[at]);
+          }
+        }
+        return plain.slice(13, 21).reduce((sum, b) => sum * 256 + b, 0);
+      }
+      return undefined;
+    };
+    self.onrtctransform = ({ transformer: { readable, writable, options } }) => {
+      const transform = (frame, out) => {
+        options.port.postMessage([frame.getMetadata().rtpTimestamp, sentUs(new Uint8Array(frame.data).subarray(0, 2000))]);
+        out.enqueue(frame);
+      };
+      void readable.pipeThrough(new TransformStream({ transform })).pipeTo(writable);
+    };
+  };
+  const worker = new Worker(URL.createObjectURL(new Blob([`(${look})(self)`], { type: "text/javascript" })));
+  const sent = new Map(); // by track, by RTP time
+  const Real = RTCPeerConnection;
+  window.RTCPeerConnection = class extends Real {
+    addTransceiver(...args) {
+      const transceiver = super.addTransceiver(...args);
+      const { track } = transceiver.receiver;
+      if (track.kind === "video") {
+        const { port1, port2 } = new MessageChannel();
+        const known = new Map();
+        sent.set(track.id, known);
+        port1.onmessage = ({ data: [rtp, us] }) => us !== undefined && known.set(rtp, us);
+        transceiver.receiver.transform = new RTCRtpScriptTransform(worker, { port: port2 }, [port2]);
+      }
+      return transceiver;
+    }
+  };
+  const painted = new WeakMap();
+  new MutationObserver(() => {
+    for (const video of document.querySelectorAll("video:not([data-seen])")) {
+      video.dataset.seen = "1";
+      const next = (_, frame) => {
+        painted.set(video, frame.rtpTimestamp);
+        video.requestVideoFrameCallback(next);
+      };
+      video.requestVideoFrameCallback(next);
+    }
+  }).observe(document, { childList: true, subtree: true });
+
+  /** When each tile's picture was sent by its camera, microseconds since 1970. */
+  window.onScreen = () => [...document.querySelectorAll("[data-testid=live-tile] video")].map((video) => sent.get(video.srcObject?.getVideoTracks()[0]?.id)?.get(painted.get(video)));
+}
+
+/** How far the tiles' pictures are from one another, milliseconds, so many times over some seconds. */
+export const spreads = (p, times, everyMs) => p.evaluate(async ([times, everyMs]) => {
+  const found = [];
+  for (let i = 0; i < times; i++) {
+    await new Promise((done) => setTimeout(done, everyMs));
+    const all = window.onScreen();
+    found.push(all.some((us) => us === undefined) ? Infinity : (Math.max(...all) - Math.min(...all)) / 1000);
+  }
+  return found;
+}, [times, everyMs]);
+
+export const p95 = (all) => all.toSorted((a, b) => a - b)[Math.ceil(all.length * 0.95) - 1];
