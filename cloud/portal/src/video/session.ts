@@ -1,23 +1,22 @@
 // One video on the screen: it connects, counts frames, notices when they stop, connects again, and says in words
 // what is wrong. It lives outside React: components subscribe to its snapshot.
-import { ApiError, words } from "../api/errors";
 import { text } from "../text";
 import { nowUs } from "../lib/time";
 import { type Order, Playhead, readWord, type Word } from "./control";
 import { Delay } from "./delay";
-import { relayed, type Seat, shun, take } from "./link";
+import { type Seat, shun } from "./link";
+import { Screen } from "./screen";
+import { Seating } from "./seating";
 import { Shuttle } from "./shuttle";
 import { blank, type Phase, sameWish, type Snapshot, type Wish } from "./snapshot";
-import { hasPicture } from "./stage";
 import type { Moment } from "./stamp";
 import { StatsReader } from "./stats";
-import { Moments, type Shown } from "./step";
-import { receivable } from "./whep";
+import type { Shown } from "./step";
+import type { Offer } from "./whep";
 
 const firstPictureMs = 12_000;
 const stallMs = 4_000;
 const giveUpMs = 9_000;
-const retries = 6;
 const slowestKeyMs = 20_000;
 const nearUs = 1_000_000;
 
@@ -26,42 +25,52 @@ export class VideoSession {
   private readonly listeners = new Set<() => void>();
   private wish: Wish;
   private begun: Wish | undefined; // ahead of the page's own word
-  private over = false;
   private current: Snapshot = blank;
-  private attempt: AbortController | undefined;
-  private seat: Seat | undefined;
+  private readonly seating: Seating;
   private controlled = false;
   private playhead: Playhead;
   private reader = new StatsReader();
-  private delay = new Delay();
-  private delayMs: number | undefined;
+  private readonly screen: Screen;
   private ticking: ReturnType<typeof setInterval> | undefined;
-  private retryTimer: ReturnType<typeof setTimeout> | undefined;
-  private failures = 0;
-  private frames = 0;
   private askedMs = 0;
   private decoded = 0;
   private movedMs = 0;
   private siteReason = "";
-  private goingOver = false;
   private readonly shuttle = new Shuttle({
     say: (order) => this.order(order), positionUs: () => this.positionUs(), expect: (atUs) => this.playhead.hold(atUs),
   });
   private scrubbing = false;
-  private readonly moments = new Moments();
   /** It stands at the picture that it was prepared for, whatever happens to the connection. */
   private standing = false;
-  private shownRtp: number | undefined; // of the picture on the screen
-  private shownMs: number | undefined;
-  private named: { rtp: number; atUs: number } | undefined; // the single picture that was asked for
 
   constructor(video: HTMLVideoElement, wish: Wish) {
     this.video = video;
     this.wish = wish;
     this.playhead = new Playhead(wish.fromUs ?? 0);
-    this.countFrames();
+    this.screen = new Screen(video, {
+      live: () => this.wish.fromUs === undefined,
+      painted: (mediaTime) => {
+        this.playhead.firstFrame(mediaTime);
+        if (this.current.firstFrameMs === undefined && this.seat) this.first();
+        else this.moving();
+      },
+    });
+    this.seating = new Seating({
+      site: () => this.wish.site, offer: () => this.offer(), stands: () => this.current.paused,
+      early: (media) => {
+        this.video.srcObject = media;
+        void this.screen.play();
+      },
+      accept: (seat, over) => this.accept(seat, over ? this.current.phase : "waiting"),
+      release: (seat) => this.release(seat),
+      failed: (reason, again) => this.failed(reason, again),
+    });
     addEventListener("pagehide", this.leave);
     addEventListener("pageshow", this.comeBack);
+  }
+
+  private get seat(): Seat | undefined {
+    return this.seating.seat;
   }
 
   readonly subscribe = (tell: () => void): (() => void) => {
@@ -89,7 +98,7 @@ export class VideoSession {
   /** Shows nothing until there is a wish again. */
   rest(): void {
     if (this.current.phase === "closed" || this.begun) return;
-    this.drop();
+    this.seating.drop();
     this.video.srcObject = null;
     this.set({ ...blank, phase: "closed" });
   }
@@ -99,19 +108,18 @@ export class VideoSession {
     this.wish = wish;
     this.playhead = new Playhead(wish.fromUs ?? 0);
     this.standing &&= wish.fromUs !== undefined;
-    this.failures = 0;
-    this.frames = 0;
-    this.video.dataset.frames = "0";
+    this.seating.failures = 0;
+    this.screen.begin();
     this.askedMs = performance.now();
     this.shuttle.forget();
     this.scrubbing = false;
     this.current = { ...blank, fromUs: wish.fromUs, rate: wish.fromUs === undefined ? 1 : this.current.rate };
-    void this.connect(); // before anything is painted
+    void this.seating.connect(); // before anything is painted
     this.set({});
   }
 
   /** The tab is closed or put away: the site need not send on until the connection times out. */
-  private readonly leave = (): void => this.drop();
+  private readonly leave = (): void => this.seating.drop();
 
   private readonly comeBack = (event: PageTransitionEvent): void => {
     if (event.persisted && this.current.phase !== "failed" && this.current.phase !== "closed") this.start({ ...this.wish, ...(this.wish.fromUs === undefined ? {} : { fromUs: this.positionUs() }) });
@@ -119,10 +127,10 @@ export class VideoSession {
 
   /** Ends for good: after this the object is of no more use. */
   close(): void {
-    this.over = true;
+    this.screen.close();
     removeEventListener("pagehide", this.leave);
     removeEventListener("pageshow", this.comeBack);
-    this.drop();
+    this.seating.drop();
     this.video.srcObject = null;
     this.set({ phase: "closed" });
     this.listeners.clear();
@@ -133,16 +141,13 @@ export class VideoSession {
     return this.wish.fromUs === undefined ? nowUs() : this.playhead.at(this.video.currentTime);
   }
 
-  /** The moment of the picture on the screen, and how that is known. A live picture's is that of its birth, which was not now. */
+  /** The moment of the picture on the screen, and how that is known. */
   moment(): Moment {
-    if (this.wish.fromUs !== undefined) {
-      const atUs = this.positionUs();
-      return { atUs, recorded: true, exact: this.current.paused && this.video.dataset.at === String(atUs), clock: "site" };
-    }
-    const bornMs = this.delay.bornMs(this.shownRtp);
-    if (bornMs !== undefined) return { atUs: bornMs * 1000, recorded: false, exact: true, clock: this.seat?.relayed ? "cloud" : "site" };
-    const agoMs = performance.now() - (this.shownMs ?? performance.now());
-    return { atUs: nowUs() - agoMs * 1000, recorded: false, exact: false, clock: "viewer" };
+    if (this.wish.fromUs === undefined) return this.screen.born(this.seat?.relayed ?? false);
+    const shown = this.current.paused || this.scrubbing ? undefined : this.screen.moments.shown();
+    if (shown) return { atUs: shown.siteUs, recorded: true, exact: true, clock: "site", offUs: shown.offUs };
+    const atUs = this.positionUs();
+    return { atUs, recorded: true, exact: this.screen.confirms(atUs), clock: "site" };
   }
 
   /** Goes to another moment of the recording: inside the session when the site can, else with a new one. */
@@ -153,7 +158,7 @@ export class VideoSession {
     }
     this.wish = { ...this.wish, fromUs: atUs };
     this.playhead.jump(atUs);
-    this.moments.expect(Math.round(atUs));
+    this.screen.moments.expect(Math.round(atUs));
     this.movedMs = performance.now();
     this.set({ fromUs: atUs, phase: "waiting", missing: "" });
     if (this.letGo() ? !this.current.paused : this.current.paused) this.resume();
@@ -171,14 +176,14 @@ export class VideoSession {
     this.letGo();
     this.wish = { ...this.wish, fromUs: at_us };
     this.playhead.jump(at_us);
-    this.moments.expect(at_us);
+    this.screen.moments.expect(at_us);
     this.set({ fromUs: at_us, phase: "waiting", paused: true, missing: "", gap: "", reason: "" });
-    if (this.video.paused) void this.play();
+    if (this.video.paused) void this.screen.play();
   }
 
   /** The picture of the recording that is on the screen; undefined until there is one of what was asked for. */
   shown(): Shown | undefined {
-    if (this.moments.exact) return this.moments.shown();
+    if (this.screen.moments.exact) return this.screen.moments.shown();
     return this.playhead.waiting() ? undefined : { siteUs: this.positionUs(), offUs: undefined, shownMs: performance.now() };
   }
 
@@ -186,7 +191,7 @@ export class VideoSession {
   step(count: number): void {
     if (this.wish.fromUs === undefined) return;
     if (!this.current.paused) this.pause();
-    if (this.video.paused) void this.play(); // what comes is to be seen
+    if (this.video.paused) void this.screen.play(); // what comes is to be seen
     this.shuttle.step(count);
   }
 
@@ -195,7 +200,7 @@ export class VideoSession {
     const begins = !this.scrubbing;
     if (this.wish.fromUs === undefined) this.start({ ...this.wish, fromUs: atUs });
     else if (begins && this.shuttle.knows === false) this.order({ type: "pause" });
-    if (begins && this.video.paused) void this.play();
+    if (begins && this.video.paused) void this.screen.play();
     this.scrubbing = true;
     this.wish = { ...this.wish, fromUs: atUs };
     this.shuttle.scrub(atUs);
@@ -218,16 +223,10 @@ export class VideoSession {
   private single(word: Extract<Word, { type: "picture" | "stop" }>): void {
     if (word.type === "stop") this.set({ paused: true, rate: 1 });
     if (this.current.paused || this.scrubbing) this.playhead.hold(word.at_us);
-    this.named = word.type === "picture" && word.rtp !== undefined ? { rtp: word.rtp, atUs: word.at_us } : undefined;
     const none = word.type === "picture" && word.rtp === undefined;
     this.set({ missing: none ? word.text : "", hint: none ? "" : word.text });
-    this.confirm();
+    this.screen.name(word.type === "picture" && word.rtp !== undefined ? { rtp: word.rtp, atUs: word.at_us } : undefined);
     this.shuttle.heard(true);
-  }
-
-  /** Notes on the video which moment its single picture is of, once that is on the screen. */
-  private confirm(): void {
-    if (this.named && this.named.rtp === this.shownRtp) this.video.dataset.at = String(this.named.atUs);
   }
 
   pause(): void {
@@ -238,7 +237,7 @@ export class VideoSession {
       // The site cannot hold the recording still: remember where we are and ask again on play.
       this.wish = { ...this.wish, fromUs: this.positionUs() };
       this.playhead.jump(this.wish.fromUs ?? 0);
-      this.drop();
+      this.seating.drop();
     }
     this.set({ paused: true });
   }
@@ -289,61 +288,14 @@ export class VideoSession {
     return true;
   }
 
-  private async connect(): Promise<void> {
-    this.drop();
-    const attempt = new AbortController();
-    this.attempt = attempt;
-    try {
-      if (typeof RTCPeerConnection === "undefined") throw new ApiError(501, text.live.unsupported);
-      if (receivable().length === 0) throw new ApiError(501, text.live.noCodec);
-      const lost = (why: string) => {
-        if (!attempt.signal.aborted) this.fail(why);
-      };
-      const early = (media: MediaStream) => {
-        this.video.srcObject = media;
-        void this.play();
-      };
-      this.accept(await take(this.wish.site, this.offer(), lost, early, attempt.signal));
-    } catch (error) {
-      if (!attempt.signal.aborted) this.fail(words(error), error);
-    }
-  }
-
-  private offer() {
+  private offer(): Offer {
     const width = Math.max(this.video.clientWidth, 160) * devicePixelRatio;
     const fromUs = this.wish.fromUs === undefined ? undefined : Math.round(this.playhead.at(this.video.currentTime));
-    this.moments.expect(fromUs);
+    this.screen.moments.expect(fromUs);
     return { camera: this.wish.camera, stream: this.wish.stream, width, fromUs, silent: this.wish.silent };
   }
 
-  /** Goes over to the relay, from which others have the camera too. What the site sends is shown until its picture is there. */
-  private async move(): Promise<void> {
-    const { attempt, seat: before } = this;
-    if (this.goingOver || !attempt || !before || before.relayed || this.wish.fromUs !== undefined) return;
-    this.goingOver = true;
-    let after: Seat | undefined;
-    try {
-      const lost = (why: string) => {
-        if (!attempt.signal.aborted && this.seat === after) this.fail(why);
-      };
-      after = await relayed(this.wish.site, this.offer(), lost, () => undefined, attempt.signal);
-      const there = await hasPicture(after.media);
-      if (!there) shun(this.wish.site);
-      if (there && !attempt.signal.aborted && this.seat === before) {
-        this.release();
-        this.accept(after, this.current.phase);
-        before.leave();
-      }
-    } catch {
-      // It stays as it is.
-    } finally {
-      if (after && this.seat !== after) after.leave();
-      this.goingOver = false;
-    }
-  }
-
-  private accept(seat: Seat, phase: Phase = "waiting"): void {
-    this.seat = seat;
+  private accept(seat: Seat, phase: Phase): void {
     this.siteReason = "";
     const { answer } = seat;
     this.set({ phase, reason: "", note: answer.note, stream: answer.stream, codec: answer.codec });
@@ -362,8 +314,8 @@ export class VideoSession {
     this.movedMs = performance.now();
     this.ticking = setInterval(() => void this.tick(seat), 1000);
     this.askTime(seat);
-    void this.play();
-    if (this.frames > 0 && this.current.firstFrameMs === undefined) this.first(); // its picture was faster than the answer
+    void this.screen.play();
+    if (this.screen.frames > 0 && this.current.firstFrameMs === undefined) this.first(); // its picture was faster than the answer
   }
 
   private first(): void {
@@ -371,29 +323,20 @@ export class VideoSession {
     this.moving();
   }
 
-  /** Plays; what the browser refuses with sound is tried again without. */
-  private async play(): Promise<void> {
-    await this.video.play().catch(async () => {
-      this.video.muted = true;
-      await this.video.play().catch(() => undefined);
-    });
-  }
-
   /** Takes the site's word: a picture that stands still has its reason from there, not from a guess here. */
   private hear(word: Word): void {
-    this.delay.hear(word, performance.now());
+    this.screen.hear(word);
     switch (word.type) {
       case "pong":
         return;
       case "relay":
-        void this.move();
+        if (this.wish.fromUs === undefined) void this.seating.move();
         return;
       case "position":
         if (this.wish.fromUs !== undefined && (this.current.paused || this.scrubbing)) this.playhead.hold(word.at_us);
         else this.playhead.set(word.at_us, this.video.currentTime, word.rate ?? 1);
         this.paced(word.rate ?? 1);
         this.stepped(word.steps === true);
-        this.moments.hear(word);
         if (this.standing && !this.current.paused) this.pause();
         return;
       case "picture":
@@ -411,33 +354,15 @@ export class VideoSession {
         this.set({ note: word.text || text.live.skipped, gap: word.text });
         return;
       case "end":
-        this.drop();
+        this.seating.drop();
         this.set({ phase: "failed", reason: word.text || text.live.ended });
     }
-  }
-
-  private countFrames(): void {
-    const count = (_: number, frame: VideoFrameCallbackMetadata) => {
-      if (this.over) return;
-      this.video.dataset.frames = String(++this.frames);
-      this.delayMs = this.wish.fromUs === undefined ? this.delay.of(frame.rtpTimestamp, frame.expectedDisplayTime) : undefined;
-      this.video.dataset.delay = this.delayMs === undefined ? "" : String(Math.round(this.delayMs));
-      this.playhead.firstFrame(frame.mediaTime);
-      this.shownRtp = frame.rtpTimestamp;
-      this.shownMs = frame.expectedDisplayTime;
-      if (frame.rtpTimestamp !== undefined) this.moments.painted(frame.rtpTimestamp, frame.expectedDisplayTime);
-      this.confirm();
-      if (this.current.firstFrameMs === undefined && this.seat) this.first();
-      else this.moving();
-      this.video.requestVideoFrameCallback(count);
-    };
-    if ("requestVideoFrameCallback" in this.video) this.video.requestVideoFrameCallback(count);
   }
 
   private moving(): void {
     this.movedMs = performance.now();
     this.siteReason = "";
-    this.failures = 0;
+    this.seating.failures = 0;
     if (this.current.phase === "waiting" || this.current.phase === "stalled") this.set({ phase: "playing", reason: "" });
   }
 
@@ -447,56 +372,36 @@ export class VideoSession {
     // Decoded frames count even where the browser does not paint them, as in a hidden tab.
     if (stats.framesDecoded > this.decoded) this.moving();
     this.decoded = stats.framesDecoded;
-    this.set({ stats, delayMs: this.delayMs });
+    this.set({ stats, delayMs: this.screen.delayMs });
     this.askTime(seat);
     if (this.current.paused || this.scrubbing) return;
     // Backwards a picture comes for each of the camera's key frames.
     const still = performance.now() - this.movedMs - (this.current.rate < 0 ? slowestKeyMs / -this.current.rate : 0);
     if (this.current.phase === "waiting" && still > firstPictureMs) {
       if (seat.relayed) shun(this.wish.site); // the site itself may do better
-      this.fail(text.live.noPicture);
+      this.seating.fail(text.live.noPicture);
     } else if (this.siteReason) return; // the site is there and says why: it goes on by itself
     else if (this.current.phase === "playing" && still > stallMs) this.set({ phase: "stalled", reason: text.live.stalled });
-    else if (this.current.phase === "stalled" && still > giveUpMs) this.fail(text.live.stalled);
+    else if (this.current.phase === "stalled" && still > giveUpMs) this.seating.fail(text.live.stalled);
   }
 
   private askTime(seat: Seat): void {
     if (seat.channel.readyState === "open") seat.channel.send(Delay.ask(performance.now()));
   }
 
-  private fail(reason: string, error?: unknown): void {
-    this.drop();
-    const final = error instanceof ApiError && (error.status === 501 || (error.status >= 400 && error.status < 500 && error.status !== 429));
-    if (final || this.current.paused || this.failures >= retries) {
-      this.set({ phase: "failed", reason });
-      return;
-    }
-    const wait = Math.min(1000 * 2 ** this.failures, 15_000) * (0.5 + Math.random() / 2);
-    this.failures++;
-    this.set({ phase: "reconnecting", reason });
-    if (this.wish.fromUs !== undefined) this.playhead.jump(this.playhead.at(this.video.currentTime));
-    this.retryTimer = setTimeout(() => void this.connect(), wait);
-  }
-
-  /** Lets go of the place on the connection, on both sides. */
-  private drop(): void {
-    this.attempt?.abort();
-    clearTimeout(this.retryTimer);
-    const { seat } = this;
-    this.release();
-    seat?.leave();
-  }
-
   /** Stops to look at what comes in on the place. */
-  private release(): void {
+  private release(seat: Seat | undefined): void {
     clearInterval(this.ticking);
-    for (const track of this.seat?.media.getAudioTracks() ?? []) track.onunmute = null;
-    this.seat = undefined;
+    for (const track of seat?.media.getAudioTracks() ?? []) track.onunmute = null;
     this.controlled = false;
     this.shuttle.knows = undefined;
     this.reader = new StatsReader();
-    this.delay = new Delay();
-    this.delayMs = this.shownRtp = undefined;
+    this.screen.forget();
+  }
+
+  private failed(reason: string, again: boolean): void {
+    this.set({ phase: again ? "reconnecting" : "failed", reason });
+    if (again && this.wish.fromUs !== undefined) this.playhead.jump(this.playhead.at(this.video.currentTime));
   }
 
   private set(change: Partial<Snapshot>): void {

@@ -12,6 +12,8 @@ export interface Moment {
   exact: boolean;
   /** Whose clock says so. */
   clock: "site" | "cloud" | "viewer";
+  /** What is to be added to the site's clock as it was when this was recorded; as it is now where that is not known. */
+  offUs?: number | undefined;
 }
 
 /** Whose picture it is. */
@@ -27,22 +29,26 @@ export interface Origin {
  *  better than to a few tenths. */
 const wrongUs = SECOND;
 
-const isWrong = (moment: Moment, clockOffsetUs: number): boolean => moment.clock === "site" && Math.abs(clockOffsetUs) >= wrongUs;
+/** The site's clock minus the cloud's at the moment; 0 where it is right, or another clock's word. */
+function error(moment: Moment, clockOffsetUs: number): number {
+  const us = moment.offUs === undefined ? clockOffsetUs : -moment.offUs;
+  return moment.clock === "site" && Math.abs(us) >= wrongUs ? us : 0;
+}
 
 /** The moment, put right where the site's clock is wrong. */
 export function corrected(moment: Moment, clockOffsetUs: number): number {
-  return isWrong(moment, clockOffsetUs) ? moment.atUs - clockOffsetUs : moment.atUs;
+  return moment.atUs - error(moment, clockOffsetUs);
 }
 
 /** The lines that tell of the moment, the moment itself first, and last that this is only a part of the whole picture. */
 export function told(moment: Moment, { zone, clockOffsetUs }: Origin, part: Size, whole: Size): string[] {
   const atUs = corrected(moment, clockOffsetUs);
-  const wrong = isWrong(moment, clockOffsetUs);
+  const wrong = error(moment, clockOffsetUs);
   const clock = (us: number, exact: boolean) => (exact ? clockMillis(us, zone).slice(0, -1) : clockSeconds(us, zone));
   const { stamp } = text;
   const how = moment.recorded ? (moment.exact ? stamp.recorded : stamp.recordedMoving) : moment.exact ? stamp.live : stamp.liveUnknown;
-  const lines = [`${dayDate(atUs, zone)} ${clock(atUs, moment.exact && !wrong)} ${zoneName(atUs, zone)}`, how];
-  if (wrong) lines.push(stamp.corrected(clock(moment.atUs, moment.exact), offset(clockOffsetUs)));
+  const lines = [`${dayDate(atUs, zone)} ${clock(atUs, moment.exact && wrong === 0)} ${zoneName(atUs, zone)}`, how];
+  if (wrong !== 0) lines.push(stamp.corrected(clock(moment.atUs, moment.exact), offset(wrong)));
   if (part.width < whole.width || part.height < whole.height) lines.push(stamp.part(pixels(part), pixels(whole)));
   return lines;
 }

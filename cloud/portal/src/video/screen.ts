@@ -1,0 +1,96 @@
+// What is on a video element: its pictures are counted, and each is known by its moment.
+import { nowUs } from "../lib/time";
+import type { Word } from "./control";
+import { Delay } from "./delay";
+import type { Moment } from "./stamp";
+import { Moments } from "./step";
+
+/** What a Screen asks, and what it tells. */
+export interface Watcher {
+  live: () => boolean;
+  /** A picture was painted, at mediaTime of the element. */
+  painted: (mediaTime: number) => void;
+}
+
+export class Screen {
+  /** Pictures since begin. */
+  frames = 0;
+  /** From the site to the screen, milliseconds; undefined while it is not known, and in recordings. */
+  delayMs: number | undefined;
+  readonly moments = new Moments();
+  private delay = new Delay();
+  private rtp: number | undefined; // of the picture
+  private atMs: number | undefined;
+  private named: { rtp: number; atUs: number } | undefined; // the single picture that was asked for
+  private over = false;
+
+  constructor(private readonly video: HTMLVideoElement, private readonly watcher: Watcher) {
+    if ("requestVideoFrameCallback" in video) video.requestVideoFrameCallback(this.count);
+  }
+
+  private readonly count = (_: number, frame: VideoFrameCallbackMetadata): void => {
+    if (this.over) return;
+    this.video.dataset.frames = String(++this.frames);
+    this.delayMs = this.watcher.live() ? this.delay.of(frame.rtpTimestamp, frame.expectedDisplayTime) : undefined;
+    this.video.dataset.delay = this.delayMs === undefined ? "" : String(Math.round(this.delayMs));
+    this.rtp = frame.rtpTimestamp;
+    this.atMs = frame.expectedDisplayTime;
+    if (frame.rtpTimestamp !== undefined) this.moments.painted(frame.rtpTimestamp, frame.expectedDisplayTime);
+    this.confirm();
+    this.watcher.painted(frame.mediaTime);
+    this.video.requestVideoFrameCallback(this.count);
+  };
+
+  /** Counts from none. */
+  begin(): void {
+    this.frames = 0;
+    this.video.dataset.frames = "0";
+  }
+
+  /** What comes next is by another clock. */
+  forget(): void {
+    this.delay = new Delay();
+    this.delayMs = this.rtp = undefined;
+  }
+
+  close(): void {
+    this.over = true;
+  }
+
+  /** Takes what the site says of time. */
+  hear(word: Word): void {
+    this.delay.hear(word, performance.now());
+    if (word.type === "position") this.moments.hear(word);
+  }
+
+  /** Takes which picture is the single one that was asked for; it is noted on the element once it is there. */
+  name(picture: { rtp: number; atUs: number } | undefined): void {
+    this.named = picture;
+    this.confirm();
+  }
+
+  private confirm(): void {
+    if (this.named && this.named.rtp === this.rtp) this.video.dataset.at = String(this.named.atUs);
+  }
+
+  /** Whether it shows the single picture of a moment. */
+  confirms(atUs: number): boolean {
+    return this.video.dataset.at === String(atUs);
+  }
+
+  /** The moment of the live picture, which is that of its birth, and how that is known. */
+  born(relayed: boolean): Moment {
+    const bornMs = this.delay.bornMs(this.rtp);
+    if (bornMs !== undefined) return { atUs: bornMs * 1000, recorded: false, exact: true, clock: relayed ? "cloud" : "site" };
+    const agoMs = performance.now() - (this.atMs ?? performance.now());
+    return { atUs: nowUs() - agoMs * 1000, recorded: false, exact: false, clock: "viewer" };
+  }
+
+  /** Plays; what the browser refuses with sound is tried again without. */
+  async play(): Promise<void> {
+    await this.video.play().catch(async () => {
+      this.video.muted = true;
+      await this.video.play().catch(() => undefined);
+    });
+  }
+}
