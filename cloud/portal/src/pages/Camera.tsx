@@ -33,9 +33,7 @@ import { CameraDialog } from "./camera/CameraDialog";
 import { Instead } from "./camera/Instead";
 import { why } from "./site/CameraGrid";
 
-/** How long the page leaves the browser to the video alone when somebody goes live. */
-const headStartMs = 30;
-
+const Stage = memo(Player);
 const Aside = memo(CameraAside);
 
 /** One camera: live or from any moment, and its timeline. */
@@ -89,9 +87,9 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
     else set({ at: Math.round(us) });
   });
   const mayLive = can("live") && site.status !== "dark" && site.status !== "never";
-  const live = useStable(() => {
-    if (asked !== undefined && mayLive) session?.ahead({ site: camera.site, camera: camera.id, stream: search.stream });
-    setTimeout(() => set({ at: undefined }), headStartMs);
+  const live = useStable(async () => {
+    if (asked !== undefined && mayLive) await session?.ahead({ site: camera.site, camera: camera.id, stream: search.stream });
+    set({ at: undefined });
   });
   const keep = can("export") ? () => setKeeping("clip") : undefined;
   const hold = can("holds.edit") ? () => setKeeping("hold") : undefined;
@@ -147,7 +145,7 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
       actions={can("cameras.edit") && <Button small icon={<Pencil size={15} aria-hidden />} onPress={() => setEditing(true)} data-testid="edit-camera">{text.actions.edit}</Button>}>
       <div className="camera-page">
         <div className="camera-stage">
-          <Player camera={camera} origin={origin} video={video} session={session} bare={!can("live")} onLive={live} onEvent={onEvent}
+          <Stage camera={camera} origin={origin} video={video} session={session} bare={!can("live")} onLive={live} onEvent={onEvent}
             instead={watchable ? undefined : <Instead site={site} allowed={can("live")} asked={asked} hole={hole} ranges={timeline.ranges} zone={zone} onPlay={play} onLive={live} />} />
         </div>
         {!around ? <aside className="camera-aside" /> : <Aside camera={camera} zone={zone} stream={search.stream} onStream={chooseStream} events={events} mayPlay={can("playback")} onPlay={play} hasSub={sub} />}

@@ -19,12 +19,14 @@ const stallMs = 4_000;
 const giveUpMs = 9_000;
 const slowestKeyMs = 20_000;
 const nearUs = 1_000_000;
+const headStartMs = 150;
 
 export class VideoSession {
   private readonly video: HTMLVideoElement;
   private readonly listeners = new Set<() => void>();
   private wish: Wish;
   private begun: Wish | undefined; // ahead of the page's own word
+  private answered: () => void = () => undefined;
   private current: Snapshot = blank;
   private readonly seating: Seating;
   private controlled = false;
@@ -89,10 +91,15 @@ export class VideoSession {
     else this.start(wish);
   }
 
-  /** Begins what will be wished in a moment: the site is asked before the page changes. */
-  ahead(wish: Wish): void {
-    this.start(wish);
-    this.begun = wish;
+  /** Begins what will be wished in a moment. What is returned comes with the site's answer, but soon: until then the page does
+   *  best to leave the browser to it. */
+  ahead(wish: Wish): Promise<void> {
+    return new Promise((done) => {
+      this.answered = done;
+      setTimeout(done, headStartMs);
+      this.start(wish);
+      this.begun = wish;
+    });
   }
 
   /** Shows nothing until there is a wish again. */
@@ -296,6 +303,7 @@ export class VideoSession {
   }
 
   private accept(seat: Seat, phase: Phase): void {
+    this.answered();
     this.siteReason = "";
     const { answer } = seat;
     this.set({ phase, reason: "", note: answer.note, stream: answer.stream, codec: answer.codec });
@@ -400,6 +408,7 @@ export class VideoSession {
   }
 
   private failed(reason: string, again: boolean): void {
+    this.answered();
     this.set({ phase: again ? "reconnecting" : "failed", reason });
     if (again && this.wish.fromUs !== undefined) this.playhead.jump(this.playhead.at(this.video.currentTime));
   }
