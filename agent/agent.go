@@ -184,7 +184,7 @@ func (h *house) rooms() error {
 	}, live.Footage{
 		Hub: h.cameras.Hub, Recent: h.record.Recent, Segments: h.ledger.Segments, Wall: h.clock.WallIn, Gap: h.gapInWords, Pin: h.disk.Pin,
 		Rates: h.rates, Offset: h.clockOffset,
-		Open:  func(volume string, segment uint64) (live.File, int64, error) { return h.disk.OpenRead(volume, segment) },
+		Open: func(volume string, segment uint64) (live.File, int64, error) { return h.disk.OpenRead(volume, segment) },
 	}, h.pace, h.board, log.With("room", "live"))
 	if rtsp := h.cfg.Live.RTSP.config(); rtsp.Listen != "" {
 		h.restream = restream.New(rtsp, restream.Deps{Find: h.cameraCalled, Hub: h.cameras.Hub, Wall: h.clock.WallIn}, log.With("room", "restream"))

@@ -28,9 +28,18 @@ func TestReports(t *testing.T) {
 		rtt  time.Duration
 		want Health
 	}{
-		{0, 0, Well}, {0.01, usual, Well}, {0.05, usual, Unsure},
-		{0.3, usual, Unsure}, {0.3, usual, Lossy}, {0.3, usual, Lossy}, {0, usual, Well}, // one bad one is an accident
-		{0, slow, Unsure}, {0, slow, Unsure}, {0, slow, Late}, {0, slow, Unsure}, {0, usual, Well},
+		{0, 0, Well},
+		{0.01, usual, Well},
+		{0.05, usual, Unsure},
+		{0.3, usual, Unsure},
+		{0.3, usual, Lossy},
+		{0.3, usual, Lossy},
+		{0, usual, Well}, // one bad one is an accident
+		{0, slow, Unsure},
+		{0, slow, Unsure},
+		{0, slow, Late},
+		{0, slow, Unsure},
+		{0, usual, Well},
 		{0, 0, Well}, // not known
 	} {
 		if got := l.Judge(c.loss, c.rtt); got != c.want {
