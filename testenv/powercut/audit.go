@@ -306,10 +306,11 @@ func (b *boot) lastWords(camera string) string {
 
 func seconds(us int64) float64 { return float64(us) / 1e6 }
 
-// expired says whether a moment was deleted since, and told of.
+// expired says whether a moment was deleted since, and told of. There is no cloud here: what it never knew of is told of as
+// lost, which elsewhere would be a broken promise.
 func (b *book) expired(us int64) bool {
 	return slices.ContainsFunc(b.ranges, func(r ledger.Range) bool {
-		return r.Gap != nil && r.Gap.Reason == wire.Expired && r.StartUs < us && us <= r.EndUs
+		return r.Gap != nil && (r.Gap.Reason == wire.Expired || b.deletes && r.Gap.Reason == wire.Lost) && r.StartUs < us && us <= r.EndUs
 	})
 }
 

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"holdfast/testenv/powercut/uml"
@@ -47,6 +49,13 @@ const perChain = 10
 
 // run cuts until all cuts are done.
 func (s *series) run(ctx context.Context) error {
+	if s.only != "" && !slices.ContainsFunc(kinds(), func(k kind) bool { return k.name == s.only }) {
+		var known []string
+		for _, k := range kinds() {
+			known = append(known, k.name)
+		}
+		return fmt.Errorf("there are no chains of the kind %q: want %s", s.only, strings.Join(known, ", "))
+	}
 	begun := time.Now()
 	defer func() { s.spent = time.Since(begun) }()
 	for _, k := range kinds() {
