@@ -8,8 +8,6 @@ package agents
 import (
 	"context"
 	"crypto/ed25519"
-	"database/sql"
-	"errors"
 	"fmt"
 
 	"holdfast/cloud/store"
@@ -57,11 +55,8 @@ func scan(row interface{ Scan(...any) error }) (Agent, error) {
 	var key, evidence []byte
 	err := row.Scan(&a.Agent, &a.Org, &a.Site, &a.Code, &key, &a.SealKey, &evidence, &a.Host, &a.OS,
 		&a.EnrolledUs, &a.LastSeenUs, &a.RevokedUs, &a.RevokedWhy)
-	if errors.Is(err, sql.ErrNoRows) {
-		return Agent{}, store.ErrNotFound
-	}
 	if err != nil {
-		return Agent{}, fmt.Errorf("read agent: %w", err)
+		return Agent{}, store.Found("read agent", err)
 	}
 	a.Key, a.EvidenceKey = key, evidence
 	return a, nil

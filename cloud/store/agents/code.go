@@ -61,13 +61,7 @@ const codeColumns = `id, org, site, lookup, key, made_by, created_us, expires_us
 func scanCode(row *sql.Row) (Code, error) {
 	var c Code
 	err := row.Scan(&c.ID, &c.Org, &c.Site, &c.Lookup, &c.Key, &c.By, &c.CreatedUs, &c.ExpiresUs, &c.UsedUs, &c.Agent)
-	if errors.Is(err, sql.ErrNoRows) {
-		return Code{}, store.ErrNotFound
-	}
-	if err != nil {
-		return Code{}, fmt.Errorf("read enrolment code: %w", err)
-	}
-	return c, nil
+	return c, store.Found("read enrolment code", err)
 }
 
 // PutCode stores a new code for a site of the scope: store.ErrNotFound without such a site, store.ErrConflict

@@ -2,7 +2,6 @@ package agents
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 
@@ -43,13 +42,7 @@ func GetSession(ctx context.Context, d *store.DB, scope store.Scope, agent id.Ag
 	err := d.Read().QueryRowContext(ctx, `SELECT agent, org, session, replica, opened_us, lease_us FROM agent_session
 		WHERE ($1 = '*' OR org = $1) AND agent = $2 AND lease_us >= $3`, scope.Filter(), agent, nowUs).
 		Scan(&s.Agent, &s.Org, &s.Session, &s.Replica, &s.OpenedUs, &s.LeaseUs)
-	if errors.Is(err, sql.ErrNoRows) {
-		return Session{}, store.ErrNotFound
-	}
-	if err != nil {
-		return Session{}, fmt.Errorf("read session: %w", err)
-	}
-	return s, nil
+	return s, store.Found("read session", err)
 }
 
 // CloseSession removes the session's row, if it is still its own, and notes when the agent was last seen.

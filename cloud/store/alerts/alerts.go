@@ -7,7 +7,6 @@ package alerts
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 
 	"holdfast/cloud/store"
@@ -90,13 +89,7 @@ func Targets(ctx context.Context, q store.Querier, scope store.Scope, org id.Org
 func GetTarget(ctx context.Context, q store.Querier, scope store.Scope, target string) (Target, error) {
 	t, err := scanTarget(q.QueryRowContext(ctx, `SELECT `+targetColumns+` FROM alert_target
 		WHERE ($1 = '*' OR org = $1) AND id = $2`, scope.Filter(), target))
-	if errors.Is(err, sql.ErrNoRows) {
-		return Target{}, store.ErrNotFound
-	}
-	if err != nil {
-		return Target{}, fmt.Errorf("get alert target: %w", err)
-	}
-	return t, nil
+	return t, store.Found("get alert target", err)
 }
 
 // PutTarget stores a target or a new secret for it.

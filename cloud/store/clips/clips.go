@@ -10,7 +10,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"holdfast/cloud/store"
@@ -94,11 +93,8 @@ func scan(row interface{ Scan(...any) error }) (Clip, error) {
 		&c.NearestUs, &c.CutStartUs, &c.CutEndUs, &c.Bytes, &c.Sent, &c.Codec, &gaps, &c.Rule, &c.Event, &c.Person, &c.CreatedUs,
 		&c.Priority, &c.KeepDays, &c.ExpiresUs, &c.OrderedUs, &c.BeganUs, &c.StoredUs, &c.Upload.Handle, &c.Upload.PartBytes, &c.Upload.SHA256, &parts,
 		&c.CutStream)
-	if errors.Is(err, sql.ErrNoRows) {
-		return Clip{}, store.ErrNotFound
-	}
 	if err != nil {
-		return Clip{}, fmt.Errorf("read clip: %w", err)
+		return Clip{}, store.Found("read clip", err)
 	}
 	c.Audio = audio != 0
 	for ; len(parts) >= 32; parts = parts[32:] {
@@ -190,16 +186,4 @@ func collect(rows *sql.Rows) ([]Clip, error) {
 		out = append(out, c)
 	}
 	return out, rows.Err()
-}
-
-// one turns "no row was changed" into ErrNotFound.
-func one(res sql.Result, err error) error {
-	if err != nil {
-		return fmt.Errorf("change clip: %w", err)
-	}
-	n, err := res.RowsAffected()
-	if err == nil && n == 0 {
-		err = store.ErrNotFound
-	}
-	return err
 }

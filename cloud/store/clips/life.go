@@ -65,7 +65,7 @@ func SetUpload(ctx context.Context, q store.Querier, scope store.Scope, clip id.
 	for _, p := range u.Parts {
 		parts = append(parts, p...)
 	}
-	return one(q.ExecContext(ctx, `UPDATE clip SET upload = $3, part_bytes = $4, sha256 = $5, parts = $6, bytes = $7, sent = 0,
+	return store.One(q.ExecContext(ctx, `UPDATE clip SET upload = $3, part_bytes = $4, sha256 = $5, parts = $6, bytes = $7, sent = 0,
 			state = 'uploading', changed_us = $8, began_us = $8
 		WHERE ($1 = '*' OR org = $1) AND id = $2 AND deleted_us = 0 AND state NOT IN ('stored', 'unavailable', 'lost')`,
 		scope.Filter(), clip, u.Handle, u.PartBytes, u.SHA256, parts, bytes, nowUs))
@@ -83,26 +83,26 @@ func SetSent(ctx context.Context, q store.Querier, scope store.Scope, clip id.Cl
 
 // SetStored records that the bytes are complete and verified. Why they are of another stream is still said.
 func SetStored(ctx context.Context, q store.Querier, scope store.Scope, clip id.Clip, nowUs int64) error {
-	return one(q.ExecContext(ctx, `UPDATE clip SET state = 'stored', reason = CASE WHEN cut_stream = '' THEN '' ELSE reason END,
+	return store.One(q.ExecContext(ctx, `UPDATE clip SET state = 'stored', reason = CASE WHEN cut_stream = '' THEN '' ELSE reason END,
 			upload = '', sent = bytes, changed_us = $3, stored_us = $3
 		WHERE ($1 = '*' OR org = $1) AND id = $2 AND deleted_us = 0`, scope.Filter(), clip, nowUs))
 }
 
 // ResetUpload forgets an upload that failed verification, so that it begins anew.
 func ResetUpload(ctx context.Context, q store.Querier, scope store.Scope, clip id.Clip, reason string, nowUs int64) error {
-	return one(q.ExecContext(ctx, `UPDATE clip SET state = 'queued', reason = $3, upload = '', sent = 0, changed_us = $4
+	return store.One(q.ExecContext(ctx, `UPDATE clip SET state = 'queued', reason = $3, upload = '', sent = 0, changed_us = $4
 		WHERE ($1 = '*' OR org = $1) AND id = $2 AND state = 'uploading'`, scope.Filter(), clip, reason, nowUs))
 }
 
 // Rename gives a clip another title.
 func Rename(ctx context.Context, q store.Querier, scope store.Scope, clip id.Clip, title string) error {
-	return one(q.ExecContext(ctx, `UPDATE clip SET title = $3 WHERE ($1 = '*' OR org = $1) AND id = $2 AND deleted_us = 0`,
+	return store.One(q.ExecContext(ctx, `UPDATE clip SET title = $3 WHERE ($1 = '*' OR org = $1) AND id = $2 AND deleted_us = 0`,
 		scope.Filter(), clip, title))
 }
 
 // Delete hides a clip; Remove drops the row when its bytes are gone.
 func Delete(ctx context.Context, q store.Querier, scope store.Scope, clip id.Clip, nowUs int64) error {
-	return one(q.ExecContext(ctx, `UPDATE clip SET deleted_us = $3 WHERE ($1 = '*' OR org = $1) AND id = $2 AND deleted_us = 0`,
+	return store.One(q.ExecContext(ctx, `UPDATE clip SET deleted_us = $3 WHERE ($1 = '*' OR org = $1) AND id = $2 AND deleted_us = 0`,
 		scope.Filter(), clip, nowUs))
 }
 

@@ -29,7 +29,7 @@ func Around(ctx context.Context, q store.Querier, scope store.Scope, stream id.S
 
 // Change gives a clip another range, priority and keep-for. One whose order changes by it is ordered anew.
 func Change(ctx context.Context, q store.Querier, c Clip, nowUs int64) error {
-	return one(q.ExecContext(ctx, `UPDATE clip SET start_us = $3, end_us = $4, priority = $5, keep_days = $6, changed_us = $7,
+	return store.One(q.ExecContext(ctx, `UPDATE clip SET start_us = $3, end_us = $4, priority = $5, keep_days = $6, changed_us = $7,
 			ordered_us = CASE WHEN start_us = $3 AND end_us = $4 AND priority = $5 THEN ordered_us ELSE 0 END,
 			expires_us = `+expiry("$6", "clip.org", "$4", "created_us")+`
 		WHERE org = $1 AND id = $2 AND deleted_us = 0`, c.Org, c.ID, c.StartUs, c.EndUs, c.Priority, c.KeepDays, nowUs))

@@ -2,8 +2,6 @@ package clips
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 
 	"holdfast/cloud/store"
@@ -40,11 +38,8 @@ func scanRule(row interface{ Scan(...any) error }) (Rule, error) {
 	var hours string
 	err := row.Scan(&r.ID, &r.Org, &r.Name, &r.EventKind, &r.Site, &r.Camera, &r.PreS, &r.PostS, &r.Stream, &enabled, &r.CreatedUs,
 		&hours, &r.Priority, &r.KeepDays)
-	if errors.Is(err, sql.ErrNoRows) {
-		return Rule{}, store.ErrNotFound
-	}
 	if err != nil {
-		return Rule{}, fmt.Errorf("read rule: %w", err)
+		return Rule{}, store.Found("read rule", err)
 	}
 	r.Enabled = enabled != 0
 	r.Hours, err = parseHours(hours)
@@ -71,7 +66,7 @@ func InsertRule(ctx context.Context, q store.Querier, r Rule) error {
 
 // UpdateRule replaces a rule's fields.
 func UpdateRule(ctx context.Context, q store.Querier, scope store.Scope, r Rule) error {
-	return one(q.ExecContext(ctx, `UPDATE clip_rule SET name = $3, event_kind = $4, site = $5, camera = $6, pre_s = $7, post_s = $8,
+	return store.One(q.ExecContext(ctx, `UPDATE clip_rule SET name = $3, event_kind = $4, site = $5, camera = $6, pre_s = $7, post_s = $8,
 		stream = $9, enabled = $10, hours = $11, priority = $12, keep_days = $13 WHERE ($1 = '*' OR org = $1) AND id = $2`,
 		scope.Filter(), r.ID, r.Name, r.EventKind, r.Site, r.Camera, r.PreS, r.PostS, r.Stream, flag(r.Enabled), r.Hours.text(), r.Priority,
 		r.KeepDays))
@@ -79,7 +74,7 @@ func UpdateRule(ctx context.Context, q store.Querier, scope store.Scope, r Rule)
 
 // DeleteRule removes a rule; the clips that it chose stay.
 func DeleteRule(ctx context.Context, q store.Querier, scope store.Scope, rule id.Rule) error {
-	return one(q.ExecContext(ctx, `DELETE FROM clip_rule WHERE ($1 = '*' OR org = $1) AND id = $2`, scope.Filter(), rule))
+	return store.One(q.ExecContext(ctx, `DELETE FROM clip_rule WHERE ($1 = '*' OR org = $1) AND id = $2`, scope.Filter(), rule))
 }
 
 // GetRule returns one rule.

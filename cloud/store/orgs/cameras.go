@@ -50,7 +50,7 @@ func scanCamera(row scanner) (c Camera, err error) {
 func GetCamera(ctx context.Context, q store.Querier, scope store.Scope, camera id.Camera) (Camera, error) {
 	c, err := scanCamera(q.QueryRowContext(ctx, `SELECT `+cameraColumns+` FROM camera
 		WHERE ($1 = '*' OR org = $1) AND id = $2 AND deleted_us = 0`, scope.Filter(), camera))
-	return c, found("get camera", err)
+	return c, store.Found("get camera", err)
 }
 
 // Cameras returns every camera of a site, at most MaxCameras, ordered by the name that people see.
@@ -75,7 +75,7 @@ func Cameras(ctx context.Context, q store.Querier, scope store.Scope, site id.Si
 // UpdateCamera stores the wishes for a camera (Given, Disabled, KeepDays, SharePct, StepDown) and raises the version of
 // its site's desired configuration.
 func UpdateCamera(ctx context.Context, q store.Querier, scope store.Scope, c Camera) error {
-	err := one(q.ExecContext(ctx, `UPDATE camera SET name = $3, disabled = $4, keep_days = $5, share_pct = $6,
+	err := store.One(q.ExecContext(ctx, `UPDATE camera SET name = $3, disabled = $4, keep_days = $5, share_pct = $6,
 			step_down = $7
 		WHERE ($1 = '*' OR org = $1) AND id = $2 AND deleted_us = 0`,
 		scope.Filter(), c.ID, c.Given, c.Disabled, c.KeepDays, c.SharePct, c.StepDown))
@@ -95,7 +95,7 @@ func RemoveCamera(ctx context.Context, q store.Querier, scope store.Scope, camer
 	if err != nil {
 		return err
 	}
-	err = one(q.ExecContext(ctx, `UPDATE camera SET deleted_us = $3
+	err = store.One(q.ExecContext(ctx, `UPDATE camera SET deleted_us = $3
 		WHERE ($1 = '*' OR org = $1) AND id = $2 AND deleted_us = 0 AND NOT reported`, scope.Filter(), camera, nowUs))
 	if errors.Is(err, store.ErrNotFound) {
 		return ErrReported
@@ -145,6 +145,6 @@ func Desired(ctx context.Context, q store.Querier, scope store.Scope, site id.Si
 }
 
 func raiseConfig(ctx context.Context, q store.Querier, scope store.Scope, site id.Site) error {
-	return one(q.ExecContext(ctx, `UPDATE site SET config = config + 1
+	return store.One(q.ExecContext(ctx, `UPDATE site SET config = config + 1
 		WHERE ($1 = '*' OR org = $1) AND id = $2 AND deleted_us = 0`, scope.Filter(), site))
 }

@@ -59,7 +59,7 @@ func AddHold(ctx context.Context, q store.Querier, scope store.Scope, h Hold) er
 func GetHold(ctx context.Context, q store.Querier, scope store.Scope, hold id.Hold) (Hold, error) {
 	h, err := scanHold(q.QueryRowContext(ctx, `SELECT `+holdColumns+` FROM hold WHERE ($1 = '*' OR org = $1) AND id = $2`,
 		scope.Filter(), hold))
-	return h, found("get hold", err)
+	return h, store.Found("get hold", err)
 }
 
 // endedUs is how long a hold whose time is over is still listed and told to the site, in microseconds.
@@ -86,7 +86,7 @@ func Holds(ctx context.Context, q store.Querier, scope store.Scope, site id.Site
 
 // AgreeHold notes that somebody agrees to hold more than half of a disk for a hold.
 func AgreeHold(ctx context.Context, q store.Querier, scope store.Scope, h Hold) error {
-	err := one(q.ExecContext(ctx, `UPDATE hold SET agreed = $3 WHERE ($1 = '*' OR org = $1) AND id = $2 AND released_us = 0`,
+	err := store.One(q.ExecContext(ctx, `UPDATE hold SET agreed = $3 WHERE ($1 = '*' OR org = $1) AND id = $2 AND released_us = 0`,
 		scope.Filter(), h.ID, true))
 	if err != nil {
 		return err
@@ -96,7 +96,7 @@ func AgreeHold(ctx context.Context, q store.Querier, scope store.Scope, h Hold) 
 
 // ReleaseHold ends a hold; the row stays. store.ErrNotFound if it was released before.
 func ReleaseHold(ctx context.Context, q store.Querier, scope store.Scope, h Hold, nowUs int64) error {
-	err := one(q.ExecContext(ctx, `UPDATE hold SET released_us = $3 WHERE ($1 = '*' OR org = $1) AND id = $2 AND released_us = 0`,
+	err := store.One(q.ExecContext(ctx, `UPDATE hold SET released_us = $3 WHERE ($1 = '*' OR org = $1) AND id = $2 AND released_us = 0`,
 		scope.Filter(), h.ID, nowUs))
 	if err != nil {
 		return err

@@ -8,7 +8,6 @@ package orgs
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -39,7 +38,7 @@ func Get(ctx context.Context, q store.Querier, scope store.Scope, org id.Org) (O
 	err := q.QueryRowContext(ctx,
 		`SELECT id, name, created_us FROM org WHERE ($1 = '*' OR id = $1) AND id = $2`, scope.Filter(), org).
 		Scan(&o.ID, &o.Name, &o.CreatedUs)
-	return o, found("get organisation", err)
+	return o, store.Found("get organisation", err)
 }
 
 // Any reports whether there is an organisation yet. The scope must be System.
@@ -55,7 +54,7 @@ func Any(ctx context.Context, q store.Querier, scope store.Scope) (bool, error) 
 
 // Lock makes every other transaction that locks the organisation wait until this one ends.
 func Lock(ctx context.Context, q store.Querier, scope store.Scope, org id.Org) error {
-	return one(q.ExecContext(ctx,
+	return store.One(q.ExecContext(ctx,
 		`UPDATE org SET created_us = created_us WHERE ($1 = '*' OR id = $1) AND id = $2`, scope.Filter(), org))
 }
 
@@ -73,13 +72,13 @@ func PutSetting(ctx context.Context, q store.Querier, name, value string) error 
 func Setting(ctx context.Context, q store.Querier, name string) (string, error) {
 	var v string
 	err := q.QueryRowContext(ctx, `SELECT value FROM installation WHERE name = $1`, name).Scan(&v)
-	return v, found("read setting "+name, err)
+	return v, store.Found("read setting "+name, err)
 }
 
 // TakeSetting removes a fact if it has that value; store.ErrNotFound if not. Of two that try at once, one
 // succeeds.
 func TakeSetting(ctx context.Context, q store.Querier, name, value string) error {
-	return one(q.ExecContext(ctx, `DELETE FROM installation WHERE name = $1 AND value = $2`, name, value))
+	return store.One(q.ExecContext(ctx, `DELETE FROM installation WHERE name = $1 AND value = $2`, name, value))
 }
 
 // SiteFilter turns the sites that a reader is limited to into one argument for a query of the form
@@ -114,30 +113,4 @@ func (p Page) Open() (name, row string, err error) {
 		return "", "", nil
 	}
 	return openCursor(p.After)
-}
-
-func found(doing string, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, sql.ErrNoRows):
-		return store.ErrNotFound
-	default:
-		return fmt.Errorf("%s: %w", doing, err)
-	}
-}
-
-// one turns the result of a change of one row into store.ErrNotFound when there was none.
-func one(r sql.Result, err error) error {
-	if err != nil {
-		return fmt.Errorf("change row: %w", Conflict(err))
-	}
-	n, err := r.RowsAffected()
-	if err != nil {
-		return fmt.Errorf("count changed rows: %w", err)
-	}
-	if n == 0 {
-		return store.ErrNotFound
-	}
-	return nil
 }

@@ -22,7 +22,7 @@ func AddRegion(ctx context.Context, q store.Querier, r Region) error {
 	_, err := q.ExecContext(ctx, `INSERT INTO region (id, org, name, created_us) VALUES ($1, $2, $3, $4)`,
 		r.ID, r.Org, r.Name, r.CreatedUs)
 	if err != nil {
-		return fmt.Errorf("add region: %w", Conflict(err))
+		return fmt.Errorf("add region: %w", store.Conflict(err))
 	}
 	return nil
 }
@@ -33,7 +33,7 @@ func GetRegion(ctx context.Context, q store.Querier, scope store.Scope, region i
 	err := q.QueryRowContext(ctx,
 		`SELECT id, org, name, created_us FROM region WHERE ($1 = '*' OR org = $1) AND id = $2`, scope.Filter(), region).
 		Scan(&r.ID, &r.Org, &r.Name, &r.CreatedUs)
-	return r, found("get region", err)
+	return r, store.Found("get region", err)
 }
 
 // Regions returns every region of the scope, ordered by name.
@@ -77,11 +77,11 @@ func RegionSites(ctx context.Context, q store.Querier, scope store.Scope, sites 
 
 // RenameRegion gives a region another name; store.ErrConflict if it is taken.
 func RenameRegion(ctx context.Context, q store.Querier, scope store.Scope, region id.Region, name string) error {
-	return one(q.ExecContext(ctx, `UPDATE region SET name = $3 WHERE ($1 = '*' OR org = $1) AND id = $2`,
+	return store.One(q.ExecContext(ctx, `UPDATE region SET name = $3 WHERE ($1 = '*' OR org = $1) AND id = $2`,
 		scope.Filter(), region, name))
 }
 
 // RemoveRegion removes a region; its sites stay, without a region.
 func RemoveRegion(ctx context.Context, q store.Querier, scope store.Scope, region id.Region) error {
-	return one(q.ExecContext(ctx, `DELETE FROM region WHERE ($1 = '*' OR org = $1) AND id = $2`, scope.Filter(), region))
+	return store.One(q.ExecContext(ctx, `DELETE FROM region WHERE ($1 = '*' OR org = $1) AND id = $2`, scope.Filter(), region))
 }

@@ -52,7 +52,7 @@ func SeenCameras(ctx context.Context, q store.Querier, org id.Org, site id.Site,
 			continue
 		}
 		seen.Gone = append(seen.Gone, camera)
-		if err := one(q.ExecContext(ctx, `UPDATE camera SET reported = FALSE WHERE org = $1 AND id = $2`, org, camera)); err != nil {
+		if err := store.One(q.ExecContext(ctx, `UPDATE camera SET reported = FALSE WHERE org = $1 AND id = $2`, org, camera)); err != nil {
 			return Seen{}, fmt.Errorf("mark camera as not reported: %w", err)
 		}
 	}

@@ -39,7 +39,7 @@ func AddSite(ctx context.Context, q store.Querier, s Site) error {
 		VALUES ($1, $2, NULLIF($3, ''), $4, $5, $6, $7)`,
 		s.ID, s.Org, string(s.Region), s.Name, s.Timezone, s.Address, s.CreatedUs)
 	if err != nil {
-		return fmt.Errorf("add site: %w", Conflict(err))
+		return fmt.Errorf("add site: %w", store.Conflict(err))
 	}
 	return nil
 }
@@ -48,7 +48,7 @@ func AddSite(ctx context.Context, q store.Querier, s Site) error {
 func GetSite(ctx context.Context, q store.Querier, scope store.Scope, site id.Site) (Site, error) {
 	s, err := scanSite(q.QueryRowContext(ctx, `SELECT `+siteColumns+` FROM site
 		WHERE ($1 = '*' OR org = $1) AND id = $2 AND deleted_us = 0`, scope.Filter(), site))
-	return s, found("get site", err)
+	return s, store.Found("get site", err)
 }
 
 // Sites returns a page of sites ordered by name, of one region if it is not empty, and the cursor of the next
@@ -86,14 +86,14 @@ func Sites(ctx context.Context, q store.Querier, scope store.Scope, sites []id.S
 // UpdateSite stores what may change of a site: region, name, timezone, address; store.ErrConflict if the name
 // is taken.
 func UpdateSite(ctx context.Context, q store.Querier, scope store.Scope, s Site) error {
-	return one(q.ExecContext(ctx, `UPDATE site SET region = NULLIF($3, ''), name = $4, timezone = $5, address = $6
+	return store.One(q.ExecContext(ctx, `UPDATE site SET region = NULLIF($3, ''), name = $4, timezone = $5, address = $6
 		WHERE ($1 = '*' OR org = $1) AND id = $2 AND deleted_us = 0`,
 		scope.Filter(), s.ID, string(s.Region), s.Name, s.Timezone, s.Address))
 }
 
 // RemoveSite marks a site and its cameras as removed and takes it out of everybody's scope.
 func RemoveSite(ctx context.Context, q store.Querier, scope store.Scope, site id.Site, nowUs int64) error {
-	err := one(q.ExecContext(ctx, `UPDATE site SET deleted_us = $3, region = NULL
+	err := store.One(q.ExecContext(ctx, `UPDATE site SET deleted_us = $3, region = NULL
 		WHERE ($1 = '*' OR org = $1) AND id = $2 AND deleted_us = 0`, scope.Filter(), site, nowUs))
 	if err != nil {
 		return err

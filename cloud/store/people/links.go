@@ -49,13 +49,13 @@ func GetLink(ctx context.Context, q store.Querier, scope store.Scope, tokenHash 
 	err := q.QueryRowContext(ctx, `SELECT org, person, purpose, made_by, created_us, expires_us, used_us FROM link
 		WHERE ($1 = '*' OR org = $1) AND token_hash = $2`, scope.Filter(), tokenHash).
 		Scan(&l.Org, &l.Person, &l.Purpose, &l.MadeBy, &l.CreatedUs, &l.ExpiresUs, &l.UsedUs)
-	return l, found("get link", err)
+	return l, store.Found("get link", err)
 }
 
 // UseLink marks a link as used; store.ErrNotFound if it was used or is expired. Of two that try at once, one
 // succeeds.
 func UseLink(ctx context.Context, q store.Querier, scope store.Scope, tokenHash []byte, nowUs int64) error {
-	return one(q.ExecContext(ctx, `UPDATE link SET used_us = $3
+	return store.One(q.ExecContext(ctx, `UPDATE link SET used_us = $3
 		WHERE ($1 = '*' OR org = $1) AND token_hash = $2 AND used_us = 0 AND expires_us > $3`,
 		scope.Filter(), tokenHash, nowUs))
 }

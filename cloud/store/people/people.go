@@ -7,7 +7,6 @@ package people
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -63,7 +62,7 @@ func Add(ctx context.Context, q store.Querier, p Person) error {
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
 		p.ID, p.Org, p.Email, p.Name, p.Role, p.Sites == nil, p.Password, p.CreatedUs)
 	if err != nil {
-		return fmt.Errorf("add person: %w", orgs.Conflict(err))
+		return fmt.Errorf("add person: %w", store.Conflict(err))
 	}
 	return setSites(ctx, q, p)
 }
@@ -76,7 +75,7 @@ func setSites(ctx context.Context, q store.Querier, p Person) error {
 		// The SELECT keeps a site of another tenant, or a removed one, out of the scope.
 		r, err := q.ExecContext(ctx, `INSERT INTO person_site (org, person, site)
 			SELECT org, $2, id FROM site WHERE org = $1 AND id = $3 AND deleted_us = 0`, p.Org, p.ID, site)
-		if err := one(r, err); err != nil {
+		if err := store.One(r, err); err != nil {
 			return fmt.Errorf("add site %s to person: %w", site, err)
 		}
 	}
@@ -87,14 +86,14 @@ func setSites(ctx context.Context, q store.Querier, p Person) error {
 func Get(ctx context.Context, q store.Querier, scope store.Scope, person id.Person) (Person, error) {
 	p, err := scan(q.QueryRowContext(ctx, `SELECT `+columns+` FROM person p
 		WHERE ($1 = '*' OR p.org = $1) AND p.id = $2 AND p.deleted_us = 0`, scope.Filter(), person))
-	return p, found("get person", err)
+	return p, store.Found("get person", err)
 }
 
 // ByEmail returns the person with an e-mail address, which must be trimmed and in lower case.
 func ByEmail(ctx context.Context, q store.Querier, scope store.Scope, email string) (Person, error) {
 	p, err := scan(q.QueryRowContext(ctx, `SELECT `+columns+` FROM person p
 		WHERE ($1 = '*' OR p.org = $1) AND p.email = $2 AND p.deleted_us = 0`, scope.Filter(), email))
-	return p, found("get person by e-mail address", err)
+	return p, store.Found("get person by e-mail address", err)
 }
 
 // Filter limits a list of people. The zero Filter lists everybody.
@@ -137,7 +136,7 @@ func List(ctx context.Context, q store.Querier, scope store.Scope, f Filter, pag
 
 // Update stores what may change of a person: name, role, sites.
 func Update(ctx context.Context, q store.Querier, scope store.Scope, p Person) error {
-	err := one(q.ExecContext(ctx, `UPDATE person SET name = $3, role = $4, all_sites = $5
+	err := store.One(q.ExecContext(ctx, `UPDATE person SET name = $3, role = $4, all_sites = $5
 		WHERE ($1 = '*' OR org = $1) AND id = $2 AND deleted_us = 0`, scope.Filter(), p.ID, p.Name, p.Role, p.Sites == nil))
 	if err != nil {
 		return err
@@ -147,20 +146,20 @@ func Update(ctx context.Context, q store.Querier, scope store.Scope, p Person) e
 
 // SetPassword stores a person's password as a PHC string.
 func SetPassword(ctx context.Context, q store.Querier, scope store.Scope, person id.Person, phc string) error {
-	return one(q.ExecContext(ctx, `UPDATE person SET password = $3
+	return store.One(q.ExecContext(ctx, `UPDATE person SET password = $3
 		WHERE ($1 = '*' OR org = $1) AND id = $2 AND deleted_us = 0`, scope.Filter(), person, phc))
 }
 
 // SwapPassword is SetPassword if the password is still the one that was read; else store.ErrNotFound.
 func SwapPassword(ctx context.Context, q store.Querier, scope store.Scope, person id.Person, was, phc string) error {
-	return one(q.ExecContext(ctx, `UPDATE person SET password = $4
+	return store.One(q.ExecContext(ctx, `UPDATE person SET password = $4
 		WHERE ($1 = '*' OR org = $1) AND id = $2 AND password = $3 AND deleted_us = 0`, scope.Filter(), person, was, phc))
 }
 
 // Remove removes a person with every session and link; the row stays for the audit's sake, without its
 // password, and the e-mail address is free again.
 func Remove(ctx context.Context, q store.Querier, scope store.Scope, person id.Person, nowUs int64) error {
-	err := one(q.ExecContext(ctx, `UPDATE person SET deleted_us = $3, password = ''
+	err := store.One(q.ExecContext(ctx, `UPDATE person SET deleted_us = $3, password = ''
 		WHERE ($1 = '*' OR org = $1) AND id = $2 AND deleted_us = 0`, scope.Filter(), person, nowUs))
 	if err != nil {
 		return err
@@ -180,29 +179,4 @@ func CountRole(ctx context.Context, q store.Querier, scope store.Scope, role str
 		return 0, fmt.Errorf("count people: %w", err)
 	}
 	return n, nil
-}
-
-func found(doing string, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, sql.ErrNoRows):
-		return store.ErrNotFound
-	default:
-		return fmt.Errorf("%s: %w", doing, err)
-	}
-}
-
-func one(r sql.Result, err error) error {
-	if err != nil {
-		return fmt.Errorf("change row: %w", orgs.Conflict(err))
-	}
-	n, err := r.RowsAffected()
-	if err != nil {
-		return fmt.Errorf("count changed rows: %w", err)
-	}
-	if n == 0 {
-		return store.ErrNotFound
-	}
-	return nil
 }

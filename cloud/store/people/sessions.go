@@ -53,12 +53,12 @@ func BySession(ctx context.Context, q store.Querier, scope store.Scope, tokenHas
 			&s.Session.IP, &s.OrgName,
 			&p.ID, &p.Org, &p.Email, &p.Name, &p.Role, &all, &p.Password, &p.CreatedUs, &p.LastSeenUs, &sites)
 	p.Sites = siteList(all, sites)
-	return s, found("get session", err)
+	return s, store.Found("get session", err)
 }
 
 // Seen moves the last use of a person and holds the person's row until the transaction ends.
 func Seen(ctx context.Context, q store.Querier, scope store.Scope, person id.Person, nowUs int64) error {
-	return one(q.ExecContext(ctx, `UPDATE person SET last_seen_us = $3
+	return store.One(q.ExecContext(ctx, `UPDATE person SET last_seen_us = $3
 		WHERE ($1 = '*' OR org = $1) AND id = $2 AND deleted_us = 0`, scope.Filter(), person, nowUs))
 }
 

@@ -74,19 +74,21 @@ func Add(ctx context.Context, q store.Querier, scope store.Scope, p Player) erro
 		return ErrMany
 	}
 	// The SELECT keeps a site of another tenant, or a removed one, out of the scope.
-	return one(q.ExecContext(ctx, `INSERT INTO player (id, token_hash, org, site, camera, name, made_by, created_us, expires_us)
+	return store.One(q.ExecContext(ctx, `INSERT INTO player (id, token_hash, org, site, camera, name, made_by, created_us, expires_us)
 		SELECT $1, $2, org, id, $5, $6, $7, $8, $9 FROM site WHERE org = $3 AND id = $4 AND deleted_us = 0`,
 		p.ID, p.TokenHash, p.Org, p.Site, sql.Null[id.Camera]{V: p.Camera, Valid: p.Camera != ""}, p.Name, p.MadeBy, p.CreatedUs, p.ExpiresUs))
 }
 
 // ByToken returns the player with a token, by the token's sum, whatever became of it.
 func ByToken(ctx context.Context, q store.Querier, scope store.Scope, tokenHash []byte) (Player, error) {
-	return found(scan(q.QueryRowContext(ctx, query+`y.token_hash = $2`, scope.Filter(), tokenHash)))
+	p, err := scan(q.QueryRowContext(ctx, query+`y.token_hash = $2`, scope.Filter(), tokenHash))
+	return p, store.Found("get player by token", err)
 }
 
 // Get returns one player.
 func Get(ctx context.Context, q store.Querier, scope store.Scope, player id.Player) (Player, error) {
-	return found(scan(q.QueryRowContext(ctx, query+`y.id = $2`, scope.Filter(), player)))
+	p, err := scan(q.QueryRowContext(ctx, query+`y.id = $2`, scope.Filter(), player))
+	return p, store.Found("get player", err)
 }
 
 // List returns the players of a site, the newest first, those that were revoked or have expired included.
@@ -108,13 +110,13 @@ func List(ctx context.Context, q store.Querier, scope store.Scope, site id.Site)
 
 // Revoke ends a player; store.ErrNotFound if it was revoked already.
 func Revoke(ctx context.Context, q store.Querier, scope store.Scope, player id.Player, nowUs int64) error {
-	return one(q.ExecContext(ctx, `UPDATE player SET revoked_us = $3 WHERE ($1 = '*' OR org = $1) AND id = $2 AND revoked_us = 0`,
+	return store.One(q.ExecContext(ctx, `UPDATE player SET revoked_us = $3 WHERE ($1 = '*' OR org = $1) AND id = $2 AND revoked_us = 0`,
 		scope.Filter(), player, nowUs))
 }
 
 // Touch moves the last use of a player; store.ErrNotFound if it was revoked.
 func Touch(ctx context.Context, q store.Querier, scope store.Scope, player id.Player, nowUs int64) error {
-	return one(q.ExecContext(ctx, `UPDATE player SET used_us = $3 WHERE ($1 = '*' OR org = $1) AND id = $2 AND revoked_us = 0`,
+	return store.One(q.ExecContext(ctx, `UPDATE player SET used_us = $3 WHERE ($1 = '*' OR org = $1) AND id = $2 AND revoked_us = 0`,
 		scope.Filter(), player, nowUs))
 }
 
@@ -124,30 +126,6 @@ func Sweep(ctx context.Context, q store.Querier, scope store.Scope, beforeUs int
 		WHERE ($1 = '*' OR org = $1) AND (expires_us <= $2 OR revoked_us <> 0 AND revoked_us <= $2)`, scope.Filter(), beforeUs)
 	if err != nil {
 		return fmt.Errorf("sweep players: %w", err)
-	}
-	return nil
-}
-
-func found(p Player, err error) (Player, error) {
-	if errors.Is(err, sql.ErrNoRows) {
-		return Player{}, store.ErrNotFound
-	}
-	if err != nil {
-		return Player{}, fmt.Errorf("get player: %w", err)
-	}
-	return p, nil
-}
-
-func one(r sql.Result, err error) error {
-	if err != nil {
-		return fmt.Errorf("change player: %w", err)
-	}
-	n, err := r.RowsAffected()
-	if err != nil {
-		return fmt.Errorf("count changed players: %w", err)
-	}
-	if n == 0 {
-		return store.ErrNotFound
 	}
 	return nil
 }

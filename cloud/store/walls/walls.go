@@ -8,7 +8,6 @@ package walls
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 
@@ -171,7 +170,7 @@ func fill(ctx context.Context, q store.Querier, scope store.Scope, person id.Per
 // Update replaces what may change of a wall (Name, Shared, Layout, CycleS, ChangedUs, and the tiles), if its version
 // is still w.Version, which rises by one; else ErrStale.
 func Update(ctx context.Context, q store.Querier, scope store.Scope, w Wall) error {
-	err := one(q.ExecContext(ctx, `UPDATE wall SET name = $4, shared = $5, layout = $6, cycle_s = $7, changed_us = $8, version = version + 1
+	err := store.One(q.ExecContext(ctx, `UPDATE wall SET name = $4, shared = $5, layout = $6, cycle_s = $7, changed_us = $8, version = version + 1
 		WHERE ($1 = '*' OR org = $1) AND id = $2 AND version = $3`,
 		scope.Filter(), w.ID, w.Version, w.Name, w.Shared, w.Layout, w.CycleS, w.ChangedUs))
 	if errors.Is(err, store.ErrNotFound) {
@@ -188,7 +187,7 @@ func Update(ctx context.Context, q store.Querier, scope store.Scope, w Wall) err
 
 // Remove removes a wall.
 func Remove(ctx context.Context, q store.Querier, scope store.Scope, wall id.Wall) error {
-	return one(q.ExecContext(ctx, `DELETE FROM wall WHERE ($1 = '*' OR org = $1) AND id = $2`, scope.Filter(), wall))
+	return store.One(q.ExecContext(ctx, `DELETE FROM wall WHERE ($1 = '*' OR org = $1) AND id = $2`, scope.Filter(), wall))
 }
 
 // RemovePrivate removes the walls of a person that nobody else sees, when that person is removed; those that are
@@ -196,20 +195,6 @@ func Remove(ctx context.Context, q store.Querier, scope store.Scope, wall id.Wal
 func RemovePrivate(ctx context.Context, q store.Querier, scope store.Scope, owner id.Person) error {
 	if _, err := q.ExecContext(ctx, `DELETE FROM wall WHERE ($1 = '*' OR org = $1) AND owner = $2 AND NOT shared`, scope.Filter(), owner); err != nil {
 		return fmt.Errorf("remove private walls: %w", err)
-	}
-	return nil
-}
-
-func one(r sql.Result, err error) error {
-	if err != nil {
-		return fmt.Errorf("change wall: %w", err)
-	}
-	n, err := r.RowsAffected()
-	if err != nil {
-		return fmt.Errorf("count changed walls: %w", err)
-	}
-	if n == 0 {
-		return store.ErrNotFound
 	}
 	return nil
 }
