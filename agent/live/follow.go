@@ -252,8 +252,7 @@ func (f *follow) count(sh shot) {
 	}
 }
 
-// hurry sends a frame of a burst. Its time is that of sending: a viewer that sees one run ahead of or behind the other for a
-// while takes it for the line's delay, and shows what follows so much later.
+// hurry sends a frame of a burst.
 func (f *follow) hurry(ctx context.Context, sh shot) error {
 	f.s.send(sh, f.s.NowUs())
 	f.edgeUs = sh.mediaUs

@@ -219,8 +219,6 @@ func (w *play) mark(f shot) {
 // hurry sends a picture that is needed only to decode what comes after it. It returns the viewer's wish to be elsewhere
 // when one has come.
 func (w *play) hurry(ctx context.Context, f shot) (rtc.Op, error) {
-	// After a pause the last picture's time is long past: stamped right behind it, a burst would seem to a browser to come
-	// much too late, and what follows it much too early, which it then holds back.
 	w.s.send(f, w.s.NowUs())
 	if w.bytes += f.bytes(); w.bytes >= burstBytes {
 		w.bytes = 0

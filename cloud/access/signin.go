@@ -156,9 +156,9 @@ func (a *Access) Authenticate(ctx context.Context, token, ip string) (Actor, err
 	return a.bySum(ctx, tokenSum(token), ip)
 }
 
-// Refresh returns the actor with rights as they are now, or ErrSignedOut when the session ended since, and for a program
-// ErrPlayer. What
-// lasts longer than a request (a stream, a download, a live session) asks it at least twice a minute.
+// Refresh returns the actor with rights as they are now, or ErrSignedOut when the session ended since, and ErrPlayer when the
+// program's token did. What lasts longer than a request (a stream, a download, a live session) asks it at least twice a
+// minute.
 func (a *Access) Refresh(ctx context.Context, actor Actor) (Actor, error) {
 	if actor.Player != nil {
 		return a.playerBySum(ctx, actor.tokenHash, actor.IP)

@@ -98,8 +98,9 @@ func (s *Slot) Enter(ctx context.Context) (leave func(), err error) {
 // LastUs is the latest time that was sent on the slot's timeline, microseconds.
 func (s *Slot) LastUs() int64 { return s.lastUs }
 
-// NowUs is the time on the slot's timeline of a frame that is shown from now on at its own pace, microseconds: later than
-// all that were sent.
+// NowUs is the time on the slot's timeline of a frame that is sent now, microseconds: later than all that were sent. Frames of a
+// burst have it too. A browser that sees time stand still and then jump, on a slot that was empty for a while, takes the jump
+// for the line's delay, and shows what follows so much later.
 func (s *Slot) NowUs() int64 { return max(s.lastUs+1000, time.Since(s.start).Microseconds()) }
 
 // Sent notes that a frame was sent, at atUs on the slot's timeline.

@@ -162,7 +162,7 @@ func (w *walk) begin(p *piece) {
 	w.wait, w.burst = false, w.burst && !caught
 }
 
-// hurry sends a piece of a burst: the time of its frames is that of sending.
+// hurry sends a piece of a burst.
 func (w *walk) hurry(ctx context.Context, p *piece, first bool) error {
 	if first {
 		w.slot.Sent(w.slot.NowUs())

@@ -19,8 +19,7 @@ import (
 // Floor is the least that a picture in a browser takes: one camera at a WHEP endpoint of the WebRTC library alone, on this
 // machine, which sends from a key frame on as soon as there is a connection. Nothing can be sooner.
 type Floor struct {
-	Scene string // as testenv/scenes names them
-	blind bool   // it connects and sends nothing
+	blind bool // it connects and sends nothing
 
 	loop   *scenes.Loop
 	listen net.Listener
@@ -31,7 +30,7 @@ type Floor struct {
 	ended int
 }
 
-// NewFloor takes a port for a camera; Run must follow.
+// NewFloor takes a port for a camera that shows a scene, as testenv/scenes names it; Run must follow.
 func NewFloor(ctx context.Context, scene string) (*Floor, error) {
 	loop, err := scenes.Load(scene)
 	if err != nil {
@@ -42,7 +41,7 @@ func NewFloor(ctx context.Context, scene string) (*Floor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Floor{Scene: scene, loop: loop, listen: l}, nil
+	return &Floor{loop: loop, listen: l}, nil
 }
 
 // URL is the endpoint.
