@@ -105,13 +105,17 @@ export const moment = (us: number, zone: string, now?: number): string => `${day
 export const fullMoment = (us: number, zone: string): string =>
   `${dayDate(us, zone)} ${clockSeconds(us, zone)} ${zoneName(us, zone)}`;
 
-/** The value of an <input type="date"> for a moment, in the zone. */
-export function dateInput(us: number, zone: string): string {
-  return new Date((us + zoneOffsetUs(us, zone)) / MS).toISOString().slice(0, 10);
-}
+/** The value of an <input type="datetime-local"> for a moment, in the zone, to the second. */
+export const momentInput = (us: number, zone: string): string => new Date((us + zoneOffsetUs(us, zone)) / MS).toISOString().slice(0, 19);
 
-/** The first moment of the day that an <input type="date"> names, or undefined when it is empty or not a date. */
-export function fromDateInput(value: string, zone: string): number | undefined {
-  const ms = Date.parse(`${value}T00:00:00Z`);
+/** The moment that an <input type="datetime-local"> names, or undefined when it is empty or not one. */
+export function fromMomentInput(value: string, zone: string): number | undefined {
+  const ms = Date.parse(`${value}Z`);
   return Number.isNaN(ms) ? undefined : fromLocal(ms * MS, zone);
 }
+
+/** The value of an <input type="date"> for a moment, in the zone. */
+export const dateInput = (us: number, zone: string): string => momentInput(us, zone).slice(0, 10);
+
+/** The first moment of the day that an <input type="date"> names, or undefined when it is empty or not a date. */
+export const fromDateInput = (value: string, zone: string): number | undefined => fromMomentInput(`${value}T00:00:00`, zone);

@@ -23,9 +23,9 @@ import { Failure, Notice, Skeleton } from "../ui/notice";
 import { Page } from "../ui/page";
 import { say } from "../ui/toast";
 import { nextRate, turned } from "../video/control";
+import { prepare } from "../video/link";
 import { Player } from "../video/Player";
 import { toggleFullScreen, toggleMute } from "../video/stage";
-import { askAhead } from "../video/servers";
 import type { VideoSession } from "../video/session";
 import { useSession, useSnapshot, useWarm } from "../video/useVideo";
 import { CameraAside } from "./camera/CameraAside";
@@ -42,7 +42,7 @@ export default function CameraPage() {
   const can = useCan();
   const mayWatch = can("live");
   useEffect(() => {
-    if (mayWatch) askAhead(); // while the camera is asked for
+    if (mayWatch) prepare(); // while the camera is asked for
   }, [mayWatch]);
   const camera = useQuery(cameraQuery(id));
   const site = useQuery({ ...siteQuery(camera.data?.site ?? ""), enabled: camera.data !== undefined });
@@ -88,7 +88,11 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
   });
   const mayLive = can("live") && site.status !== "dark" && site.status !== "never";
   const live = useStable(async () => {
-    if (asked !== undefined && mayLive) await session?.ahead({ site: camera.site, camera: camera.id, stream: search.stream });
+    if (asked !== undefined && mayLive && session) {
+      await session.ahead({ site: camera.site, camera: camera.id, stream: search.stream });
+      const { phase, fromUs } = session.snapshot();
+      if (phase === "closed" || fromUs !== undefined) return; // somebody has gone elsewhere meanwhile
+    }
     set({ at: undefined });
   });
   const keep = can("export") ? () => setKeeping("clip") : undefined;

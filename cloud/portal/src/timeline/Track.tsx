@@ -5,6 +5,7 @@ import { clockSeconds, dayWord } from "../lib/time";
 import { onTheme } from "../lib/theme";
 import { text } from "../text";
 import { neighbourGap, rangeAt } from "./coverage";
+import { Head } from "./Head";
 import { layout, paint, palette } from "./paint";
 import { clamp, keyStep, panned, spanOf, usAt, xOf, zoomed } from "./scale";
 import { Tip } from "./Tip";
@@ -132,7 +133,7 @@ export function Track({ name, zone, timeline, playheadUs, live, selection, selec
         aria-valuetext={text.timeline.at(`${dayWord(at, zone)} ${clockSeconds(at, zone)}`, state)} onKeyDown={onKeyDown} onBlur={() => setCursorUs(undefined)} />
       <Line className="track-now" x={xOf(nowUs, view, width)} width={width} />
       {selection && <SelectionBand selection={selection} view={view} width={width} nowUs={nowUs} zone={zone} onSelection={onSelection} />}
-      <Head live={live} us={playheadUs} view={view} width={width} />
+      <Head className="track-head" us={playheadUs} view={view} width={width} data-live={live || undefined} data-testid="playhead" />
       {shownUs !== undefined && <Line className="track-cursor" x={xOf(shownUs, view, width)} width={width} />}
       {shownUs !== undefined && shownUs >= view.fromUs && shownUs <= view.toUs && (
         <Tip us={shownUs} x={xOf(shownUs, view, width)} width={width} zone={zone} nowUs={nowUs} ranges={ranges} event={eventAt(shownUs)} />
@@ -144,25 +145,6 @@ export function Track({ name, zone, timeline, playheadUs, live, selection, selec
 function Line({ className, x, width, children }: { className: string; x: number; width: number; children?: ReactNode }) {
   if (x < -1 || x > width + 1) return null;
   return <div className={className} style={{ translate: `${x}px 0` } as CSSProperties}>{children}</div>;
-}
-
-/** The playhead moves by the video's own clock, past React. */
-function Head({ live, us, view, width }: { live: boolean; us: () => number; view: { fromUs: number; toUs: number }; width: number }) {
-  const head = useRef<HTMLDivElement>(null);
-  useEffect(() => {
-    let frame = 0;
-    const place = () => {
-      const x = xOf(us(), view, width);
-      if (head.current) {
-        head.current.style.translate = `${x}px 0`;
-        head.current.hidden = x < -1 || x > width + 1;
-      }
-      frame = requestAnimationFrame(place);
-    };
-    place();
-    return () => cancelAnimationFrame(frame);
-  }, [us, view, width]);
-  return <div ref={head} className="track-head" data-live={live || undefined} data-testid="playhead" />;
 }
 
 function SelectionBand({ selection, view, width, nowUs, zone, onSelection }: {

@@ -62,6 +62,13 @@ const steps = [
   DAY, 2 * DAY, 3 * DAY, 7 * DAY, 14 * DAY,
 ] as const;
 
+/** What a turn of the wheel over `atUs` makes of a view: with Shift, or sideways, it moves, else it zooms. */
+export function wheeled(view: View, turn: Pick<WheelEvent, "deltaX" | "deltaY" | "shiftKey">, atUs: number, width: number, nowUs: number): View {
+  const sideways = turn.shiftKey ? turn.deltaY || turn.deltaX : turn.deltaX;
+  if (turn.shiftKey || Math.abs(turn.deltaX) > Math.abs(turn.deltaY)) return panned(view, (sideways / width) * spanOf(view), nowUs);
+  return zoomed(view, Math.exp(clamp(turn.deltaY, -120, 120) * 0.0032), atUs, nowUs);
+}
+
 export interface Tick {
   us: number;
   /** Midnight in the zone: it carries the day's name. */

@@ -1,6 +1,6 @@
 import { type RefObject, useEffect, useRef } from "react";
 
-import { clamp, panned, spanOf, usAt, type View, zoomed } from "./scale";
+import { clamp, panned, spanOf, usAt, type View, wheeled, zoomed } from "./scale";
 
 interface Drag {
   view: View;
@@ -119,9 +119,7 @@ export function useDrag(box: RefObject<HTMLElement | null>, drag: Drag): void {
     const wheel = (event: WheelEvent) => {
       event.preventDefault();
       const { view, nowUs, width, setView } = latest.current;
-      const sideways = event.shiftKey ? event.deltaY || event.deltaX : event.deltaX;
-      if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) setView(panned(view, (sideways / width) * spanOf(view), nowUs));
-      else setView(zoomed(view, Math.exp(clamp(event.deltaY, -120, 120) * 0.0032), at(local(event).x), nowUs));
+      setView(wheeled(view, event, at(local(event).x), width, nowUs));
     };
 
     element.addEventListener("pointerdown", down);

@@ -3,7 +3,7 @@ import { memo, type RefObject } from "react";
 
 import { text } from "../text";
 import { Button, IconButton } from "../ui/button";
-import { nextRate, turned } from "./control";
+import { nextRate, rateWord, turned } from "./control";
 import type { VideoSession } from "./session";
 import type { Snapshot } from "./snapshot";
 import { toggleFullScreen, toggleMute } from "./stage";
@@ -66,9 +66,6 @@ const Bar = memo(function Bar({ video, session, muted, stats, full, hidden, reco
     </div>
   );
 });
-
-const fractions: Record<number, string> = { 0.25: "¼", 0.5: "½" };
-const rateWord = (rate: number): string => `${rate < 0 ? "−" : ""}${fractions[rate] ?? Math.abs(rate)}×`;
 
 /** Ways through a recording that are no speed: picture by picture, backwards, from event to event. */
 function Transport({ session, recorded, rate, steps, onEvent }: Pick<BarProps, "session" | "recorded" | "rate" | "steps" | "onEvent">) {

@@ -6,6 +6,11 @@ export type Order =
 /** How fast a recording can be played; above 4 the site sends key frames alone. */
 export const rates = [0.25, 0.5, 1, 2, 4, 8, 16];
 
+const fractions: Record<number, string> = { 0.25: "¼", 0.5: "½" };
+
+/** "¼×", "1×", "−4×" */
+export const rateWord = (rate: number): string => `${rate < 0 ? "−" : ""}${fractions[rate] ?? Math.abs(rate)}×`;
+
 /** How fast it can be played backwards, by key frames alone. */
 const backRates = rates.filter((rate) => rate >= 1);
 

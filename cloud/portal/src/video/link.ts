@@ -4,7 +4,7 @@ import { ApiError } from "../api/errors";
 import { text } from "../text";
 import { channelName } from "./control";
 import { Paths } from "./paths";
-import { iceServers, relayUser } from "./servers";
+import { askAhead, iceServers, relayUser } from "./servers";
 import { type Answer, connect, end, type Offer, restart, tell, view, type Way } from "./whep";
 
 /** Cameras of one connection, at least and at most: each place makes it longer to set up, and a wall with more than the most
@@ -166,9 +166,9 @@ class Link {
 
   private async signal(first: Offer | undefined): Promise<Answer> {
     const { sdp, servers, paths } = await this.offer();
-    const ask = (trickle: boolean) => connect(
-      trickle ? sdp : (this.connection.localDescription?.sdp ?? ""), this.site, this.way, first, relayUser(servers), trickle, this.calledOff.signal,
-    );
+    const { site, way, connection } = this;
+    const relay = relayUser(servers);
+    const ask = (trickle: boolean) => connect({ sdp: trickle ? sdp : (connection.localDescription?.sdp ?? ""), site, way, first, relay, trickle }, this.calledOff.signal);
     let answer = await ask(paths !== undefined);
     if (paths && answer.slots === 0) {
       // An old agent does not know of addresses that follow: it is asked again when they are all there.
@@ -271,6 +271,11 @@ function made(site: string, way: Way): Link {
 }
 
 const possible = (): boolean => typeof RTCPeerConnection !== "undefined";
+
+/** Makes ready for a connection that may be wanted soon, to whatever site, where there is none yet. */
+export function prepare(): void {
+  if (links.size === 0) askAhead();
+}
 
 /** Keeps a connection to a site at hand, on which so many cameras have place, until the returned function is called. */
 export function warm(site: string, places: number): () => void {

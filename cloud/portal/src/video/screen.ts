@@ -57,6 +57,11 @@ export class Screen {
     this.over = true;
   }
 
+  /** Asks the site what its clock shows. */
+  ask(channel: RTCDataChannel): void {
+    if (channel.readyState === "open") channel.send(Delay.ask(performance.now()));
+  }
+
   /** Takes what the site says of time. */
   hear(word: Word): void {
     this.delay.hear(word, performance.now());

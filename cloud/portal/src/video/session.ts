@@ -3,8 +3,8 @@
 import { text } from "../text";
 import { nowUs } from "../lib/time";
 import { type Order, Playhead, readWord, type Word } from "./control";
-import { Delay } from "./delay";
 import { type Seat, shun } from "./link";
+import { judge } from "./patience";
 import { Screen } from "./screen";
 import { Seating } from "./seating";
 import { Shuttle } from "./shuttle";
@@ -14,23 +14,18 @@ import { StatsReader } from "./stats";
 import type { Shown } from "./step";
 import type { Offer } from "./whep";
 
-const firstPictureMs = 12_000;
-const stallMs = 4_000;
-const giveUpMs = 9_000;
-const slowestKeyMs = 20_000;
 const nearUs = 1_000_000;
 const headStartMs = 150;
 
 export class VideoSession {
-  private readonly video: HTMLVideoElement;
   private readonly listeners = new Set<() => void>();
-  private wish: Wish;
+  private wish: Wish = { site: "", camera: "" };
   private begun: Wish | undefined; // ahead of the page's own word
   private answered: () => void = () => undefined;
   private current: Snapshot = blank;
   private readonly seating: Seating;
   private controlled = false;
-  private playhead: Playhead;
+  private playhead = new Playhead(0);
   private reader = new StatsReader();
   private readonly screen: Screen;
   private ticking: ReturnType<typeof setInterval> | undefined;
@@ -45,15 +40,12 @@ export class VideoSession {
   /** It stands at the picture that it was prepared for, whatever happens to the connection. */
   private standing = false;
 
-  constructor(video: HTMLVideoElement, wish: Wish) {
-    this.video = video;
-    this.wish = wish;
-    this.playhead = new Playhead(wish.fromUs ?? 0);
+  constructor(private readonly video: HTMLVideoElement) {
     this.screen = new Screen(video, {
       live: () => this.wish.fromUs === undefined,
       painted: (mediaTime) => {
         this.playhead.firstFrame(mediaTime);
-        if (this.current.firstFrameMs === undefined && this.seat) this.first();
+        if (this.current.firstFrameMs === undefined && this.seating.seat) this.first();
         else this.moving();
       },
     });
@@ -69,10 +61,6 @@ export class VideoSession {
     });
     addEventListener("pagehide", this.leave);
     addEventListener("pageshow", this.comeBack);
-  }
-
-  private get seat(): Seat | undefined {
-    return this.seating.seat;
   }
 
   readonly subscribe = (tell: () => void): (() => void) => {
@@ -150,7 +138,7 @@ export class VideoSession {
 
   /** The moment of the picture on the screen, and how that is known. */
   moment(): Moment {
-    if (this.wish.fromUs === undefined) return this.screen.born(this.seat?.relayed ?? false);
+    if (this.wish.fromUs === undefined) return this.screen.born(this.seating.seat?.relayed ?? false);
     const shown = this.current.paused || this.scrubbing ? undefined : this.screen.moments.shown();
     if (shown) return { atUs: shown.siteUs, recorded: true, exact: true, clock: "site", offUs: shown.offUs };
     const atUs = this.positionUs();
@@ -253,11 +241,8 @@ export class VideoSession {
     this.standing = false;
     this.set({ paused: false });
     this.movedMs = performance.now();
-    if (this.seat && (this.wish.fromUs === undefined || this.order({ type: "play" }))) {
-      void this.video.play().catch(() => undefined);
-      return;
-    }
-    this.start(this.wish);
+    if (!this.seating.seat || (this.wish.fromUs !== undefined && !this.order({ type: "play" }))) return this.start(this.wish);
+    void this.video.play().catch(() => undefined);
   }
 
   /** Plays the recording so many times as fast as life. */
@@ -290,8 +275,8 @@ export class VideoSession {
   }
 
   private order(order: Order): boolean {
-    if (!this.controlled || this.seat?.channel.readyState !== "open") return false;
-    this.seat.channel.send(JSON.stringify(order));
+    if (!this.controlled || this.seating.seat?.channel.readyState !== "open") return false;
+    this.seating.seat.channel.send(JSON.stringify(order));
     return true;
   }
 
@@ -305,11 +290,11 @@ export class VideoSession {
   private accept(seat: Seat, phase: Phase): void {
     this.answered();
     this.siteReason = "";
-    const { answer } = seat;
-    this.set({ phase, reason: "", note: answer.note, stream: answer.stream, codec: answer.codec });
+    const { note, stream, codec } = seat.answer;
+    this.set({ phase, reason: "", note, stream, codec });
     const listen = (message: unknown) => {
       const word = readWord(message);
-      if (word && this.seat === seat) this.hear(word);
+      if (word && this.seating.seat === seat) this.hear(word);
     };
     seat.channel.onmessage = (event) => listen(event.data);
     for (const message of seat.early) listen(message);
@@ -321,7 +306,7 @@ export class VideoSession {
     this.decoded = 0;
     this.movedMs = performance.now();
     this.ticking = setInterval(() => void this.tick(seat), 1000);
-    this.askTime(seat);
+    this.screen.ask(seat.channel);
     void this.screen.play();
     if (this.screen.frames > 0 && this.current.firstFrameMs === undefined) this.first(); // its picture was faster than the answer
   }
@@ -335,8 +320,6 @@ export class VideoSession {
   private hear(word: Word): void {
     this.screen.hear(word);
     switch (word.type) {
-      case "pong":
-        return;
       case "relay":
         if (this.wish.fromUs === undefined) void this.seating.move();
         return;
@@ -376,25 +359,20 @@ export class VideoSession {
 
   private async tick(seat: Seat): Promise<void> {
     const stats = await this.reader.read(seat).catch(() => undefined);
-    if (seat !== this.seat || !stats) return;
+    if (seat !== this.seating.seat || !stats) return;
     // Decoded frames count even where the browser does not paint them, as in a hidden tab.
     if (stats.framesDecoded > this.decoded) this.moving();
     this.decoded = stats.framesDecoded;
     this.set({ stats, delayMs: this.screen.delayMs });
-    this.askTime(seat);
+    this.screen.ask(seat.channel);
     if (this.current.paused || this.scrubbing) return;
-    // Backwards a picture comes for each of the camera's key frames.
-    const still = performance.now() - this.movedMs - (this.current.rate < 0 ? slowestKeyMs / -this.current.rate : 0);
-    if (this.current.phase === "waiting" && still > firstPictureMs) {
+    const found = judge(this.current.phase, performance.now() - this.movedMs, this.current.rate);
+    if (found === "never") {
       if (seat.relayed) shun(this.wish.site); // the site itself may do better
       this.seating.fail(text.live.noPicture);
     } else if (this.siteReason) return; // the site is there and says why: it goes on by itself
-    else if (this.current.phase === "playing" && still > stallMs) this.set({ phase: "stalled", reason: text.live.stalled });
-    else if (this.current.phase === "stalled" && still > giveUpMs) this.seating.fail(text.live.stalled);
-  }
-
-  private askTime(seat: Seat): void {
-    if (seat.channel.readyState === "open") seat.channel.send(Delay.ask(performance.now()));
+    else if (found === "stalled") this.set({ phase: "stalled", reason: text.live.stalled });
+    else if (found === "over") this.seating.fail(text.live.stalled);
   }
 
   /** Stops to look at what comes in on the place. */

@@ -24,7 +24,7 @@ export function useSession(camera: string | undefined, wish: Wish | undefined, h
 
   useEffect(() => {
     if (camera === undefined || !video.current) return;
-    const made = new VideoSession(video.current, { site: "", camera: "" });
+    const made = new VideoSession(video.current);
     if (newest.current) made.follow(newest.current); // what is asked for at once is there sooner
     setSession(made);
     return () => {

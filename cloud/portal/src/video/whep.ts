@@ -49,10 +49,20 @@ function query(offer: Offer): URLSearchParams {
   return out;
 }
 
-/** Makes a connection to a site, and shows a camera on its first place if there is one; throws an ApiError whose words
- *  are for the person who waits. relay is the user name of the relay credentials that the browser uses; with trickle the
- *  addresses of both ends follow, by tell. */
-export async function connect(sdp: string, site: string, way: Way, first: Offer | undefined, relay: string | undefined, trickle: boolean, signal: AbortSignal): Promise<Answer> {
+export interface Connect {
+  sdp: string;
+  site: string;
+  way: Way;
+  /** What is shown on the first place at once. */
+  first: Offer | undefined;
+  /** User name of the relay credentials that the browser uses. */
+  relay: string | undefined;
+  /** The addresses of both ends follow, by tell. */
+  trickle: boolean;
+}
+
+/** Makes a connection to a site; throws an ApiError whose words are for the person who waits. */
+export async function connect({ sdp, site, way, first, relay, trickle }: Connect, signal: AbortSignal): Promise<Answer> {
   const wish = first ? query(first) : new URLSearchParams();
   wish.set("through", way);
   if (trickle) wish.set("trickle", "true");

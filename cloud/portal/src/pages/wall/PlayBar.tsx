@@ -2,11 +2,11 @@ import { LoaderCircle, Pause, Play } from "lucide-react";
 import { useEffect, useState, useSyncExternalStore } from "react";
 
 import { useNow } from "../../lib/hooks";
-import { clockSeconds, dayWord, fromLocal, MS, zoneName, zoneOffsetUs } from "../../lib/time";
+import { clockSeconds, dayWord, fromMomentInput, momentInput, zoneName } from "../../lib/time";
 import { text } from "../../text";
 import { Button, IconButton } from "../../ui/button";
 import { Menu } from "../../ui/menu";
-import { rates } from "../../video/control";
+import { rates, rateWord } from "../../video/control";
 import type { Conductor } from "../../video/together";
 import { PlayLine } from "./PlayLine";
 
@@ -35,8 +35,8 @@ export function PlayBar({ conductor, zone: { zone, why }, onSeek, onLive }: Play
             {playing ? <Pause size={18} aria-hidden /> : <Play size={18} aria-hidden />}
           </IconButton>
           <Button small look="stage" aria-label={text.together.on} onPress={() => onSeek(conductor.momentUs(performance.now()) + skipUs)} data-testid="play-on">+10 s</Button>
-          <Menu label={text.together.rate(rateName(rate))} groups={[rates.map((each) => ({ id: `rate-${each}`, label: rateName(each), onAction: () => conductor.pace(each, performance.now()) }))]}>
-            <Button small look="stage" aria-label={text.together.rate(rateName(rate))} data-testid="play-rate">{rateName(rate)}</Button>
+          <Menu label={text.together.rate(rateWord(rate))} groups={[rates.map((each) => ({ id: `rate-${each}`, label: rateWord(each), onAction: () => conductor.pace(each, performance.now()) }))]}>
+            <Button small look="stage" aria-label={text.together.rate(rateWord(rate))} data-testid="play-rate">{rateWord(rate)}</Button>
           </Menu>
         </div>
         <span className="play-bar-moment num" data-testid="play-moment">
@@ -51,16 +51,13 @@ export function PlayBar({ conductor, zone: { zone, why }, onSeek, onLive }: Play
   );
 }
 
-/** "¼×", "1×", "16×" */
-export const rateName = (rate: number): string => `${rate === 0.25 ? "¼" : rate === 0.5 ? "½" : rate}×`;
-
 /** A date and a time to go to. It goes there when the time is whole and the field is left, or Enter is pressed. */
 function MomentInput({ atUs, zone, why, onSeek }: { atUs: number; zone: string; why: string; onSeek: (us: number) => void }) {
-  const shown = localInput(atUs, zone);
+  const shown = momentInput(atUs, zone);
   const [value, setValue] = useState(shown);
   useEffect(() => setValue(shown), [shown]);
   const go = () => {
-    const us = fromLocalInput(value, zone);
+    const us = fromMomentInput(value, zone);
     if (us !== undefined && value !== shown) onSeek(us);
   };
   return (
@@ -71,11 +68,4 @@ function MomentInput({ atUs, zone, why, onSeek }: { atUs: number; zone: string; 
       <abbr className="play-bar-zone" title={why}>{zoneName(atUs, zone)}</abbr>
     </form>
   );
-}
-
-const localInput = (us: number, zone: string): string => new Date((us + zoneOffsetUs(us, zone)) / MS).toISOString().slice(0, 19);
-
-function fromLocalInput(value: string, zone: string): number | undefined {
-  const ms = Date.parse(`${value}Z`);
-  return Number.isNaN(ms) ? undefined : fromLocal(ms * MS, zone);
 }

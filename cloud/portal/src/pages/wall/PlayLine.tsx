@@ -1,9 +1,10 @@
 import { type KeyboardEvent, type PointerEvent, type RefObject, useEffect, useLayoutEffect, useRef, useState } from "react";
 
-import { useNow } from "../../lib/hooks";
+import { useNow, useStable } from "../../lib/hooks";
 import { clock, clockSeconds, dayName, dayWord, HOUR, MINUTE } from "../../lib/time";
 import { text } from "../../text";
-import { around, bounded, clamp, panned, spanOf, tickStep, ticks, usAt, type View, xOf, zoomed } from "../../timeline/scale";
+import { Head } from "../../timeline/Head";
+import { around, bounded, clamp, panned, spanOf, tickStep, ticks, usAt, type View, wheeled, xOf, zoomed } from "../../timeline/scale";
 import type { Conductor } from "../../video/together";
 
 interface PlayLineProps {
@@ -31,8 +32,9 @@ export function PlayLine({ conductor, zone, onSeek }: PlayLineProps) {
     const at = conductor.momentUs(performance.now());
     if (at < view.fromUs || at > view.toUs) setView(around(at, spanOf(view), nowUs));
   }, [conductor, view, nowUs]);
-  useZoom(box, view, width, nowUs, setView);
+  useWheel(box, view, width, nowUs, setView);
 
+  const headUs = useStable(() => dragUs ?? conductor.momentUs(performance.now()));
   const at = dragUs ?? conductor.momentUs(performance.now());
   const seek = (us: number) => onSeek(clamp(us, 0, nowUs));
   const usOf = (event: PointerEvent) => clamp(usAt(event.clientX - (box.current?.getBoundingClientRect().left ?? 0), view, width), view.fromUs, Math.min(view.toUs, nowUs));
@@ -65,7 +67,7 @@ export function PlayLine({ conductor, zone, onSeek }: PlayLineProps) {
         const room = x > 24 && x < width - 24;
         return <i key={tick.us} className="play-line-tick num" style={{ left: x }} aria-hidden>{room && <b>{tick.day ? dayName(tick.us, zone) : step < MINUTE ? clockSeconds(tick.us, zone) : clock(tick.us, zone)}</b>}</i>;
       })}
-      <PlayHead conductor={conductor} view={view} width={width} dragUs={dragUs} />
+      <Head className="play-line-head" us={headUs} view={view} width={width} />
       {dragUs !== undefined && <span className="play-line-tip num" style={{ left: clamp(xOf(dragUs, view, width), 34, width - 34) }}>{clockSeconds(dragUs, zone)}</span>}
     </div>
   );
@@ -76,35 +78,15 @@ function lastHour(atUs: number, nowUs: number): View {
   return atUs >= hour.fromUs ? hour : bounded(around(atUs, HOUR, nowUs), nowUs);
 }
 
-function useZoom(box: RefObject<HTMLDivElement | null>, view: View, width: number, nowUs: number, setView: (view: View) => void): void {
+function useWheel(box: RefObject<HTMLDivElement | null>, view: View, width: number, nowUs: number, setView: (view: View) => void): void {
   useEffect(() => {
     const element = box.current;
     if (!element) return;
     const wheel = (event: WheelEvent) => {
       event.preventDefault();
-      if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) setView(panned(view, ((event.deltaX || event.deltaY) / width) * spanOf(view), nowUs));
-      else setView(zoomed(view, Math.exp(clamp(event.deltaY, -120, 120) * 0.0032), usAt(event.clientX - element.getBoundingClientRect().left, view, width), nowUs));
+      setView(wheeled(view, event, usAt(event.clientX - element.getBoundingClientRect().left, view, width), width, nowUs));
     };
     element.addEventListener("wheel", wheel, { passive: false });
     return () => element.removeEventListener("wheel", wheel);
   }, [box, view, width, nowUs, setView]);
-}
-
-/** The head moves by the conductor's clock, past React. */
-function PlayHead({ conductor, view, width, dragUs }: { conductor: Conductor; view: View; width: number; dragUs: number | undefined }) {
-  const head = useRef<HTMLDivElement>(null);
-  useEffect(() => {
-    let frame = 0;
-    const place = () => {
-      const x = xOf(dragUs ?? conductor.momentUs(performance.now()), view, width);
-      if (head.current) {
-        head.current.style.translate = `${x}px 0`;
-        head.current.hidden = x < -1 || x > width + 1;
-      }
-      frame = requestAnimationFrame(place);
-    };
-    place();
-    return () => cancelAnimationFrame(frame);
-  }, [conductor, view, width, dragUs]);
-  return <div ref={head} className="play-line-head" />;
 }
