@@ -2,11 +2,9 @@ import { useEffect, useLayoutEffect, useMemo, useRef, useState, useSyncExternalS
 
 import { warm } from "./link";
 import { VideoSession } from "./session";
-import type { Snapshot, Wish } from "./snapshot";
+import { blank, type Snapshot, type Wish } from "./snapshot";
 
-const idle: Snapshot = {
-  phase: "closed", fromUs: undefined, paused: false, rate: 1, steps: false, missing: "", hint: "", reason: "", note: "", gap: "", stream: "", codec: "", hasAudio: false, firstFrameMs: undefined, stats: undefined, delayMs: undefined,
-};
+const idle: Snapshot = { ...blank, phase: "closed" };
 const nothing = () => () => undefined;
 
 /** A video session for one <video>, as long as the component and its camera stay: it follows the wish, and rests without
