@@ -31,6 +31,7 @@ type Camera struct {
 	born  time.Time // of nonce
 	old   []string  // nonces that grew old
 	tally Tally
+	heard []*speech
 }
 
 // slot is a place that a session keeps for a while after it was lost.

@@ -6,6 +6,7 @@
 // drift, and that a log says exactly which frames were sent and when: a hole in what a client received is the
 // client's loss, or is marked in that log. It never invents a fault that nobody turned on.
 //
+// A camera may have a loudspeaker, by ONVIF's back channel, and remembers what it heard there (heard.go).
 // Paths are /<camera>/main and /<camera>/sub. RTSP over TCP, TLS and UDP, Basic and Digest (MD5, SHA-256).
 package fakecam
 
@@ -52,6 +53,7 @@ type CameraConfig struct {
 	OutOfBand bool                // parameter sets only in the SDP, never in the stream
 	InBand    bool                // parameter sets only in the stream, never in the SDP; with OutOfBand nowhere
 	RTPStart  uint32              // first RTP timestamp of the pictures; random when zero
+	Speaker   []string            // codecs of its loudspeaker: "PCMU", "PCMA", "AAC"; none: it has no back channel
 	Card      time.Duration       // how much the camera keeps by itself and replays at Stream.ArchiveURL; 0: nothing
 }
 

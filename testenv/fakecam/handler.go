@@ -17,6 +17,7 @@ import (
 // session is one client's RTSP session.
 type session struct {
 	stream *Stream
+	speech atomic.Pointer[speech] // nil until it is at the loudspeaker
 	id     atomic.Pointer[string] // as the client knows it
 	seenUs atomic.Int64           // when the client last showed that it is there
 }
@@ -45,8 +46,12 @@ func (h *handler) OnRequest(sc *gortsplib.ServerConn, req *base.Request) {
 		st.camera.adopt(n)
 	}
 	if cam := n.camera.Load(); cam != nil {
-		if k := cam.Knobs(); k.Offline || k.Unplugged {
+		k := cam.Knobs()
+		if k.Offline || k.Unplugged {
 			n.reset()
+		}
+		if k.TalkAlways {
+			offerAlways(req)
 		}
 	}
 }
@@ -160,6 +165,7 @@ func (h *handler) OnPlay(ctx *gortsplib.ServerHandlerOnPlayCtx) (*base.Response,
 				s.touch()
 			}
 		})
+		s.listen(ctx.Session)
 	}
 	st.report.Store(true)
 	return answer(base.StatusOK), nil
@@ -184,6 +190,7 @@ func (h *handler) OnSessionClose(ctx *gortsplib.ServerHandlerOnSessionCloseCtx) 
 	if s == nil {
 		return
 	}
+	s.hush()
 	var torn liberrors.ErrServerSessionTornDown
 	if errors.As(ctx.Error, &torn) {
 		s.stream.camera.count(func(t *Tally) { t.Teardowns++ })
@@ -216,6 +223,9 @@ func (h *handler) admit(path string, req *base.Request) (*Stream, *base.Response
 	k := st.camera.Knobs()
 	if k.Refuse != 0 && k.refusesAt() == string(req.Method) {
 		return nil, answer(base.StatusCode(k.Refuse))
+	}
+	if k.TalkRefuse != 0 && requires(req) {
+		return nil, answer(base.StatusCode(k.TalkRefuse))
 	}
 	return st, nil
 }

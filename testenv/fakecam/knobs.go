@@ -42,6 +42,9 @@ type Knobs struct {
 	Bloat       float64 `json:"bloat"`        // pictures are blown up to so many times their size; 0 and 1 leave them
 	SoundJitter int64   `json:"sound_jitter"` // timestamps of sound lie up to so many ms beside where they belong, at random
 
+	TalkRefuse int  `json:"talk_refuse"` // status of the answer to whoever requires the back channel, as 551; 0 takes it
+	TalkAlways bool `json:"talk_always"` // the loudspeaker is offered to who does not require it, too
+
 	// Faults of replaying the card. Without them it is served as ONVIF has it, as fast as the client asks for.
 	ArchiveRefuse   int     `json:"archive_refuse"`    // status of the answer to ArchiveRefuseAt; 0 serves it
 	ArchiveRefuseAt string  `json:"archive_refuse_at"` // DESCRIBE, SETUP or PLAY
@@ -70,7 +73,7 @@ func (k Knobs) Validate() error {
 			errs = append(errs, fmt.Errorf("%s: %d is negative", name, v))
 		}
 	}
-	for name, v := range map[string]int{"refuse": k.Refuse, "alive_status": k.AliveStatus, "archive_refuse": k.ArchiveRefuse} {
+	for name, v := range map[string]int{"refuse": k.Refuse, "alive_status": k.AliveStatus, "archive_refuse": k.ArchiveRefuse, "talk_refuse": k.TalkRefuse} {
 		if v != 0 && (v < 300 || v > 599) {
 			errs = append(errs, fmt.Errorf("%s: %d is no RTSP error status; use 300 to 599, or 0 for none", name, v))
 		}

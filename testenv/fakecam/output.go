@@ -22,6 +22,7 @@ import (
 type output struct {
 	stream       *gortsplib.ServerStream
 	video, audio track
+	speaker      *description.Media // nil without a loudspeaker
 }
 
 // track is one medium of an output.
@@ -55,6 +56,12 @@ func newOutput(loop *scenes.Loop, c CameraConfig, rtpStart uint32) (*output, err
 	}
 	if loop.Audio != nil && !c.Mute {
 		if err := o.addAudio(loop.Audio); err != nil {
+			return nil, err
+		}
+	}
+	if len(c.Speaker) > 0 {
+		var err error
+		if o.speaker, err = loudspeaker(c.Speaker); err != nil {
 			return nil, err
 		}
 	}
@@ -121,6 +128,9 @@ func (o *output) publish(server *gortsplib.Server) error {
 	if o.audio.media != nil {
 		desc.Medias = append(desc.Medias, o.audio.media)
 	}
+	if o.speaker != nil {
+		desc.Medias = append(desc.Medias, o.speaker)
+	}
 	o.stream = &gortsplib.ServerStream{Server: server, Desc: desc}
 	if err := o.stream.Initialize(); err != nil {
 		return fmt.Errorf("make RTSP stream: %w", err)
@@ -161,13 +171,14 @@ const (
 	garbled
 )
 
-// send writes the packets of one frame, all with one timestamp; luck decides about each. It returns how many
-// were left out or garbled.
-func (o *output) send(t *track, frames [][]byte, ticks int64, at time.Time, luck func() fate) (harmed int, err error) {
+// pack makes the packets of one frame, all with one timestamp; luck decides about each. It returns what is to go
+// out, and how many were left out or garbled.
+func (o *output) pack(t *track, frames [][]byte, ticks int64, luck func() fate) (out []*rtp.Packet, harmed int, err error) {
 	packets, err := t.encode(frames)
 	if err != nil {
-		return 0, fmt.Errorf("packetise frame: %w", err)
+		return nil, 0, fmt.Errorf("packetise frame: %w", err)
 	}
+	out = packets[:0]
 	for _, p := range packets {
 		p.Timestamp += t.base + uint32(ticks)
 		what := luck()
@@ -180,13 +191,21 @@ func (o *output) send(t *track, frames [][]byte, ticks int64, at time.Time, luck
 		if what == garbled {
 			p.Payload = nonsense(p.Payload, t.format)
 		}
+		out = append(out, p)
+	}
+	return out, harmed, nil
+}
+
+// send writes packets to every client.
+func (o *output) send(t *track, packets []*rtp.Packet, at time.Time) error {
+	for _, p := range packets {
 		t.packets++
 		t.octets += uint32(len(p.Payload))
 		if err := o.stream.WritePacketRTPWithNTP(t.media, p, at); err != nil {
-			return harmed, fmt.Errorf("write packet: %w", err)
+			return fmt.Errorf("write packet: %w", err)
 		}
 	}
-	return harmed, nil
+	return nil
 }
 
 // nonsense is a payload that no depacketiser can make anything of: an aggregation (RFC 6184 section 5.7.1, RFC

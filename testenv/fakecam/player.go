@@ -209,9 +209,12 @@ func (p *player) sendPicture(k Knobs, now time.Time) {
 		p.s.note(e)
 		return
 	}
-	harmed, err := p.out.send(&p.out.video, au, ticks, now, func() fate { return p.luck(k) })
+	packets, harmed, err := p.out.pack(&p.out.video, au, ticks, func() fate { return p.luck(k) })
 	e.Damaged = harmed > 0
-	p.s.note(e)
+	p.s.note(e) // first, so that whoever has got a frame finds it counted
+	if err == nil {
+		err = p.out.send(&p.out.video, packets, now)
+	}
 	if err != nil {
 		p.s.camera.server.log.Debug("frame not written", "camera", p.s.camera.cfg.Name, "error", err)
 	}
@@ -284,10 +287,15 @@ func (p *player) sendSound(k Knobs, now time.Time) {
 	if j := k.SoundJitter; j > 0 {
 		ticks += ticksOf(time.Duration(p.dice.Int64N(2*j+1)-j)*time.Millisecond, int64(p.loop.Audio.SampleRate))
 	}
-	if _, err := p.out.send(&p.out.audio, [][]byte{frame}, ticks, now, func() fate { return sent }); err == nil {
-		p.s.mu.Lock()
-		p.s.count.Sound++
-		p.s.mu.Unlock()
+	packets, _, err := p.out.pack(&p.out.audio, [][]byte{frame}, ticks, func() fate { return sent })
+	if err != nil {
+		return
+	}
+	p.s.mu.Lock()
+	p.s.count.Sound++
+	p.s.mu.Unlock()
+	if err := p.out.send(&p.out.audio, packets, now); err != nil {
+		p.s.camera.server.log.Debug("sound not written", "camera", p.s.camera.cfg.Name, "error", err)
 	}
 }
 
