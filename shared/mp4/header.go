@@ -88,11 +88,28 @@ func AppendInit(dst []byte, h Header) ([]byte, error) {
 		return dst, fmt.Errorf("write init: %w", err)
 	}
 	w := writer{b: dst}
+	moov := w.opening(h.StartUs, h.Tracks)
+	box := w.headerBox(&h)
+	// The checksum covers all of the opening, so the sizes must be final before it is made.
+	w.u32(0)
+	w.close(box)
+	w.close(moov)
+	end := len(w.b) - 4
+	binary.BigEndian.PutUint32(w.b[end:], checksum(w.b[len(dst):end]))
+	if len(w.b)-len(dst) > MaxInit {
+		return dst, fmt.Errorf("write init of %d bytes: %w", len(w.b)-len(dst), ErrTooLarge)
+	}
+	return w.b, nil
+}
+
+// opening writes the boxes before the first part, for tracks whose samples are in parts (ISO/IEC 14496-12 section 8.8). The
+// moov that it returns is open.
+func (w *writer) opening(createdUs int64, tracks []Track) int {
 	w.ftyp("isom", "iso6", "mp41")
 	moov := w.open("moov")
-	w.mvhd(h.StartUs, 0, len(h.Tracks))
-	for i := range h.Tracks {
-		w.trak(trackBox{id: i + 1, createdUs: h.StartUs, entries: h.Tracks[i : i+1]}, func() {
+	w.mvhd(createdUs, 0, len(tracks))
+	for i := range tracks {
+		w.trak(trackBox{id: i + 1, createdUs: createdUs, entries: tracks[i : i+1]}, func() {
 			for _, table := range []string{"stts", "stsc"} {
 				at := w.openFull(table, 0, 0)
 				w.u32(0)
@@ -107,7 +124,7 @@ func AppendInit(dst []byte, h Header) ([]byte, error) {
 		})
 	}
 	mvex := w.open("mvex")
-	for i := range h.Tracks {
+	for i := range tracks {
 		at := w.openFull("trex", 0, 0)
 		w.u32(uint32(i + 1))
 		w.u32(1)
@@ -115,17 +132,7 @@ func AppendInit(dst []byte, h Header) ([]byte, error) {
 		w.close(at)
 	}
 	w.close(mvex)
-	box := w.headerBox(&h)
-	// The checksum covers all of the opening, so the sizes must be final before it is made.
-	w.u32(0)
-	w.close(box)
-	w.close(moov)
-	end := len(w.b) - 4
-	binary.BigEndian.PutUint32(w.b[end:], checksum(w.b[len(dst):end]))
-	if len(w.b)-len(dst) > MaxInit {
-		return dst, fmt.Errorf("write init of %d bytes: %w", len(w.b)-len(dst), ErrTooLarge)
-	}
-	return w.b, nil
+	return moov
 }
 
 // headerBox opens our box inside moov and fills it up to the checksum.

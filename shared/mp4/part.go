@@ -219,18 +219,23 @@ func (b *PartBuilder) appendPayload(dst []byte, t *builderTrack) []byte {
 	b.hash.Reset()
 	for i := range t.samples {
 		from := len(dst)
-		for _, unit := range t.samples[i].units {
-			if t.codec.IsVideo() {
-				if len(unit) == 0 {
-					continue // players stumble over empty units
-				}
-				dst = binary.BigEndian.AppendUint32(dst, uint32(len(unit)))
-			}
-			dst = append(dst, unit...)
-		}
+		dst = t.appendSample(dst, i)
 		b.hash.Write(dst[from:])
 	}
 	t.sum = b.digest()
+	return dst
+}
+
+func (t *builderTrack) appendSample(dst []byte, i int) []byte {
+	for _, unit := range t.samples[i].units {
+		if t.codec.IsVideo() {
+			if len(unit) == 0 {
+				continue // players stumble over empty units
+			}
+			dst = binary.BigEndian.AppendUint32(dst, uint32(len(unit)))
+		}
+		dst = append(dst, unit...)
+	}
 	return dst
 }
 

@@ -45,6 +45,7 @@ type Note struct {
 	Live   bool    `json:"live,omitempty"`     // of "position"
 	Rate   float64 `json:"rate,omitempty"`     // of "position"
 	Steps  bool    `json:"steps,omitempty"`    // of a recorded "position": "step", "scrub" and rates below 0 are understood
+	Step   bool    `json:"step,omitempty"`     // of a "picture": a "step" led to it
 	Asked  int64   `json:"asked_us,omitempty"` // of a recorded "position": the moment of the viewer's last "seek", or of its order
 	OffUs  *int64  `json:"off_us,omitempty"`   // of a recorded "position": add it to AtUs to correct the site's clock as it was when this was recorded; none: never measured
 	Text   string  `json:"text,omitempty"`     // why there is no video; empty in a "state" when there is again
@@ -132,7 +133,7 @@ func (o *Op) tidy() bool {
 	case "step":
 		return o.Count != 0 && o.Count >= -MaxStep && o.Count <= MaxStep
 	case "rate":
-		return o.Rate >= Slowest/Slack && o.Rate <= Fastest*Slack || o.Rate >= -Fastest && o.Rate <= -1
+		return o.Rate >= Slowest/Slack && o.Rate <= Fastest*Slack || o.Rate >= -Fastest*Slack && o.Rate <= -1/Slack
 	case "play", "pause", "live":
 		return true
 	default:

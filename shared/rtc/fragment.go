@@ -1,8 +1,12 @@
 package rtc
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/pion/ice/v4"
 
 	"holdfast/shared/wire"
 )
@@ -19,6 +23,7 @@ type Fragment struct {
 const (
 	MaxFragment   = 16 << 10 // bytes
 	maxCandidates = 64
+	maxUfrag      = 256 // characters of ice-ufrag, and of ice-pwd (RFC 8839 section 5.4)
 )
 
 // ParseFragment reads a fragment; lines that it does not know are passed over. An error is a *wire.Failure.
@@ -27,12 +32,14 @@ func ParseFragment(text string) (Fragment, error) {
 		return Fragment{}, wire.Fail(wire.FailedRefused, "The addresses take %d bytes: %d are the most.", len(text), MaxFragment)
 	}
 	f := Fragment{
-		Ufrag: attribute(text, "ice-ufrag"), Password: attribute(text, "ice-pwd"), Candidates: candidates(text),
+		Ufrag: attribute(text, iceUfrag), Password: attribute(text, icePwd), Candidates: candidates(text),
 		Last: slices.Contains(strings.Fields(text), "a=end-of-candidates"),
 	}
 	switch {
 	case f.Ufrag == "":
 		return Fragment{}, wire.Fail(wire.FailedRefused, "The addresses do not say which description they belong to: a=ice-ufrag is missing.")
+	case len(f.Ufrag) > maxUfrag || len(f.Password) > maxUfrag:
+		return Fragment{}, wire.Fail(wire.FailedRefused, "a=ice-ufrag and a=ice-pwd have %d characters at most.", maxUfrag)
 	case len(f.Candidates) > maxCandidates:
 		return Fragment{}, wire.Fail(wire.FailedRefused, "There are %d addresses: %d are the most.", len(f.Candidates), maxCandidates)
 	}
@@ -61,6 +68,45 @@ func (f Fragment) String() string {
 	return b.String()
 }
 
+// into returns a description with the fragment's path in place of its own.
+func (f Fragment) into(sdp string) string {
+	var b strings.Builder
+	media := 0
+	for line := range strings.Lines(sdp) {
+		name, _, _ := strings.Cut(strings.TrimSpace(line), ":")
+		switch {
+		case name == "a="+iceUfrag:
+			line = "a=" + iceUfrag + ":" + f.Ufrag + "\r\n"
+		case name == "a="+icePwd:
+			line = "a=" + icePwd + ":" + f.Password + "\r\n"
+		case name == "a=candidate", name == "a=end-of-candidates":
+			continue
+		case strings.HasPrefix(line, "m="):
+			if media++; media == 2 {
+				f.write(&b)
+			}
+		}
+		b.WriteString(line)
+	}
+	if media == 1 {
+		f.write(&b)
+	}
+	return b.String()
+}
+
+// write writes the candidates.
+func (f Fragment) write(b *strings.Builder) {
+	for _, c := range f.Candidates {
+		b.WriteString("a=candidate:" + c + "\r\n")
+	}
+}
+
+// Attributes of a path (RFC 8839 section 5.4).
+const (
+	iceUfrag = "ice-ufrag"
+	icePwd   = "ice-pwd"
+)
+
 // attribute returns the first value of an attribute in SDP, empty when there is none.
 func attribute(sdp, name string) string {
 	for line := range strings.Lines(sdp) {
@@ -69,6 +115,20 @@ func attribute(sdp, name string) string {
 		}
 	}
 	return ""
+}
+
+// readable returns why the path in SDP can't be taken, nil when it can: an address of a kind that nobody knows is passed over.
+func readable(sdp string) error {
+	if len(attribute(sdp, iceUfrag)) > maxUfrag {
+		return fmt.Errorf("its a=ice-ufrag has more than %d characters", maxUfrag)
+	}
+	for _, c := range candidates(sdp) {
+		_, err := ice.UnmarshalCandidate(c)
+		if err != nil && !errors.Is(err, ice.ErrUnknownCandidateTyp) && !errors.Is(err, ice.ErrDetermineNetworkType) {
+			return fmt.Errorf("read address: %w", err)
+		}
+	}
+	return nil
 }
 
 // candidates returns the addresses in SDP, each once.

@@ -31,6 +31,7 @@ func TestFragmentsAreRead(t *testing.T) {
 	}
 	for name, text := range map[string]string{
 		"no ufrag": "a=candidate:" + udp, "too many": many.String(), "too long": "a=ice-ufrag:x\r\n" + strings.Repeat("x", MaxFragment), "nothing": "",
+		"a long name": "a=ice-ufrag:" + strings.Repeat("x", maxUfrag+1), "a long password": "a=ice-ufrag:x\r\na=ice-pwd:" + strings.Repeat("x", maxUfrag+1),
 	} {
 		_, err := ParseFragment(text)
 		if f := (*wire.Failure)(nil); !errors.As(err, &f) || f.Code != wire.FailedRefused || f.Text == "" {
@@ -53,7 +54,7 @@ func FuzzFragment(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if got.Ufrag == "" || len(got.Candidates) > maxCandidates || len(text) > MaxFragment {
+		if got.Ufrag == "" || len(got.Ufrag) > maxUfrag || len(got.Password) > maxUfrag || len(got.Candidates) > maxCandidates || len(text) > MaxFragment {
 			t.Fatalf("%q was taken", text)
 		}
 		again, err := ParseFragment(got.String())

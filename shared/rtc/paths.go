@@ -76,31 +76,52 @@ func (p *Peer) settle(ctx context.Context) error {
 }
 
 // Paths takes addresses of the viewer that it has learnt since its offer and returns this machine's, both as fragments
-// (RFC 8840 section 9). With the viewer's last ones it waits until all is known that matters. An error is a *wire.Failure
-// when the viewer should read it.
-func (p *Peer) Paths(ctx context.Context, text string) (string, error) {
+// (RFC 8840 section 9). With the viewer's last ones it waits until all is known that matters. A fragment of a description that
+// was never seen begins a path anew (RFC 9725 section 4.3.3), which anew says. An error is a *wire.Failure when the viewer
+// should read it.
+func (p *Peer) Paths(ctx context.Context, text string) (fragment string, anew bool, err error) {
 	f, err := ParseFragment(text)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	p.answering.Lock()
 	defer p.answering.Unlock()
 	remote := p.PC.RemoteDescription()
-	if remote == nil || attribute(remote.SDP, "ice-ufrag") != f.Ufrag {
-		return "", wire.Fail(wire.FailedRefused, "The addresses belong to another path, which is no longer sought.")
+	if remote == nil || p.past[f.Ufrag] {
+		return "", false, wire.Fail(wire.FailedRefused, "The addresses belong to another path, which is no longer sought.")
 	}
-	for _, c := range f.Candidates {
-		if err := p.PC.AddICECandidate(webrtc.ICECandidateInit{Candidate: c, UsernameFragment: &f.Ufrag}); err != nil {
-			return "", wire.Fail(wire.FailedRefused, "An address can't be read: %v.", err)
-		}
+	if attribute(remote.SDP, iceUfrag) == f.Ufrag {
+		err = p.learn(ctx, f)
+	} else {
+		anew, err = true, p.restart(ctx, remote.SDP, f)
 	}
-	if f.Last {
-		if err := p.settle(ctx); err != nil {
-			return "", err
-		}
+	if err != nil {
+		return "", false, err
 	}
 	local := p.PC.LocalDescription().SDP
 	return Fragment{
-		Ufrag: attribute(local, "ice-ufrag"), Password: attribute(local, "ice-pwd"), Candidates: candidates(local), Last: f.Last,
-	}.String(), nil
+		Ufrag: attribute(local, iceUfrag), Password: attribute(local, icePwd), Candidates: candidates(local), Last: f.Last,
+	}.String(), anew, nil
+}
+
+// learn takes addresses for the path that is sought.
+func (p *Peer) learn(ctx context.Context, f Fragment) error {
+	for _, c := range f.Candidates {
+		if err := p.PC.AddICECandidate(webrtc.ICECandidateInit{Candidate: c, UsernameFragment: &f.Ufrag}); err != nil {
+			return wire.Fail(wire.FailedRefused, "An address can't be read: %v.", err)
+		}
+	}
+	if f.Last {
+		return p.settle(ctx)
+	}
+	return nil
+}
+
+// restart seeks the path anew for a viewer that sends no whole offer: the one before holds but for where the viewer is.
+func (p *Peer) restart(ctx context.Context, offer string, f Fragment) error {
+	if len(f.Ufrag) < 4 || len(f.Password) < 22 { // RFC 8839 section 5.4
+		return wire.Fail(wire.FailedRefused, "A path can't be sought anew without a=ice-ufrag and a=ice-pwd of it.")
+	}
+	_, err := p.answer(ctx, f.into(offer), false)
+	return err
 }

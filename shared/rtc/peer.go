@@ -30,7 +30,8 @@ type Peer struct {
 	connected chan struct{}
 	listening sync.WaitGroup
 	answering sync.Mutex
-	gathering *gathering // for the newest description; under answering
+	gathering *gathering      // for the newest description; under answering
+	past      map[string]bool // ice-ufrag of the viewer's paths that are no longer sought; likewise
 }
 
 // NewPeer makes the connection that belongs to an offer, which Answer then answers. report is told what the viewer reports
@@ -42,7 +43,21 @@ func NewPeer(offer string, setup Setup, report func(slot int, r rtcp.ReceptionRe
 	if err != nil {
 		return nil, err
 	}
-	p := &Peer{Slots: slots, log: setup.Log, servers: setup.Servers, report: report, end: end, connected: make(chan struct{})}
+	p, err := newPeer(setup, end)
+	if err != nil {
+		return nil, err
+	}
+	p.Slots, p.report = slots, report
+	if err := p.prepare(); err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// newPeer makes a connection without anything on it.
+func newPeer(setup Setup, end func()) (*Peer, error) {
+	p := &Peer{log: setup.Log, servers: setup.Servers, end: end, connected: make(chan struct{}), past: map[string]bool{}}
 	api, err := setup.API()
 	if err != nil {
 		return nil, err
@@ -59,10 +74,16 @@ func NewPeer(offer string, setup Setup, report func(slot int, r rtcp.ReceptionRe
 	if err != nil {
 		return nil, fmt.Errorf("make peer connection: %w", err)
 	}
-	if err := p.prepare(); err != nil {
-		p.Close()
-		return nil, err
-	}
+	var once sync.Once
+	p.PC.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
+		switch state {
+		case webrtc.PeerConnectionStateConnected:
+			once.Do(func() { close(p.connected) })
+		case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
+			p.end()
+		default:
+		}
+	})
 	return p, nil
 }
 
@@ -85,16 +106,6 @@ func (p *Peer) prepare() error {
 			return err
 		}
 	}
-	var once sync.Once
-	p.PC.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
-		switch state {
-		case webrtc.PeerConnectionStateConnected:
-			once.Do(func() { close(p.connected) })
-		case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
-			p.end()
-		default:
-		}
-	})
 	p.PC.OnDataChannel(func(dc *webrtc.DataChannel) {
 		if i := slotOf(dc.Label()); i >= 0 && i < len(p.Slots) {
 			p.Slots[i].Control.open(dc)
@@ -179,9 +190,21 @@ func asksForPicture(p rtcp.Packet) bool {
 func (p *Peer) Answer(ctx context.Context, offer string, early bool) (string, error) {
 	p.answering.Lock()
 	defer p.answering.Unlock()
+	return p.answer(ctx, offer, early)
+}
+
+// answer is Answer; answering is held.
+func (p *Peer) answer(ctx context.Context, offer string, early bool) (string, error) {
+	before := p.PC.RemoteDescription()
+	if err := readable(offer); err != nil { // the library would be stuck in the middle of it
+		return "", unreadableOffer(err)
+	}
 	err := p.PC.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer})
 	if err != nil {
 		return "", unreadableOffer(err)
+	}
+	if before != nil && attribute(before.SDP, iceUfrag) != attribute(offer, iceUfrag) {
+		p.past[attribute(before.SDP, iceUfrag)] = true
 	}
 	p.gathering = p.gather()
 	answer, err := p.PC.CreateAnswer(nil)

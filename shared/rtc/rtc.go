@@ -1,9 +1,9 @@
 // Package rtc is how Holdfast speaks WebRTC to whoever watches: the codecs, the one port, a connection with a place for
-// each of several cameras, and the words over its control channels.
+// each of several cameras, a connection over which somebody speaks, and the words over their control channels.
 //
 // It owns the answering end of a connection (RFC 8829) and all that a viewer may say on it. It promises that an offer can
-// ask for nothing but video that it is sent, and that a connection leaves nothing behind when it ends. It never decides
-// what is shown. It is shared because a viewer must not be able to tell the two ends apart that can serve it: a site's
+// ask for nothing but video that it is sent, or over an Ear for one person to be heard, and that a connection leaves nothing
+// behind when it ends. It never decides what is shown. It is shared because a viewer must not be able to tell the two ends apart that can serve it: a site's
 // agent, and the cloud's relay for many viewers.
 package rtc
 
@@ -19,6 +19,7 @@ import (
 	"github.com/pion/webrtc/v4"
 	"golang.org/x/net/proxy"
 
+	"holdfast/shared/mp4"
 	"holdfast/shared/wire"
 )
 
@@ -34,7 +35,12 @@ type Setup struct {
 	// Lite has this end answer checks and never make any (RFC 8445 section 2.5): for a machine that everybody reaches.
 	Lite     bool
 	Receives bool // video, and asks again for what is lost
-	Log      *slog.Logger
+	// Hears is the codec of an Ear, the only one then; 0: all that viewers are shown.
+	Hears mp4.Codec
+	// Film has the connection carry, beside what browsers take, AAC and pictures in another order than they are shown in: both
+	// ends must be ours, and the receiving one makes MP4 of it.
+	Film bool
+	Log  *slog.Logger
 }
 
 // resendPackets is how many packets of a stream are kept to be sent again: a burst of some megabytes fits.
@@ -43,7 +49,7 @@ const resendPackets = 4096
 // API returns what makes connections. Near stands next to the network: all that is sent passes it last.
 func (s Setup) API() (*webrtc.API, error) {
 	engine := &webrtc.MediaEngine{}
-	if err := registerCodecs(engine); err != nil {
+	if err := registerCodecs(engine, s.Hears, s.Film); err != nil {
 		return nil, fmt.Errorf("register codecs: %w", err)
 	}
 	registry := &interceptor.Registry{}

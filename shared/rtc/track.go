@@ -31,7 +31,7 @@ type Track struct {
 	out   webrtc.TrackLocalWriter
 	ssrc  webrtc.SSRC
 	types map[mp4.Codec]webrtc.PayloadType
-	delay uint8 // number of the extension playoutDelay; 0: the viewer does not know it
+	marks map[string]uint8 // numbers of the header extensions that the viewer knows
 
 	stamp uint32 // of the last packet
 	seq   uint16
@@ -89,12 +89,7 @@ func (t *Track) Bind(to webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, er
 		return webrtc.RTPCodecParameters{}, webrtc.ErrUnsupportedCodec
 	}
 	t.once.Do(func() {
-		t.out, t.ssrc, t.types = to.WriteStream(), to.SSRC(), types
-		for _, e := range to.HeaderExtensions() {
-			if e.URI == playoutDelay && e.ID > 0 && e.ID < 15 { // RFC 8285 section 4.2
-				t.delay = uint8(e.ID)
-			}
-		}
+		t.out, t.ssrc, t.types, t.marks = to.WriteStream(), to.SSRC(), types, marksOf(to.HeaderExtensions())
 		close(t.bound)
 	})
 	return *nominal, nil
@@ -113,9 +108,9 @@ func (t *Track) Write(codec mp4.Codec, p *rtp.Packet) error {
 	if !ok {
 		return fmt.Errorf("%w: it has no place for %s", ErrDeaf, codec)
 	}
-	if t.delay != 0 && (!t.works || p.Timestamp != t.stamp) {
-		if err := p.SetExtension(t.delay, []byte{0, 0, 0}); err != nil { // the least and the most, 12 bits each
-			return fmt.Errorf("mark packet: %w", err)
+	if !t.works || p.Timestamp != t.stamp {
+		if err := t.Mark(p, playoutDelay, []byte{0, 0, 0}); err != nil { // the least and the most, 12 bits each
+			return err
 		}
 	}
 	t.stamp = p.Timestamp
@@ -131,6 +126,33 @@ func (t *Track) Write(codec mp4.Codec, p *rtp.Packet) error {
 		time.Sleep(time.Millisecond)
 	}
 	return ErrDeaf
+}
+
+// Mark adds a header extension to a packet, if the viewer knows it; the track must be bound.
+func (t *Track) Mark(p *rtp.Packet, uri string, value []byte) error {
+	number := t.marks[uri]
+	if number == 0 {
+		return nil
+	}
+	if err := p.SetExtension(number, value); err != nil {
+		return fmt.Errorf("mark packet: %w", err)
+	}
+	return nil
+}
+
+// Marks returns the header extensions that a receiver was promised, by their numbers.
+func Marks(r *webrtc.RTPReceiver) map[string]uint8 {
+	return marksOf(r.GetParameters().HeaderExtensions)
+}
+
+func marksOf(extensions []webrtc.RTPHeaderExtensionParameter) map[string]uint8 {
+	out := map[string]uint8{}
+	for _, e := range extensions {
+		if e.ID > 0 && e.ID < 15 { // RFC 8285 section 4.2
+			out[e.URI] = uint8(e.ID)
+		}
+	}
+	return out
 }
 
 // ErrDeaf says that a track is negotiated but takes no packets.

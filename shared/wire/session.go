@@ -55,6 +55,9 @@ type CameraState struct {
 	Streams []StreamState `json:"streams"`
 	// Retention is missing while nothing is known of it, and from an agent of version 1.
 	Retention *Retention `json:"retention,omitempty"`
+	// PTZ says that the site's configuration names a device that may be asked whether it can move the camera. Since version 2.
+	PTZ  bool `json:"ptz,omitempty"`
+	Talk bool `json:"talk,omitempty"` // the site lets people speak through its loudspeaker
 }
 
 // StreamState is the state of one stream, small enough for every heartbeat.
@@ -182,16 +185,19 @@ const (
 	CmdLiveView  CommandType = "live_view"  // LiveView -> LiveAnswer without SDP
 	CmdLivePaths CommandType = "live_paths" // LivePaths -> LivePaths
 	CmdLiveClose CommandType = "live_close" // LiveClose -> empty
+	CmdTalk      CommandType = "talk"       // TalkOffer -> LiveAnswer with SDP alone
+	CmdTalkAsk   CommandType = "talk_ask"   // TalkAsk -> TalkState
 	CmdStill     CommandType = "still"      // StillOrder -> StillReply with payload
 	CmdClip      CommandType = "clip"       // ClipOrder -> empty
 	CmdClipDrop  CommandType = "clip_drop"  // ClipDrop -> empty
 	CmdConfig    CommandType = "config"     // DesiredConfig -> ConfigReply
+	CmdPTZ       CommandType = "ptz"        // PTZOrder -> PTZReply
 )
 
 // Known reports whether t is in the closed list.
 func (t CommandType) Known() bool {
 	switch t {
-	case CmdLiveOffer, CmdLiveView, CmdLivePaths, CmdLiveClose, CmdStill, CmdClip, CmdClipDrop, CmdConfig:
+	case CmdLiveOffer, CmdLiveView, CmdLivePaths, CmdLiveClose, CmdTalk, CmdTalkAsk, CmdStill, CmdClip, CmdClipDrop, CmdConfig, CmdPTZ:
 		return true
 	}
 	return false
@@ -224,6 +230,7 @@ const (
 	FailedCodec         FailureCode = "codec"          // no stream that the viewer can show
 	FailedBusy          FailureCode = "busy"           // too much at once
 	FailedGone          FailureCode = "gone"           // the connection that it belongs to has ended
+	FailedTaken         FailureCode = "taken"          // somebody else has it now
 	FailedRefused       FailureCode = "refused"        // not in the closed list, or against the site's own rules
 	FailedOtherwise     FailureCode = "failed"
 )
@@ -271,6 +278,8 @@ type LiveOffer struct {
 type LivePaths struct {
 	Session  id.Session `json:"session"`  // of the connection
 	Fragment string     `json:"fragment"` // RFC 8840 section 9
+	// Anew is the reply's: the fragment was of another path, which is sought instead.
+	Anew bool `json:"anew,omitempty"`
 }
 
 // RelayRole is what a connection has to do with the cloud's relay, which takes one copy of a camera from a site for many
@@ -294,6 +303,9 @@ type LiveView struct {
 	Codecs     []string      `json:"codecs"`
 	FromUs     int64         `json:"from_us,omitempty"`
 	Silent     bool          `json:"silent,omitempty"`
+	// Film says that what comes is remuxed to MP4 by the relay: pictures may come in another order than they are shown in, and
+	// sound may be AAC.
+	Film bool `json:"film,omitempty"`
 }
 
 // ICEServer is one STUN or TURN server (RFC 8489, RFC 8656) with short-lived credentials.
@@ -314,6 +326,14 @@ type LiveAnswer struct {
 	Note string `json:"note,omitempty"`
 	// Relay says that nothing is shown: the camera goes over the site's line already, and is to be had from the relay.
 	Relay bool `json:"relay,omitempty"`
+	// Reordered says that pictures come in another order than they are shown in; only with Film.
+	Reordered bool `json:"reordered,omitempty"`
+	// Sound is the AudioSpecificConfig where Audio is AAC; only with Film.
+	Sound []byte `json:"sound,omitempty"`
+	// Unheard and Unseen are RFC 6381 names of what the camera has and only Film has room for: sound, and the pictures of the
+	// stream that was asked for.
+	Unheard string `json:"unheard,omitempty"`
+	Unseen  string `json:"unseen,omitempty"`
 }
 
 // LiveClose ends what is shown, or a connection.

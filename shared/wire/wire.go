@@ -23,6 +23,8 @@ import (
 //     stream: CameraDesire.StepDown, ClipFact.Stream. Comparing days: DayAsk, DayAnswer, Restatement, Restated and their
 //     two routes. One copy for many viewers: LiveOffer.Relay, LiveAnswer.Relay.
 //     A viewer on the move: LiveOffer.Restart. Addresses told as they are learnt: LiveOffer.Trickle, LivePaths.
+//     Moving cameras: CameraState.PTZ, PTZOrder and PTZReply.
+//     What the relay makes MP4 of: LiveView.Film, LiveAnswer.Reordered, Sound, Unheard and Unseen.
 const (
 	Version       = 2
 	OldestVersion = 1
