@@ -41,8 +41,8 @@ func (r Report) String() string {
 	if !r.OK {
 		verdict = "Something is wrong (see above)"
 	}
-	fmt.Fprintf(&b, "%s: %d segments, %.2f GB; recorded %v, declared gaps %v; checked in %v.\n", verdict, r.Files.Segments, float64(r.Files.Bytes)/1e9,
-		r.Files.Recorded.Round(time.Second), r.Files.Gaps.Round(time.Second), r.Files.Took.Round(time.Millisecond))
+	fmt.Fprintf(&b, "%s: %d segments, %.2f GB; recorded %v, declared gaps %v, deleted %v; checked in %v.\n", verdict, r.Files.Segments, float64(r.Files.Bytes)/1e9,
+		r.Files.Recorded.Round(time.Second), r.Files.Gaps.Round(time.Second), r.Files.Deleted.Round(time.Second), r.Files.Took.Round(time.Millisecond))
 	return b.String()
 }
 

@@ -57,8 +57,8 @@ func (r RebuildReport) String() string {
 	if f.Foreign > 0 {
 		fmt.Fprintf(&b, "%d whole segments are not signed by this machine's present key.\n", f.Foreign)
 	}
-	fmt.Fprintf(&b, "Recorded %v; gaps %v, of which the reason of %v is lost (unknown). It took %v.\n", f.Recorded.Round(time.Second),
-		f.Gaps.Round(time.Second), f.Unknown.Round(time.Second), f.Took.Round(time.Millisecond))
+	fmt.Fprintf(&b, "Recorded %v; gaps %v, of which the reason of %v is lost (unknown); deleted %v. It took %v.\n", f.Recorded.Round(time.Second),
+		f.Gaps.Round(time.Second), f.Unknown.Round(time.Second), f.Deleted.Round(time.Second), f.Took.Round(time.Millisecond))
 	switch {
 	case r.Kept == "":
 		b.WriteString("There was no old ledger: events that had not reached the cloud are lost.\n")
@@ -69,7 +69,7 @@ func (r RebuildReport) String() string {
 			"over, more may be lost.\n", r.Kept, r.Events, r.Outages)
 	}
 	b.WriteString("What media files do not tell is gone here: the history of events and health (the cloud keeps what it was told), the words beside\n" +
-		"gaps, and why older video was deleted. Clips that were on their way are cut again when the cloud asks.\n" +
+		"gaps, and why video was deleted where the old ledger could not be read. Clips that were on their way are cut again when the cloud asks.\n" +
 		"At the next start the cloud is told everything anew.\n")
 	return b.String()
 }
@@ -144,10 +144,7 @@ func build(ctx context.Context, cfg Config, r *RebuildReport) (err error) {
 		if me, idErr := uplink.LoadIdentity(cfg.Data); idErr == nil {
 			rc.Key = me.EvidenceKey()
 		}
-		r.Files, err = record.Rebuild(ctx, rc, h.ledger, h.disk, h.opt.Log)
-	}
-	if err == nil {
-		r.Events, r.Outages, r.Salvaged, err = h.ledger.Salvage(ctx, filepath.Join(cfg.Data, ledgerFile))
+		err = h.restore(ctx, filepath.Join(cfg.Data, ledgerFile), rc, r)
 	}
 	if err = errors.Join(err, h.ledger.Close()); err != nil {
 		return err
@@ -156,6 +153,20 @@ func build(ctx context.Context, cfg Config, r *RebuildReport) (err error) {
 		return errors.Join(fmt.Errorf("the new ledger is not sound: %q", wrong), err)
 	}
 	return nil
+}
+
+// restore fills a new ledger from the media files, and from the old one with what they do not tell.
+func (h *house) restore(ctx context.Context, old string, rc record.RebuildConfig, r *RebuildReport) error {
+	told, err := h.ledger.SalvageGone(ctx, old)
+	if err != nil {
+		return err
+	}
+	if r.Files, err = record.Rebuild(ctx, rc, h.ledger, h.disk, h.opt.Log); err != nil {
+		return err
+	}
+	r.Events, r.Outages, r.Salvaged, err = h.ledger.Salvage(ctx, old)
+	r.Salvaged = r.Salvaged && told
+	return err
 }
 
 // recorded returns the streams whose video the cloud may know of.

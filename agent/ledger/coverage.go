@@ -18,8 +18,12 @@ type Range struct {
 	Origin   string // of recorded video; empty: recorded by the agent
 }
 
+// Deleted says that the range was recorded and has been deleted since: its gap tells why and has no ID.
+func (r Range) Deleted() bool { return r.Gap != nil && r.Gap.ID == 0 }
+
 // coverageQuery finds the spans (kind 0), open segments (0) and gaps (1) that overlap [?3, ?4) of stream
-// (?1, ?2). Rows longer than six hours are looked up apart, so that no lookup reads further back than that.
+// (?1, ?2), and what was deleted (2). Rows longer than six hours are looked up apart, so that no lookup reads further back
+// than that.
 const coverageQuery = `
 SELECT 0, start_us, end_us, origin, 0, 0, '', '' FROM stream s JOIN span x ON x.stream = s.id
 	WHERE camera = ?1 AND s.kind = ?2 AND start_us >= ?3 - 21600000000 AND start_us < ?4 AND end_us > ?3
@@ -34,26 +38,33 @@ UNION ALL SELECT 1, start_us, end_us, '', x.id, run, reason, detail FROM stream 
 UNION ALL SELECT 1, start_us, end_us, '', x.id, run, reason, detail FROM stream s JOIN gap x INDEXED BY gap_long ON x.stream = s.id
 	WHERE camera = ?1 AND s.kind = ?2 AND end_us - start_us > 21600000000 AND start_us < ?4 AND end_us > ?3
 UNION ALL SELECT 1, start_us, end_us, '', x.id, run, reason, detail FROM stream s JOIN gap x INDEXED BY gap_open ON x.stream = s.id
-	WHERE camera = ?1 AND s.kind = ?2 AND end_us = 0 AND start_us < ?4`
+	WHERE camera = ?1 AND s.kind = ?2 AND end_us = 0 AND start_us < ?4
+UNION ALL SELECT 2, start_us, end_us, '', 0, 0, reason, '' FROM stream s JOIN gone x ON x.stream = s.id
+	WHERE camera = ?1 AND s.kind = ?2 AND start_us >= ?3 - 21600000000 AND start_us < ?4 AND end_us > ?3`
 
 // Coverage returns what is known of [fromUs, toUs) of a stream: ranges in order that do not overlap, cut to
 // the bounds. Where ranges overlap on the wall clock (after a backward step, or in a gap that was filled
-// later), video wins over a gap, the agent's own over fetched video, and the newer gap over the older. A gap
-// that lasts reaches to toUs, so toUs should not lie in the future. What is in no range is unknown.
+// later), video wins over a gap, the agent's own over fetched video, the newer gap over the older, and every gap over the word
+// that video was deleted. A gap that lasts reaches to toUs, so toUs should not lie in the future. What is in no range is
+// unknown.
 func (l *Ledger) Coverage(ctx context.Context, stream id.Stream, fromUs, toUs int64) ([]Range, error) {
 	rows, err := l.coverage.QueryContext(ctx, stream.Camera, stream.Kind, fromUs, toUs)
 	layers, err := list(rows, err, func(rows *sql.Rows) (y layer, err error) {
 		g := Gap{Stream: stream}
 		err = rows.Scan(&y.class, &y.StartUs, &y.EndUs, &y.Origin, &g.ID, &g.Run, &g.Reason, &g.Detail)
 		y.Recorded = y.class == 0
-		if y.Recorded && y.Origin != "" {
+		switch {
+		case y.Recorded && y.Origin != "":
 			y.class = 1
-		} else if !y.Recorded {
+		case !y.Recorded:
+			y.class++ // a gap is behind fetched video
 			g.StartUs, g.EndUs = y.StartUs, y.EndUs
-			y.class, y.Gap = 2, &g
-			if y.EndUs == 0 {
-				y.EndUs = toUs
-			}
+			y.Gap = &g
+		}
+		if y.Deleted() {
+			g.Detail = goneDetail(g.Reason)
+		} else if !y.Recorded && y.EndUs == 0 {
+			y.EndUs = toUs
 		}
 		y.StartUs, y.EndUs = max(y.StartUs, fromUs), min(y.EndUs, toUs)
 		return y, err

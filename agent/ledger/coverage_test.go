@@ -29,6 +29,7 @@ type site struct {
 	offset   int64 // wall cell of the run's zero
 	mono     int64 // cell on the run's timeline
 	segments []Segment
+	deleted  []Segment
 	gaps     []Gap
 	overlaps bool // ranges of the wall clock may overlap
 }
@@ -94,6 +95,7 @@ func (s *site) condemn(t *rapid.T) {
 	n := rapid.IntRange(1, len(s.segments)).Draw(t, "how many")
 	from := rapid.IntRange(0, len(s.segments)-n).Draw(t, "from")
 	must(t, s.l.Condemn(context.Background(), s.segments[from:from+n], wire.Expired))
+	s.deleted = append(s.deleted, s.segments[from:from+n]...)
 	s.segments = append(append([]Segment{}, s.segments[:from]...), s.segments[from+n:]...)
 }
 
@@ -102,12 +104,16 @@ func (s *site) openQueue(t *rapid.T) {
 	must(t, err)
 }
 
-// paint returns what each cell should show: own video, fetched video, the ID of a gap, or nothing.
+// paint returns what each cell should show: own video, fetched video, the ID of a gap, that it was deleted, or
+// nothing.
 func (s *site) paint() (out [cells * 10]string) {
 	fill := func(startUs, endUs int64, text string) {
 		for c := startUs / cell; c < endUs/cell; c++ {
 			out[c] = text
 		}
+	}
+	for _, g := range s.deleted {
+		fill(g.StartUs, g.EndUs, "deleted")
 	}
 	for _, g := range s.gaps {
 		fill(g.StartUs, g.EndUs, "gap "+itoa(g.ID))
@@ -140,6 +146,9 @@ func (s *site) check(t *rapid.T) {
 				got[c] = fmt.Sprint("video ", r.Origin == "")
 				if r.Gap != nil {
 					got[c] = "gap " + itoa(r.Gap.ID)
+				}
+				if r.Deleted() {
+					got[c] = "deleted"
 				}
 			}
 		}

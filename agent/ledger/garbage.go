@@ -16,8 +16,8 @@ type Garbage struct {
 	Volume string
 }
 
-// Condemn takes segments out of the coverage, in one transaction: their rows become garbage, and the cloud
-// is told which ranges are gone (those that no other segment covers) and why: expired, deleted_by_person, else
+// Condemn takes segments out of the coverage, in one transaction: their rows become garbage, and the account keeps and the
+// cloud is told which ranges are gone (those that no other segment covers) and why: expired, deleted_by_person, else
 // lost. What expires before the cloud has acked that it was there is lost too. Open segments may be condemned;
 // one that is unknown is left alone. The caller then unlinks the files, syncs their folders and calls
 // Buried.
@@ -98,8 +98,8 @@ func (t *tx) condemn(s Segment) (*trim, error) {
 	})
 }
 
-// tellTrims tells the cloud what is gone: abutting segments as one range, without what is still covered by
-// others, and behind the rows that told of the coverage.
+// tellTrims tells the cloud what is gone, and keeps it in the account: abutting segments as one range, without what is still
+// covered by others, and behind the rows that told of the coverage.
 func (t *tx) tellTrims(gone []trim, reason wire.Reason) error {
 	if reason != wire.Expired && reason != wire.DeletedByPerson {
 		reason = wire.Lost
@@ -130,6 +130,9 @@ func (t *tx) tellTrims(gone []trim, reason wire.Reason) error {
 			if _, _, err := t.fact(first.where, wire.KindTrim, wire.TrimFact{
 				Stream: first.segment.Stream, StartUs: r[0], EndUs: r[1], Reason: why,
 			}); err != nil {
+				return err
+			}
+			if err := t.gone(first.stream, r[0], r[1], why); err != nil {
 				return err
 			}
 		}

@@ -3,7 +3,7 @@
 //
 // It promises that a fact and its outbox row commit together, that what it said "done" to survives a power
 // cut, and that callers who write at the same moment share one commit. Deleting recorded video always leaves
-// a fact for the cloud. It never deletes files, never talks to the network, and nobody else opens its file.
+// a fact for the cloud, and its word in the account of the site. It never deletes files, never talks to the network, and nobody else opens its file.
 package ledger
 
 import (

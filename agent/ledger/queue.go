@@ -263,6 +263,7 @@ func (l *Ledger) trimHistory(ctx context.Context) error {
 		`DELETE FROM condition WHERE seq IN (SELECT seq FROM condition WHERE seq <= (SELECT max(seq) FROM condition) - ? ORDER BY seq LIMIT ?)`,
 		`DELETE FROM outage WHERE seq IN (SELECT seq FROM outage WHERE seq <= (SELECT max(seq) FROM outage) - ? ORDER BY seq LIMIT ?)`,
 		`DELETE FROM gap WHERE id IN (SELECT id FROM gap WHERE id <= (SELECT max(id) FROM gap) - ? ORDER BY id LIMIT ?) AND end_us <> 0`,
+		`DELETE FROM gone WHERE id IN (SELECT id FROM gone WHERE id <= (SELECT max(id) FROM gone) - ? ORDER BY id LIMIT ?)`,
 		`DELETE FROM run WHERE id IN (SELECT id FROM run WHERE id <= (SELECT max(id) FROM run) - ? ORDER BY id LIMIT ?) AND ended_by <> ''`,
 	} {
 		for n := int64(purgeRows); n == purgeRows; {

@@ -88,3 +88,51 @@ func BenchmarkRestore(b *testing.B) {
 	}
 	must(b, l.Close())
 }
+
+// TestSalvageGone takes over what an old ledger says was deleted, as far as it can be read, under the numbers that the new one has
+// for its streams.
+func TestSalvageGone(t *testing.T) {
+	old, l := open(t), open(t)
+	a, b := newStream(), newStream()
+	ctx := t.Context()
+	for n, s := range []id.Stream{a, b, b} {
+		start := int64(1 + n*60_000_000)
+		one := Segment{ID: uint64(n + 1), Volume: "v", Stream: s, Run: 1, StartUs: start, EndUs: start + 60_000_000, Bytes: 7}
+		_, err := old.CloseSegment(ctx, one, nil)
+		must(t, err)
+		must(t, old.Condemn(ctx, []Segment{one}, []wire.Reason{wire.Expired, wire.DeletedByPerson, wire.Lost}[n]))
+	}
+	_, err := l.CloseSegment(ctx, Segment{ID: 1, Volume: "v", Stream: b, Run: 1, StartUs: 1, EndUs: 2_000_000, Bytes: 7}, nil) // has the first number here
+	must(t, err)
+	covered := func(l *Ledger, s id.Stream) []Range {
+		t.Helper()
+		out, err := l.Coverage(ctx, s, 3_000_000, 1<<40)
+		must(t, err)
+		for i := range out {
+			gap := *out[i].Gap
+			if out[i].Gap = nil; !slices.Contains([]wire.Reason{wire.Expired, wire.DeletedByPerson, wire.Lost}, gap.Reason) {
+				t.Errorf("%+v", gap)
+			}
+			out[i].Origin = string(gap.Reason) // to compare it
+		}
+		return out
+	}
+	if whole, err := l.SalvageGone(ctx, old.path); err != nil || !whole {
+		t.Errorf("whole %v, %v", whole, err)
+	}
+	for _, s := range []id.Stream{a, b} {
+		if want, got := covered(old, s), covered(l, s); !slices.Equal(want, got) || len(got) == 0 {
+			t.Errorf("the account says %+v, it said %+v", got, want)
+		}
+	}
+	if whole, err := l.SalvageGone(ctx, unpack(t, "v1.db.gz")); err != nil || !whole {
+		t.Errorf("a ledger from before: whole %v, %v", whole, err)
+	}
+	must(t, old.write(ctx, "harm", func(tx *tx) error { return tx.exec(`UPDATE gone SET reason = 'nonsense' WHERE id = 2`) }))
+	if whole, err := l.SalvageGone(ctx, old.path); err != nil || whole {
+		t.Errorf("a ledger that is broken: whole %v, %v", whole, err)
+	}
+	if whole, err := l.SalvageGone(ctx, filepath.Join(t.TempDir(), "none.db")); err != nil || whole {
+		t.Errorf("no ledger: whole %v, %v", whole, err)
+	}
+}

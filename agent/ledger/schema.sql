@@ -113,6 +113,18 @@ CREATE INDEX gap_start ON gap (stream, start_us);
 CREATE INDEX gap_open ON gap (stream) WHERE end_us = 0;
 CREATE INDEX gap_long ON gap (stream) WHERE end_us - start_us > 21600000000;
 
+-- What was recorded and has been deleted since, with the reason that the cloud was told. What is deleted in one go
+-- is one row until it is six hours long.
+CREATE TABLE gone (
+    id       INTEGER PRIMARY KEY AUTOINCREMENT,
+    stream   INTEGER NOT NULL REFERENCES stream (id),
+    start_us INTEGER NOT NULL,
+    end_us   INTEGER NOT NULL,
+    reason   TEXT    NOT NULL,
+    CHECK (end_us > start_us AND end_us - start_us <= 21600000000)
+) STRICT;
+CREATE INDEX gone_start ON gone (stream, start_us);
+
 -- Files whose rows are gone and whose names may still be on disk: deleted files leave in the order
 -- row, garbage row, unlink, fsync of the folder, garbage row dropped.
 CREATE TABLE garbage (

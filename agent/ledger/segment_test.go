@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -175,6 +176,55 @@ func TestEndStaysBehindItsBeginning(t *testing.T) {
 	}
 }
 
+// TestTheAccountKeepsWhatWasDeleted deletes two days minute by minute, and five hours at once: that is a row for every six
+// hours, none is without its word, and video of that time that comes again is video.
+func TestTheAccountKeepsWhatWasDeleted(t *testing.T) {
+	l := quick(t, open(t))
+	ctx, s := t.Context(), newStream()
+	const minute = int64(60_000_000)
+	put := func(startUs, endUs int64) []Segment {
+		g := Segment{ID: l.NextSegment(), Stream: s, Run: 1, StartUs: startUs, EndUs: endUs, Bytes: 1}
+		_, err := l.CloseSegment(ctx, g, nil)
+		must(t, err)
+		return []Segment{g}
+	}
+	first := minute
+	for n := range int64(2 * 24 * 60) {
+		must(t, l.Condemn(ctx, put(first+n*minute, first+(n+1)*minute), wire.Expired))
+	}
+	end := first + 2*24*60*minute
+	must(t, l.Condemn(ctx, put(end, end+8*60*minute), wire.Lost))
+	end += 8 * 60 * minute
+	put(end, end+minute)
+	account := func() (deletedUs int64, words []string, rows int) {
+		ranges, err := l.Coverage(ctx, s, first, end+minute)
+		must(t, err)
+		at := first
+		for _, r := range ranges {
+			if r.StartUs != at {
+				t.Fatalf("nothing is known from %d to %d", at, r.StartUs)
+			}
+			if at = r.EndUs; r.Deleted() {
+				deletedUs += r.EndUs - r.StartUs
+				words = append(words, string(r.Gap.Reason))
+			}
+		}
+		if at != end+minute {
+			t.Errorf("the account ends at %d, want %d", at, end+minute)
+		}
+		must(t, l.read.QueryRowContext(ctx, `SELECT count(*) FROM gone`).Scan(&rows))
+		return deletedUs, slices.Compact(words), rows
+	}
+	// What the cloud never knew of is lost, whatever it was deleted for.
+	if us, words, rows := account(); us != end-first || !slices.Equal(words, []string{"lost"}) || rows != 10 {
+		t.Errorf("%d of %d µs are deleted, in %d rows, as %v; want all, in ten, as lost", us, end-first, rows, words)
+	}
+	put(first+30*minute, first+40*minute)
+	if us, _, _ := account(); us != end-first-10*minute {
+		t.Errorf("%d µs are deleted after ten minutes came again, want %d", us, end-first-10*minute)
+	}
+}
+
 func TestCondemnTellsOnlyWhatIsGone(t *testing.T) {
 	l := open(t)
 	ctx, s, other := t.Context(), newStream(), newStream()
@@ -207,8 +257,13 @@ func TestCondemnTellsOnlyWhatIsGone(t *testing.T) {
 	}
 	ranges, err := l.Coverage(ctx, s, 0, 1e12)
 	must(t, err)
-	if want := "video[100000000,130000000) "; describe(ranges) != want {
+	if want := "gap[1,100000000) video[100000000,130000000) gap[130000000,180000000) "; describe(ranges) != want {
 		t.Errorf("Coverage = %s, want %s", describe(ranges), want)
+	}
+	for _, r := range ranges {
+		if r.Deleted() == r.Recorded || r.Deleted() && (r.Gap.Reason != wire.DeletedByPerson || r.Gap.Detail != "A person deleted it.") {
+			t.Errorf("range %+v with the gap %+v", r, r.Gap)
+		}
 	}
 	garbage, err := l.Garbage(ctx)
 	must(t, err)

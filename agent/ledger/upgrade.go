@@ -11,5 +11,15 @@ func upgrades() []string {
 		) STRICT, WITHOUT ROWID;
 		INSERT INTO volume (id, bytes) SELECT volume, sum(bytes) FROM segment GROUP BY volume;
 		CREATE INDEX segment_told ON segment (volume, queue, seq);`,
+		// 3: what was deleted stays in the account.
+		`CREATE TABLE gone (
+			id       INTEGER PRIMARY KEY AUTOINCREMENT,
+			stream   INTEGER NOT NULL REFERENCES stream (id),
+			start_us INTEGER NOT NULL,
+			end_us   INTEGER NOT NULL,
+			reason   TEXT    NOT NULL,
+			CHECK (end_us > start_us AND end_us - start_us <= 21600000000)
+		) STRICT;
+		CREATE INDEX gone_start ON gone (stream, start_us);`,
 	}
 }

@@ -64,6 +64,7 @@ type Report struct {
 	Bytes    int64         // of them
 	Recorded time.Duration // over all streams
 	Gaps     time.Duration // declared, over all streams
+	Deleted  time.Duration // recorded once and deleted since, over all streams
 	Took     time.Duration
 }
 
@@ -349,9 +350,12 @@ func (c *checker) time(ctx context.Context) error {
 		}
 		for i, r := range ranges {
 			length := time.Duration(r.EndUs-r.StartUs) * time.Microsecond
-			if r.Recorded {
+			switch {
+			case r.Recorded:
 				c.report.Recorded += length
-			} else {
+			case r.Deleted():
+				c.report.Deleted += length
+			default:
 				c.report.Gaps += length
 			}
 			if i == 0 {

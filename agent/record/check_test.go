@@ -228,3 +228,28 @@ func flip(t *testing.T, file string) {
 	b[len(b)/2] ^= 4
 	must(t, os.WriteFile(file, b, 0o640))
 }
+
+// remove deletes a segment, as retention does.
+func (s *site) remove(one ledger.Segment, reason wire.Reason) {
+	s.t.Helper()
+	must(s.t, s.ledger.Condemn(s.t.Context(), []ledger.Segment{one}, reason))
+	_, err := s.disk.Remove(one.Volume, one.ID)
+	must(s.t, err)
+	must(s.t, s.ledger.Buried(s.t.Context(), []uint64{one.ID}))
+}
+
+// TestCheckCountsWhatIsDeletedApart: it is neither recorded nor a gap.
+func TestCheckCountsWhatIsDeletedApart(t *testing.T) {
+	t.Parallel()
+	checked(t, func(s *site, check func(Depth, bool) Report) {
+		before := check(Quick, false)
+		segments, err := s.ledger.Segments(s.t.Context(), s.streams[0], 0, 1<<62)
+		must(s.t, err)
+		s.remove(segments[1], wire.Expired)
+		after := check(Quick, false)
+		assertFindings(s.t, after, true)
+		if after.Deleted < 9*time.Second || after.Recorded+after.Deleted != before.Recorded || after.Gaps != before.Gaps || before.Deleted != 0 {
+			s.t.Errorf("of %+v one segment was deleted, and it is %+v", before, after)
+		}
+	})
+}

@@ -41,29 +41,22 @@ func (v *victim) verify() {
 			v.t.Errorf("volume %s is taken for an older copy of itself", volume.Path)
 		}
 	}
-	all := v.trims()
 	for i, s := range v.streams {
 		ranges, err := v.ledger.Coverage(ctx, s, v.began, v.clock.Now())
 		if err != nil {
 			v.t.Fatal(err)
 		}
-		var trims []wire.TrimFact
-		for _, fact := range all {
-			if fact.Stream == s {
-				trims = append(trims, fact)
-			}
-		}
-		v.verifyTime(i, ranges, trims)
-		v.verifyStream(i, v.onDisk(i), ranges, trims)
+		v.verifyTime(i, ranges)
+		v.verifyStream(i, v.onDisk(i), ranges)
 	}
 }
 
 // verifyTime: from the first start on every moment is recorded, in a gap, or was deleted by retention.
-func (v *victim) verifyTime(i int, ranges []ledger.Range, trims []wire.TrimFact) {
+func (v *victim) verifyTime(i int, ranges []ledger.Range) {
 	v.t.Helper()
 	at := v.began
 	for _, r := range append(ranges, ledger.Range{StartUs: v.clock.Now(), EndUs: v.clock.Now(), Recorded: true}) {
-		if r.StartUs-at > beatUs && !deleted(trims, at) {
+		if r.StartUs-at > beatUs {
 			v.t.Errorf("%v: nothing is known of the %d ms from %d on", v.streams[i], (r.StartUs-at)/1000, at)
 		}
 		if !r.Recorded && r.Gap.Reason == wire.NotConfigured {
@@ -76,7 +69,7 @@ func (v *victim) verifyTime(i int, ranges []ledger.Range, trims []wire.TrimFact)
 // verifyStream: every frame from before the safe end is there or was deleted by retention; no frame is missing before
 // one of the same life that is there, but in gaps that had been declared before the cut; and no other frame is missing
 // outside a gap.
-func (v *victim) verifyStream(i int, on map[int]bool, ranges []ledger.Range, trims []wire.TrimFact) {
+func (v *victim) verifyStream(i int, on map[int]bool, ranges []ledger.Range) {
 	v.t.Helper()
 	newest := map[int]int{}
 	for n := range on {
@@ -85,7 +78,7 @@ func (v *victim) verifyStream(i int, on map[int]bool, ranges []ledger.Range, tri
 	}
 	bad := 0
 	for n, s := range v.shots[i] {
-		if on[n] || deleted(trims, s.wallUs) {
+		if on[n] || deleted(ranges, s.wallUs) {
 			continue
 		}
 		reason, ok := gapAt(ranges, s.wallUs)
@@ -108,8 +101,8 @@ func (v *victim) verifyStream(i int, on map[int]bool, ranges []ledger.Range, tri
 	}
 }
 
-func deleted(trims []wire.TrimFact, at int64) bool {
-	return slices.ContainsFunc(trims, func(t wire.TrimFact) bool { return at >= t.StartUs-beatUs && at < t.EndUs })
+func deleted(ranges []ledger.Range, at int64) bool {
+	return slices.ContainsFunc(ranges, func(r ledger.Range) bool { return r.Deleted() && at >= r.StartUs-beatUs && at < r.EndUs })
 }
 
 // gapAt returns the reason of the gap at a moment, else of one within a frame of it.

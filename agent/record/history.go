@@ -15,8 +15,9 @@ import (
 
 // history is what the files tell of one stream.
 type history struct {
-	video []stretch // merged
-	gaps  []ledger.Gap
+	video   []stretch // merged
+	gaps    []ledger.Gap
+	deleted []ledger.Range // by the ledger before this one
 }
 
 // stretch is a range of wall time.
@@ -83,6 +84,9 @@ func (r *rebuild) account(ctx context.Context) error {
 	byName := func(a, b id.Stream) int { return cmp.Compare(a.String(), b.String()) }
 	for _, s := range slices.SortedFunc(maps.Keys(r.streams), byName) {
 		h := r.streams[s]
+		if err := r.deletions(ctx, s, h, max(now, endUs)); err != nil {
+			return err
+		}
 		out.Trims = append(out.Trims, h.trims(s, max(now, endUs))...)
 		out.Gaps = append(out.Gaps, r.missing(s, h, endUs)...)
 		for _, v := range h.video {
@@ -95,21 +99,53 @@ func (r *rebuild) account(ctx context.Context) error {
 	return r.Ledger.RestoreEnds(ctx)
 }
 
-// trims says for a stream what of all time up to nowUs is in no file. What lies before the oldest one has expired, so far
-// as anything was ever there.
-func (h *history) trims(s id.Stream, nowUs int64) (out []wire.TrimFact) {
-	reason := wire.Expired
-	if len(h.video) == 0 {
-		reason = wire.Lost
+// deletions reads what the ledger knows to be deleted.
+func (r *rebuild) deletions(ctx context.Context, s id.Stream, h *history, nowUs int64) error {
+	ranges, err := r.Ledger.Coverage(ctx, s, 1, nowUs)
+	for _, x := range ranges {
+		if x.Deleted() {
+			h.deleted = append(h.deleted, x)
+			r.out.Deleted += time.Duration(x.EndUs-x.StartUs) * time.Microsecond
+		}
 	}
-	for _, hole := range between(h.video, 1, nowUs) {
+	return err
+}
+
+// known returns the time of which there is video, or the word that it was deleted.
+func (h *history) known() []stretch {
+	out := slices.Clone(h.video)
+	for _, d := range h.deleted {
+		out = append(out, stretch{d.StartUs, d.EndUs})
+	}
+	return out
+}
+
+// trims says for a stream what of all time up to nowUs is in no file: what was deleted; and of the rest, what lies before the
+// oldest one has expired, so far as anything was ever there.
+func (h *history) trims(s id.Stream, nowUs int64) (out []wire.TrimFact) {
+	for _, d := range h.deleted {
+		out = append(out, wire.TrimFact{Stream: s, StartUs: d.StartUs, EndUs: d.EndUs, Reason: d.Gap.Reason})
+	}
+	oldest := int64(0)
+	if len(h.video) > 0 {
+		oldest = h.first()
+	}
+	for _, hole := range between(h.known(), 1, nowUs) {
 		if hole.toUs-hole.fromUs <= rebuildHole {
 			continue
 		}
+		reason := wire.Lost
+		if hole.toUs <= oldest {
+			reason = wire.Expired
+		}
 		out = append(out, wire.TrimFact{Stream: s, StartUs: hole.fromUs, EndUs: hole.toUs, Reason: reason})
-		reason = wire.Lost
 	}
 	return out
+}
+
+// first is where the oldest video begins; there must be some.
+func (h *history) first() int64 {
+	return slices.MinFunc(h.video, func(a, b stretch) int { return cmp.Compare(a.fromUs, b.fromUs) }).fromUs
 }
 
 // missing returns the gaps of a stream: the signed ones, then those of which nothing is known, from its oldest video to
@@ -120,14 +156,13 @@ func (r *rebuild) missing(s id.Stream, h *history, endUs int64) (out []ledger.Ga
 	}
 	slices.SortStableFunc(h.gaps, func(a, b ledger.Gap) int { return cmp.Compare(a.StartUs, b.StartUs) })
 	h.snap()
-	known := slices.Clone(h.video)
+	known := h.known()
 	for _, g := range h.gaps {
 		known = append(known, stretch{g.StartUs, g.EndUs})
 		r.out.Gaps += time.Duration(g.EndUs-g.StartUs) * time.Microsecond
 	}
-	first := slices.MinFunc(h.video, func(a, b stretch) int { return cmp.Compare(a.fromUs, b.fromUs) })
 	newest := slices.Max(append(slices.Collect(maps.Keys(r.runs)), 0))
-	for _, hole := range between(known, first.fromUs, endUs) {
+	for _, hole := range between(known, h.first(), endUs) {
 		if hole.toUs-hole.fromUs <= rebuildHole {
 			continue
 		}

@@ -35,6 +35,7 @@ type Rebuilt struct {
 	Recovered int           // segments that were open, now cut to their last whole part
 	Foreign   int           // whole segments that are not signed by a key of the site
 	Unknown   time.Duration // of the gaps: reason not known
+	Deleted   time.Duration // recorded once and deleted since, by the ledger before this one
 	Runs      int
 }
 
@@ -68,10 +69,10 @@ type read struct {
 	err    error
 }
 
-// Rebuild fills a new, empty ledger from the media files alone. Of a whole segment it reads opening and seal, of one
-// without a whole seal everything: that one is cut to its last whole part and sealed. Gaps come from what the seals say;
-// what neither video nor a signed gap tells is declared with the reason unknown. The cloud is told all of it, and that
-// everything else that it may have been told is gone.
+// Rebuild fills a new ledger, in which there is nothing but what was deleted, from the media files alone. Of a whole segment
+// it reads opening and seal, of one without a whole seal everything: that one is cut to its last whole part and sealed. Gaps
+// come from what the seals say; what neither video nor a signed gap tells is declared with the reason unknown. The cloud is
+// told all of it, and that everything else that it may have been told is gone.
 //
 // A segment that is there twice is taken once, the fuller one; the other file loses its name, as does one that says it is
 // a segment whose name is taken. Nothing with video in it is deleted. The recorder must not run meanwhile.

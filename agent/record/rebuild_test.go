@@ -21,7 +21,16 @@ import (
 // forget replaces the site's ledger by one that is built from its files, and returns what that says.
 func (s *site) forget() Rebuilt {
 	s.t.Helper()
+	return s.forgetBut("")
+}
+
+// forgetBut moves the ledger to old, and forgets all but what it says that was deleted; or everything.
+func (s *site) forgetBut(old string) Rebuilt {
+	s.t.Helper()
 	must(s.t, s.ledger.Close())
+	if old != "" {
+		must(s.t, os.Rename(filepath.Join(s.dir, "ledger.db"), old))
+	}
 	for _, suffix := range []string{"", "-wal", "-shm"} {
 		if err := os.Remove(filepath.Join(s.dir, "ledger.db"+suffix)); err != nil && !os.IsNotExist(err) {
 			s.t.Fatal(err)
@@ -30,6 +39,12 @@ func (s *site) forget() Rebuilt {
 	var err error
 	s.ledger, err = ledger.Open(s.t.Context(), filepath.Join(s.dir, "ledger.db"), slog.New(slog.DiscardHandler))
 	must(s.t, err)
+	if old != "" {
+		whole, err := s.ledger.SalvageGone(s.t.Context(), old)
+		if err != nil || !whole {
+			s.t.Errorf("what was deleted: whole %v, %v", whole, err)
+		}
+	}
 	out, err := Rebuild(s.t.Context(), RebuildConfig{
 		Key: s.key, Keys: []ed25519.PublicKey{s.key.Public().(ed25519.PublicKey)}, Streams: s.streams,
 	}, s.ledger, s.disk, slog.New(slog.DiscardHandler))
@@ -273,6 +288,30 @@ func TestRebuildTellsWhatIsGone(t *testing.T) {
 }
 
 // Two volumes: what lies on either is taken in, and of what is on both the fuller one.
+// TestRebuildKnowsWhatWasDeleted: what the old ledger says of it stays in the account, and is told again with its reason.
+func TestRebuildKnowsWhatWasDeleted(t *testing.T) {
+	t.Parallel()
+	checked(t, func(s *site, check func(Depth, bool) Report) {
+		ctx := s.t.Context()
+		segments, err := s.ledger.Segments(ctx, s.streams[0], 0, 1<<62)
+		must(s.t, err)
+		s.remove(segments[1], wire.DeletedByPerson)
+		from, to := segments[0].StartUs, segments[len(segments)-1].EndUs
+		before, err := s.ledger.Coverage(ctx, s.streams[0], from, to)
+		must(s.t, err)
+		out := s.forgetBut(filepath.Join(s.dir, "old.db"))
+		after, err := s.ledger.Coverage(ctx, s.streams[0], from, to)
+		must(s.t, err)
+		if a, b := words(before), words(after); !slices.Equal(a, b) || !strings.Contains(strings.Join(b, ", "), "deleted_by_person") {
+			s.t.Errorf("the account was %q and is %q", a, b)
+		}
+		if out.Deleted < 9*time.Second || out.Unknown > 0 {
+			s.t.Errorf("it says %+v", out)
+		}
+		assertFindings(s.t, check(Stat, false), true)
+	})
+}
+
 func TestRebuildOverVolumes(t *testing.T) {
 	t.Parallel()
 	checked(t, func(s *site, _ func(Depth, bool) Report) {

@@ -132,10 +132,11 @@ func (s *Sweeper) state(ctx context.Context, h Hold) (wire.HoldState, error) {
 		return out, err
 	}
 	for _, r := range ranges {
-		if r.Recorded {
-			out.RecordedUs += r.EndUs - r.StartUs
-		} else {
-			declared += r.EndUs - r.StartUs
+		switch length := r.EndUs - r.StartUs; {
+		case r.Recorded:
+			out.RecordedUs += length
+		case !r.Deleted():
+			declared += length
 		}
 	}
 	// What the newest second holds is not on the disk yet, which is no loss.

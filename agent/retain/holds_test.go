@@ -74,12 +74,22 @@ func TestHoldsAreExact(t *testing.T) {
 				t.Errorf("segment %d has other bytes than before", n)
 			}
 		}
+		s.accounted(begin, begin+20*minute, 20-3)
 		state := sw.Report().Holds
 		if len(state) != 1 || state[0].State != wire.HoldKept || state[0].Bytes != 3*size || state[0].RecordedUs != minute+2 || !state[0].Site {
 			t.Errorf("the hold is %+v", state)
 		}
-		if err := sw.ReleaseHold(state[0].Hold); err != nil {
+		if err := sw.AddHold(t.Context(), s.hold(0, begin, begin+7*minute)); err != nil {
 			t.Fatal(err)
+		}
+		s.sweep(sw)
+		if late := sw.Report().Holds[1]; late.State != wire.HoldPartly || late.GoneUs != 5*minute || late.RecordedUs != 2*minute {
+			t.Errorf("a hold of what is deleted for the most part is %+v", late)
+		}
+		for _, h := range sw.Report().Holds {
+			if err := sw.ReleaseHold(h.Hold); err != nil {
+				t.Fatal(err)
+			}
 		}
 		s.sweep(sw)
 		if n := s.minutes(0); n != 0 {
@@ -89,6 +99,27 @@ func TestHoldsAreExact(t *testing.T) {
 			t.Errorf("a second release = %v", err)
 		}
 	})
+}
+
+// accounted looks for a moment of the first camera of which nothing is known, and for so many minutes that are deleted.
+func (s *site) accounted(fromUs, toUs int64, deleted int64) {
+	s.t.Helper()
+	ranges, err := s.floor.Ledger.Coverage(s.t.Context(), s.cams[0], fromUs, toUs)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	at, gone := fromUs, int64(0)
+	for _, r := range ranges {
+		if r.StartUs != at {
+			s.t.Errorf("nothing is known of the %d s from %d on", (r.StartUs-at)/1e6, at)
+		}
+		if at = r.EndUs; r.Deleted() {
+			gone += r.EndUs - r.StartUs
+		}
+	}
+	if at != toUs || gone != deleted*60e6 {
+		s.t.Errorf("the account ends %d s early and calls %d s deleted, want %d s", (toUs-at)/1e6, gone/1e6, deleted*60)
+	}
 }
 
 // TestHoldsFillTheDisk: above half only when somebody agrees; then everything that is not held goes, at last new
