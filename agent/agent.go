@@ -5,7 +5,7 @@
 // into files on agent/disk and rows of agent/ledger, each with its outbox row in the same transaction;
 // agent/outbox sends the rows through agent/uplink. When the line is cut nothing of this stops but the last
 // step. agent/live shows frames to people, agent/clip cuts ranges for them, agent/retain deletes, agent/fill
-// fetches what is missing, agent/scrub looks again at what lies on the disk, agent/local is the page for the person
+// fetches what is missing, agent/nvr moves cameras, agent/scrub looks again at what lies on the disk, agent/local is the page for the person
 // beside the box.
 package agent
 
@@ -31,6 +31,7 @@ import (
 	"holdfast/agent/live/restream"
 	"holdfast/agent/local"
 	"holdfast/agent/media"
+	"holdfast/agent/nvr"
 	"holdfast/agent/outbox"
 	"holdfast/agent/pace"
 	"holdfast/agent/record"
@@ -70,6 +71,7 @@ type house struct {
 	reclaimed []disk.Found // segments that went before the ledger could be opened
 
 	cameras  *camera.Cameras
+	nvr      *nvr.Room
 	record   *record.Recorder
 	retain   *retain.Sweeper
 	fill     *fill.Filler
@@ -152,6 +154,11 @@ func (h *house) rooms() error {
 	if h.cameras, err = camera.New(h.cameraConfig(), h.clock, h.board, log.With("room", "camera")); err != nil {
 		return err
 	}
+	devices, err := h.devices()
+	if err != nil {
+		return err
+	}
+	h.nvr = nvr.New(devices, h.cameras.Off, log.With("room", "nvr"))
 	floors := record.Floors{Ledger: h.ledger, Disk: h.disk, Clock: h.clock, Board: h.board, Log: log.With("room", "record")}
 	if h.record, err = record.New(h.recordConfig(), floors); err != nil {
 		return err
@@ -181,9 +188,10 @@ func (h *house) rooms() error {
 	}
 	h.live, err = live.New(live.Config{
 		Port: h.cfg.Live.Port, Loopback: h.cfg.Live.Loopback, LAN: h.cfg.Live.LAN, Authorities: roots,
+		Connect: uplink.Proxy(h.cfg.Cloud.Proxy).Connect, Convert: live.Convert(h.cfg.Live.Convert),
 	}, live.Footage{
 		Hub: h.cameras.Hub, Recent: h.record.Recent, Segments: h.ledger.Segments, Wall: h.clock.WallIn, Gap: h.gapInWords, Pin: h.disk.Pin,
-		Rates: h.rates, Offset: h.clockOffset,
+		Rates: h.rates, Offset: h.clockOffset, KeyFrame: h.nvr.KeyFrame, Speaker: h.speaker, TalkEnded: h.nudge,
 		Open: func(volume string, segment uint64) (live.File, int64, error) { return h.disk.OpenRead(volume, segment) },
 	}, h.pace, h.board, log.With("room", "live"))
 	if rtsp := h.cfg.Live.RTSP.config(); rtsp.Listen != "" {
@@ -256,6 +264,7 @@ func (h *house) run(ctx context.Context) error {
 	start(recording.group, recording.ctx, "camera", h.cameras.Run)
 	start(people.group, people.ctx, "clip", h.clips.Run)
 	start(people.group, people.ctx, "live", h.live.Run)
+	start(people.group, people.ctx, "nvr", h.nvr.Run)
 	if h.restream != nil {
 		start(people.group, people.ctx, "restream", h.restream.Run)
 	}

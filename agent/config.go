@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"holdfast/agent/uplink"
 )
 
 // Config is the site's YAML file: addresses, secrets, volumes and ceilings. The cloud can change nothing of it and
@@ -39,7 +41,7 @@ type Config struct {
 
 // Cloud says how to reach the cloud. The address itself is fixed by enrolment.
 type Cloud struct {
-	Proxy  string `yaml:"proxy"`   // http://host:port; empty: the environment's HTTPS_PROXY
+	Proxy  string `yaml:"proxy"`   // http://host:port, or none; empty: the environment's HTTPS_PROXY
 	CAFile string `yaml:"ca_file"` // PEM file with more certificate authorities
 }
 
@@ -72,6 +74,16 @@ type Live struct {
 	LAN []netip.Prefix `yaml:"lan"`
 	// RTSP serves the cameras to programs of the site.
 	RTSP RTSP `yaml:"rtsp"`
+	// Convert makes H.265 into H.264 for browsers that show only that.
+	Convert Convert `yaml:"convert"`
+}
+
+// Convert allows it to convert video by ffmpeg, which takes about a processor for each viewer.
+type Convert struct {
+	On      bool   `yaml:"on"`
+	Program string `yaml:"program"` // empty: ffmpeg, where the system finds it
+	Viewers int    `yaml:"viewers"` // at once; 0: 1
+	Height  int    `yaml:"height"`  // pixels at most; 0: 720
 }
 
 // Log says where the log goes; it is rotated at 20 MB, five files are kept.
@@ -161,10 +173,12 @@ func (c *Config) fill() {
 func (c *Config) check() []string {
 	var f faults
 	f.when(c.Data == "", "data", "is empty: name the folder for identity and ledger")
-	f.when(c.Cloud.Proxy != "" && !isProxy(c.Cloud.Proxy), "cloud.proxy", "want http://host:port")
+	f.when(c.Cloud.Proxy != "" && !isProxy(c.Cloud.Proxy), "cloud.proxy", "want http://host:port, or none")
 	c.Line.check(&f)
 	f.when(c.Live.Port < 0 || c.Live.Port > 65535, "live.port", "want 0 to 65535")
 	c.Live.RTSP.check(&f)
+	f.when(c.Live.Convert.Viewers < 0 || c.Live.Convert.Viewers > 64, "live.convert.viewers", "want 1 to 64")
+	f.when(c.Live.Convert.Height != 0 && (c.Live.Convert.Height < 144 || c.Live.Convert.Height > 4320), "live.convert.height", "want 144 to 4320")
 	f.when(!map[string]bool{"debug": true, "info": true, "warn": true, "error": true}[c.Log.Level], "log.level",
 		"want debug, info, warn or error")
 	if c.Local.Listen != "off" {
@@ -192,6 +206,9 @@ func validKey(s string) bool {
 }
 
 func isProxy(s string) bool {
+	if s == string(uplink.NoProxy) {
+		return true
+	}
 	u, err := url.Parse(s)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }

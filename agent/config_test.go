@@ -171,11 +171,13 @@ cameras:
     password: geheim
     password_file: /nope
   - key: till
+    talk: loudly
 `)
 	if err == nil {
 		t.Fatal("accepted")
 	}
 	for _, want := range []string{
+		"line 22: cameras[2].talk: want true or false",
 		`line 3: lokal: unknown key; did you mean "local"?`,
 		"line 7: record.keep: want a length of time",
 		"line 7: record.sub: want true or false",

@@ -25,6 +25,9 @@ func FuzzConfig(f *testing.F) {
 		}
 		for i := range c.Cameras {
 			c.Cameras[i].PasswordFile = "" // the fuzzer has no business in files
+			if o := c.Cameras[i].Onvif; o != nil {
+				o.PasswordFile = ""
+			}
 		}
 		c.fill()
 		faults = append(faults, c.check()...)

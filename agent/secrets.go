@@ -28,6 +28,9 @@ func Exposed(path string, cfg Config) []string {
 		for _, s := range append([]Source{c.Source}, c.Fallback...) {
 			add(s.PasswordFile, s.Password != "" || s.Main.hasPassword() || s.Sub.hasPassword())
 		}
+		if o := c.Onvif; o != nil {
+			add(o.PasswordFile, o.Password != "")
+		}
 	}
 	add(cfg.Live.RTSP.PasswordFile, cfg.Live.RTSP.Password != "")
 	var out []string

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"holdfast/agent/camera"
+	"holdfast/agent/live/talk"
+	"holdfast/shared/id"
 )
 
 // This file holds what the configuration says of cameras and recorders, and what the camera room gets of it.
@@ -28,6 +30,9 @@ type Camera struct {
 	Source    `yaml:",inline"`
 	Fallback  []Source `yaml:"fallback"` // where the same pictures come from when the first source fails, in order
 	RecordSub *bool    `yaml:"record_sub"`
+	// Onvif is where the camera is moved, and asked for key frames; may be nil: then nothing of that is asked of any device.
+	Onvif *Onvif `yaml:"onvif"`
+	Talk  bool   `yaml:"talk"` // people may speak through its loudspeaker, from the portal
 	// Limits of both streams together; what is 0 is as Record says.
 	Keep  Days    `yaml:"keep"`
 	Share Percent `yaml:"share"`
@@ -96,6 +101,9 @@ func (cam *Camera) check(f *faults, at string, keys map[string]bool) {
 			f.when(src.Main.URL == nil && src.Sub.URL == nil && src.Archive == nil, path+".main", "is missing: the RTSP URL of the same pictures elsewhere")
 		}
 		src.check(f, path)
+	}
+	if cam.Onvif != nil {
+		cam.Onvif.check(f, at+".onvif")
 	}
 }
 
@@ -166,10 +174,18 @@ func (h *house) cameraConfig() camera.Config {
 		k := h.keys[cam.Key]
 		c.Cameras = append(c.Cameras, camera.Camera{
 			ID: k.ID, Name: cam.Name, Channel: cam.Key, Main: k.sources[0].Main, Sub: k.sources[0].Sub, Fallback: k.sources[1:],
-			RecordSub: *cam.RecordSub,
+			RecordSub: *cam.RecordSub, Talk: cam.Talk,
 		})
 	}
 	return c
+}
+
+// speaker is the loudspeaker of a camera, nil where nobody may speak.
+func (h *house) speaker(cam id.Camera) talk.Speaker {
+	if s := h.cameras.Speaker(cam); s != nil {
+		return s
+	}
+	return nil
 }
 
 // recall returns what a room has asked to be kept under a name, empty when that is nothing or can't be read.

@@ -92,6 +92,11 @@ func (h *house) conditionChanged(c health.Condition) {
 	if err := h.ledger.PutCondition(ctx, c); err != nil {
 		h.opt.Log.Error("note condition", "name", c.Name, "error", err)
 	}
+	h.nudge()
+}
+
+// nudge asks for a heartbeat.
+func (h *house) nudge() {
 	select {
 	case h.urgent <- struct{}{}:
 	default:
@@ -108,6 +113,7 @@ func (h *house) states() []wire.CameraState {
 	}
 	kept := h.retain.Report().Cameras
 	for i := range states {
+		states[i].PTZ = h.nvr.Knows(states[i].Camera)
 		if r, known := kept[states[i].Camera]; known {
 			states[i].Retention = &r
 		}
@@ -300,6 +306,10 @@ func (h *house) command(ctx context.Context, c wire.Command) (any, []byte, error
 		return answered(c, func(o wire.LivePaths) (wire.LivePaths, error) { return h.live.Paths(ctx, o) })
 	case wire.CmdLiveClose:
 		return answered(c, func(o wire.LiveClose) (struct{}, error) { h.live.Close(o.Session); return struct{}{}, nil })
+	case wire.CmdTalk:
+		return answered(c, func(o wire.TalkOffer) (wire.LiveAnswer, error) { return h.live.Talk(ctx, o) })
+	case wire.CmdTalkAsk:
+		return answered(c, func(o wire.TalkAsk) (wire.TalkState, error) { return h.live.AskTalk(ctx, o), nil })
 	case wire.CmdStill:
 		var frame []byte
 		reply, _, err := answered(c, func(o wire.StillOrder) (r wire.StillReply, err error) {
@@ -311,6 +321,8 @@ func (h *house) command(ctx context.Context, c wire.Command) (any, []byte, error
 		return answered(c, func(o wire.ClipOrder) (struct{}, error) { return struct{}{}, h.clips.Order(ctx, o) })
 	case wire.CmdClipDrop:
 		return answered(c, func(o wire.ClipDrop) (struct{}, error) { return struct{}{}, h.clips.Drop(ctx, o.Clip) })
+	case wire.CmdPTZ:
+		return answered(c, func(o wire.PTZOrder) (wire.PTZReply, error) { return h.nvr.Do(ctx, o) })
 	case wire.CmdConfig:
 		return answered(c, func(d wire.DesiredConfig) (wire.ConfigReply, error) { return h.desire(ctx, d), nil })
 	default:

@@ -100,7 +100,10 @@ func (a *Archive) try(ctx context.Context, fromUs, toUs int64, take func(media.F
 	wait, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	try, err := a.owner.gate.await(wait, source.account(), t.heard, waits)
-	if err != nil {
+	switch {
+	case err != nil && why.text == "": // the device is just being connected to for its recording
+		return &told{err: errors.Join(err, ErrBusy)}
+	case err != nil:
 		return &told{failure: why, err: err}
 	}
 	defer func() { try.leave(failure{}) }()
@@ -157,7 +160,7 @@ func (a *Archive) inWords(err error) error {
 	switch {
 	case errors.As(err, &have) && have.text != "":
 		return have
-	case errors.Is(err, ErrBusy), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, ErrBusy):
 		return say(ErrBusy, "%s has no session to spare now; recording goes first, and the agent asks again.", host)
 	case errors.Is(err, errEvicted):
 		return say(ErrBusy, "%s was needed for something that goes first; the agent asks again.", host)

@@ -15,6 +15,7 @@ type class int
 
 const (
 	recording class = iota
+	speaking        // to somebody who stands before a camera
 	watching        // a sub-stream that somebody looks at
 	proving         // whether a camera that failed is well again
 	filling         // gaps, from a recorder's archive

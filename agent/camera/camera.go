@@ -2,7 +2,7 @@
 // or from the recorder that serves it.
 //
 // It owns connecting, authentication, keepalive, back-off, depacketising and the timeline of every track, and
-// hands access units to the stream's media.Hub. It promises that each stream's trouble stays its own, that no
+// hands access units to the stream's media.Hub; and it sends speech to a camera's loudspeaker, in a session apart. It promises that each stream's trouble stays its own, that no
 // timestamp of a camera ends a recording, that a wrong password is tried at most once a minute so that no
 // account gets locked, that sessions are torn down, and that it says in words what is wrong and what to do.
 // It dials only into the networks that the site allows. It never sees the disk and never decodes pictures.
@@ -58,6 +58,7 @@ type Camera struct {
 	Fallback  []Fallback // where the same pictures come from when these fail, in order
 	RecordSub bool       // pull the sub-stream always, not only while somebody watches
 	NoAudio   bool       // leave sound at the camera
+	Talk      bool       // people may speak through its loudspeaker
 }
 
 // Fallback is another way to a camera's pictures: the recorder's channel, say, where Main is the camera itself.
@@ -127,6 +128,8 @@ type Cameras struct {
 	cameras []Camera
 	streams map[id.Stream]*stream
 
+	speakers map[id.Camera]*Speaker // of cameras through which people may speak
+
 	mu       sync.Mutex
 	names    map[id.Camera]string
 	disabled map[id.Camera]bool
@@ -156,13 +159,16 @@ func New(cfg Config, clock *media.Clock, board *health.Board, log *slog.Logger) 
 	}
 	c := &Cameras{
 		cfg: cfg, clock: clock, board: board, log: log, gate: newAccounts(), budget: newBudget(cfg.Sessions), cameras: cfg.Cameras,
-		streams: map[id.Stream]*stream{}, names: map[id.Camera]string{}, disabled: map[id.Camera]bool{},
+		streams: map[id.Stream]*stream{}, speakers: map[id.Camera]*Speaker{}, names: map[id.Camera]string{}, disabled: map[id.Camera]bool{},
 		changed: make(chan struct{}),
 	}
 	for _, cam := range cfg.Cameras {
 		c.names[cam.ID] = cam.Name
 		c.add(cam, id.Main, true)
 		c.add(cam, id.Sub, cam.RecordSub)
+		if cam.Talk {
+			c.speakers[cam.ID] = c.newSpeaker(cam.ID, cam.sources(id.Main))
+		}
 	}
 	return c, nil
 }
@@ -244,6 +250,12 @@ func (c *Cameras) Apply(desire []wire.CameraDesire) {
 	c.changed = make(chan struct{})
 }
 
+// Off says whether a camera is switched off: its device is left alone.
+func (c *Cameras) Off(cam id.Camera) bool {
+	off, _ := c.off(cam)
+	return off
+}
+
 // off says whether a camera is switched off, with a channel that is closed when that may have changed.
 func (c *Cameras) off(cam id.Camera) (bool, <-chan struct{}) {
 	c.mu.Lock()
@@ -257,7 +269,7 @@ func (c *Cameras) States() []wire.CameraState {
 	out := make([]wire.CameraState, 0, len(c.cameras))
 	for _, cam := range c.cameras {
 		c.mu.Lock()
-		state := wire.CameraState{Camera: cam.ID, Name: c.names[cam.ID], Channel: cam.Channel}
+		state := wire.CameraState{Camera: cam.ID, Name: c.names[cam.ID], Channel: cam.Channel, Talk: cam.Talk}
 		c.mu.Unlock()
 		for _, kind := range []id.StreamKind{id.Main, id.Sub} {
 			if s := c.streams[id.Stream{Camera: cam.ID, Kind: kind}]; s != nil {

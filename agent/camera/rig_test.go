@@ -147,7 +147,7 @@ func newRig(t *testing.T, o options) *rig {
 // camera is the fake camera as the room's configuration has it.
 func (r *rig) camera(o options, transport string) Camera {
 	r.t.Helper()
-	cam := Camera{ID: r.id, Name: "test", Main: r.source("main", o.user, o.pass, transport)}
+	cam := Camera{ID: r.id, Name: "test", Main: r.source("main", o.user, o.pass, transport), Talk: o.camera.Speaker != nil}
 	var err error
 	if o.address != "" || o.secure {
 		address := cmp.Or(o.address, strings.Replace(r.cam.URL("main"), "rtsp:", "rtsps:", 1))

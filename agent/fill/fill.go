@@ -150,7 +150,7 @@ func (f *Filler) Round(ctx context.Context) error {
 			return err
 		}
 		for _, r := range ranges {
-			if r.Gap != nil {
+			if r.Gap != nil && !r.Deleted() {
 				seen[r.Gap.ID] = true
 			}
 		}
@@ -216,9 +216,10 @@ func (f *Filler) holes(ranges []ledger.Range) (out []hole) {
 	return slices.DeleteFunc(out, func(h hole) bool { return len(h.runs) == 0 })
 }
 
-// fillable says whether footage of a range may exist and is wanted: the gap has ended for a while, and nobody chose it.
+// fillable says whether footage of a range may exist and is wanted: the gap has ended for a while, and nobody chose it; what
+// the agent itself deleted is not fetched again.
 func (f *Filler) fillable(r ledger.Range) bool {
-	if r.Gap.EndUs == 0 || r.Gap.EndUs > f.Clock.Now()-f.cfg.Settle.Microseconds() {
+	if r.Deleted() || r.Gap.EndUs == 0 || r.Gap.EndUs > f.Clock.Now()-f.cfg.Settle.Microseconds() {
 		return false
 	}
 	switch r.Gap.Reason {

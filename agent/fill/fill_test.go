@@ -481,10 +481,18 @@ func TestGapsThatAreNotOffered(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	s.record(&film{}, s.now-3600e6, s.now-3500e6)
+	rows, err := s.on.Ledger.Segments(t.Context(), s.stream, s.now-3600e6, s.now)
+	if err != nil || len(rows) == 0 {
+		t.Fatalf("%d segments, %v", len(rows), err)
+	}
+	if err := s.on.Ledger.Condemn(t.Context(), rows, wire.Expired); err != nil {
+		t.Fatal(err)
+	}
 	nvr := &archive{}
 	f := s.filler(nil, "nvr", nvr)
 	if s.round(f); nvr.times() != 0 {
-		t.Errorf("asked %d times; a chosen gap, one that lasts and one that has just ended are nobody's to fill", nvr.times())
+		t.Errorf("asked %d times; a chosen gap, one that lasts, one that has just ended and what was deleted are nobody's to fill", nvr.times())
 	}
 }
 

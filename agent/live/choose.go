@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,6 +28,10 @@ type choice struct {
 	codec  string // RFC 6381
 	audio  string // likewise; empty without audio
 	note   string // for the viewer, when it is not what was asked for
+	// convert says that the pictures are made into H.264 ones at the site.
+	convert bool
+	// What the camera has and only a film could show, RFC 6381: sound, and the pictures of the stream that was asked for.
+	unheard, unseen string
 }
 
 // choose finds the stream that the tile wants and the browser can show. The error is a *wire.Failure.
@@ -38,6 +43,8 @@ func (r *Room) choose(ctx context.Context, view wire.LiveView) (choice, error) {
 	}
 	failed := errUnknownCamera()
 	var reasons, told []string
+	var last *choice // what is left when nothing can be shown as it is
+	unseen := ""
 	for _, kind := range kinds {
 		stream := id.Stream{Camera: view.Camera, Kind: kind}
 		hub := r.footage.Hub(stream)
@@ -46,10 +53,17 @@ func (r *Room) choose(ctx context.Context, view wire.LiveView) (choice, error) {
 		}
 		params, why := r.params(ctx, hub, view.FromUs)
 		if why == nil {
-			why = unfit(kind, params, view.Codecs)
+			if why = unfit(kind, params, view); why != nil && len(reasons) == 0 {
+				unseen = params.Video().MIME()
+			}
 		}
 		if why == nil {
-			return chosen(stream, params, told), nil
+			c := chosen(stream, params, told, view.Film)
+			c.unseen = unseen
+			return c, nil
+		}
+		if last == nil && why.Code == wire.FailedCodec && !params.BFrames && r.converts(params.Video(), view.Codecs) {
+			last = &choice{stream: stream, params: params}
 		}
 		if len(reasons) == 0 || why.Code == wire.FailedCodec {
 			failed.Code = why.Code
@@ -62,6 +76,11 @@ func (r *Room) choose(ctx context.Context, view wire.LiveView) (choice, error) {
 			}
 		}
 	}
+	if last != nil {
+		c := converted(*last, r.cfg.Convert.Height, told)
+		c.unseen = unseen
+		return c, nil
+	}
 	if len(reasons) > 0 {
 		failed.Text = strings.Join(reasons, " ")
 	}
@@ -72,17 +91,36 @@ func errUnknownCamera() *wire.Failure {
 	return wire.Fail(wire.FailedUnknownCamera, "The site's agent knows no such camera. It may have been removed from its configuration.")
 }
 
-func chosen(stream id.Stream, p *media.Params, told []string) choice {
+// converted is the choice of a stream that is made into another for the viewer.
+func converted(c choice, height int, told []string) choice {
+	v := c.params.Video()
+	text := "The site converts the " + string(c.stream.Kind) + " stream to H.264"
+	if v.Height > height {
+		text += ", " + strconv.Itoa(height) + " lines high"
+	}
+	out := chosen(c.stream, c.params, nil, false)
+	out.convert, out.codec = true, baseline
+	out.note = strings.TrimSpace(strings.Join(append(told, text+".", out.note), " "))
+	return out
+}
+
+// baseline is what converted pictures are (RFC 6381).
+const baseline = "avc1.42c01f"
+
+func chosen(stream id.Stream, p *media.Params, told []string, film bool) choice {
 	v := p.Video()
 	c := choice{stream: stream, params: p, codec: v.MIME()}
 	if len(told) > 0 {
 		told = append(told, "Showing the "+string(stream.Kind)+" stream ("+codecName(v.Codec)+").")
 	}
 	if a := p.Audio(); a != nil {
-		if _, ok := rtc.Capability(a); ok {
+		if _, ok := rtc.Capability(a); ok && (film || a.Codec != mp4.AAC) {
 			c.audio = a.MIME()
 		} else {
 			told = append(told, "No sound: the camera's "+a.Codec.String()+" audio can't travel over WebRTC.")
+			if a.Codec == mp4.AAC {
+				c.unheard = a.MIME()
+			}
 		}
 	}
 	c.note = strings.Join(told, " ")
@@ -146,15 +184,20 @@ func (r *Room) inWords(err error) *wire.Failure {
 }
 
 // unfit says why a browser with these codecs can't show a stream; nil when it can.
-func unfit(kind id.StreamKind, p *media.Params, codecs []string) *wire.Failure {
+func unfit(kind id.StreamKind, p *media.Params, view wire.LiveView) *wire.Failure {
 	c := p.Video().Codec
 	switch {
-	case len(codecs) > 0 && !slices.Contains(codecs, strings.ToLower(c.String())):
+	case !takes(view.Codecs, c):
 		return wire.Fail(wire.FailedCodec, "The %s stream is %s, which this browser can't show.", kind, codecName(c))
-	case p.BFrames:
+	case p.BFrames && !view.Film:
 		return wire.Fail(wire.FailedCodec, "The %s stream has B-frames, which no browser shows here: switch them off in the camera to see it.", kind)
 	}
 	return nil
+}
+
+// takes says whether a browser that says it shows these codecs shows c; one that says nothing shows all.
+func takes(codecs []string, c mp4.Codec) bool {
+	return len(codecs) == 0 || slices.Contains(codecs, strings.ToLower(c.String()))
 }
 
 func codecName(c mp4.Codec) string {

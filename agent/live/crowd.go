@@ -15,23 +15,31 @@ import (
 // sendAgain is after how long a viewer that has not gone over to the relay is asked once more: it may have failed there.
 const sendAgain = 10 * time.Second
 
-// copies returns the sessions that bring a camera to the outside live, by stream.
-func (r *Room) copies() map[id.Stream][]*session {
-	out := map[id.Stream][]*session{}
+// sent is what goes over the line the same to all: a stream as it is, or converted.
+type sent struct {
+	stream    id.Stream
+	converted bool
+}
+
+func (c choice) sent() sent { return sent{c.stream, c.convert} }
+
+// copies returns the sessions that bring a camera to the outside live, by what is sent.
+func (r *Room) copies() map[sent][]*session {
+	out := map[sent][]*session{}
 	for _, s := range r.viewers() {
 		if s.live.Load() {
-			out[s.pick.stream] = append(out[s.pick.stream], s)
+			out[s.pick.sent()] = append(out[s.pick.sent()], s)
 		}
 	}
 	return out
 }
 
-// sentOn says whether a viewer outside should take a stream from the relay at once, since a copy of it goes out already.
-func (r *Room) sentOn(p *peer, view wire.LiveView, stream id.Stream) bool {
-	return p.relay == wire.RelayNear && view.FromUs == 0 && p.toll.outside.Load() && len(r.copies()[stream]) > 0
+// sentOn says whether a viewer outside should take its choice from the relay at once, since a copy of it goes out already.
+func (r *Room) sentOn(p *peer, view wire.LiveView, pick choice) bool {
+	return p.relay == wire.RelayNear && view.FromUs == 0 && p.toll.outside.Load() && len(r.copies()[pick.sent()]) > 0
 }
 
-// gather asks viewers that share a stream to take it from the relay.
+// gather asks viewers that share a copy to take it from the relay.
 func (r *Room) gather(now time.Time) {
 	for _, crowd := range r.copies() {
 		if len(crowd) < 2 {

@@ -117,3 +117,27 @@ func TestTheRelayComesFirst(t *testing.T) {
 		t.Errorf("the first one served has the role %q", got[0].peer.relay)
 	}
 }
+
+// TestAConvertedViewIsNoCopy has a site convert a camera for one viewer and send it to another as it is: neither is sent on to
+// a relay that has what the other gets.
+func TestAConvertedViewIsNoCopy(t *testing.T) {
+	t.Parallel()
+	b := newBranch(t, pace.Plan{}, calm(), 1, loops(t, "carpark-night/main")[0], nil)
+	b.room.cfg.Convert = Convert{On: true, Program: script(t, "exec sleep 1000")}.withDefaults()
+	watch(t, b.room, wish{LiveOffer: wire.LiveOffer{Camera: b.cams[0], Relay: wire.RelayNear}, bare: true}).seen(3)
+	ask := func(codecs ...string) wire.LiveAnswer {
+		t.Helper()
+		v := idle(t, b.room, wire.RelayNear)
+		got, err := b.room.View(t.Context(), wire.LiveView{Session: id.New[id.Session](), Connection: v.session, Camera: b.cams[0], Codecs: codecs})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if got := ask("h264"); got.Relay || got.Codec != baseline {
+		t.Errorf("who needs it converted gets %+v, want that", got)
+	}
+	if got := ask("h264", "h265"); !got.Relay {
+		t.Errorf("who sees it as it is gets %+v, want to be sent on", got)
+	}
+}

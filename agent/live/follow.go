@@ -114,14 +114,16 @@ func (f *follow) catchUp(ctx context.Context) error {
 		}
 	}
 	err := f.drain(ctx) // what came meanwhile
-	f.wait = f.wait || f.tooLong()
+	if f.tooLong() {
+		f.await()
+	}
 	f.burst, f.outUs = false, f.s.NowUs()
 	return err
 }
 
-// tooLong says whether a burst does not catch up with life: the line is too narrow. The next key frame goes on.
+// tooLong says whether a burst does not catch up with life. The next key frame goes on.
 func (f *follow) tooLong() bool {
-	return f.burst && f.s.toll.outside.Load() && time.Since(f.began) > lagMost
+	return f.burst && f.s.mayLag() && time.Since(f.began) > lagMost
 }
 
 func (f *follow) drain(ctx context.Context) error {
@@ -191,6 +193,9 @@ func (f *follow) item(ctx context.Context, it media.Item) error {
 	t := &fr.Params.Tracks[fr.Track]
 	// The run's timeline, not the track's: it goes on over a change of parameters, and audio shares it.
 	sh := shot{track: t, key: fr.Key && t.Codec.IsVideo(), units: fr.Units, mediaUs: fr.MonoUs}
+	if t.Codec.IsVideo() {
+		sh.laterUs = (fr.PTS - fr.DTS) * 1_000_000 / int64(t.Timescale)
+	}
 	f.count(sh)
 	if f.stale(fr) || f.wait && !sh.key || f.sparse.skips(f.s.view.now(), &sh, sh.mediaUs) {
 		return nil
@@ -222,13 +227,12 @@ func (f *follow) item(ctx context.Context, it media.Item) error {
 	return nil
 }
 
-// lagMost is how far behind life a viewer outside may fall before pictures are left out.
+// lagMost is how far behind life a viewer may fall before pictures are left out.
 const lagMost = 2 * time.Second
 
-// stale says whether a frame comes too late for a viewer whose line is too narrow; then the next fresh key frame goes
-// on.
+// stale says whether a frame comes too late for a viewer; then the next fresh key frame goes on.
 func (f *follow) stale(fr *media.Frame) bool {
-	if f.burst || !f.s.toll.outside.Load() || f.wait && !fr.Key {
+	if f.burst || !f.s.mayLag() || f.wait && !fr.Key {
 		return false
 	}
 	age := time.Duration(time.Now().UnixMicro()-f.s.room.footage.Wall(fr.Params.Run, fr.MonoUs)) * time.Microsecond
@@ -237,9 +241,19 @@ func (f *follow) stale(fr *media.Frame) bool {
 	}
 	if !f.wait {
 		f.s.lagged()
+		f.await()
 	}
-	f.wait = true
 	return true
+}
+
+// await leaves pictures out up to the next key frame. Where groups of pictures are long, or nobody has measured them yet, the
+// camera is asked for one: more of them in short groups would only make the line narrower.
+func (f *follow) await() {
+	f.wait = true
+	ask := f.s.room.footage.KeyFrame
+	if c, known := f.s.room.costs.of(f.stream); ask != nil && (!known || c.every > keysEvery.Seconds()) {
+		ask(f.stream)
+	}
 }
 
 // count measures what the stream costs.

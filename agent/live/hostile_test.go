@@ -16,7 +16,7 @@ import (
 
 func TestHostileOffers(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, Config{Connect: 3 * time.Second})
+	s := newStage(t, Config{Path: 3 * time.Second})
 	good := newViewer(t, webrtc.Configuration{}, false).offer()
 	cut := func(at string) string { return good[:strings.Index(good, at)] }
 	for name, sdp := range map[string]string{

@@ -1,19 +1,18 @@
-// Package live is the room of WebRTC sessions: live view from the Hub, playback from the disk, and stills.
+// Package live is the room of WebRTC sessions: live view from the Hub, playback from the disk, stills, and people who speak
+// through a camera's loudspeaker (talk).
 //
 // It owns one peer connection per viewer (RFC 8829), on which any number of cameras share one path, the choice of the stream that a tile and a browser
 // can show, and the words that say why when it is not the one that was asked for. It promises that a viewer
 // starts at the newest key frame, that any number of viewers cost one pull of the camera, and that a session
 // leaves nothing behind when it ends. It never slows recording: it reads the Hub through bounded readers and
-// the disk through files of its own. It never re-encodes.
+// the disk through files of its own. It re-encodes
+// only where the site allows it, in a program of its own.
 package live
 
 import (
 	"cmp"
 	"context"
-	"crypto/x509"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -22,67 +21,14 @@ import (
 	"time"
 
 	"holdfast/agent/health"
-	"holdfast/agent/ledger"
-	"holdfast/agent/media"
+	"holdfast/agent/live/talk"
 	"holdfast/agent/pace"
 	"holdfast/shared/backoff"
 	"holdfast/shared/id"
+	"holdfast/shared/mp4"
 	"holdfast/shared/rtc"
 	"holdfast/shared/wire"
 )
-
-// Config bounds the room.
-type Config struct {
-	Port        int           // UDP port for all sessions; 0 takes any
-	Loopback    bool          // offer loopback addresses, for a browser on the same machine
-	MaxSessions int           // more are refused in words; 0 means 64
-	Connect     time.Duration // a connection that does not come about by then ends; 0 means 20 s
-	Idle        time.Duration // a connection over which nothing was watched for so long ends; 0 means 15 min
-	// Authorities are those whose certificates TURN servers may show; nil means the system's.
-	Authorities *x509.CertPool
-	// LAN are networks of the site beside the machine's own: who watches from there is not on the WAN.
-	LAN []netip.Prefix
-}
-
-// Validate reports every fault of the configuration.
-func (c *Config) Validate() error {
-	var errs []error
-	if c.Port < 0 || c.Port > 65535 {
-		errs = append(errs, fmt.Errorf("live.port: want 0 to 65535, not %d", c.Port))
-	}
-	if c.MaxSessions < 0 {
-		errs = append(errs, fmt.Errorf("live.max_sessions: want 0 or more, not %d", c.MaxSessions))
-	}
-	return errors.Join(errs...)
-}
-
-// Footage is what the room reads from the floors and from the recorder; the hall fills it.
-type Footage struct {
-	// Hub returns the hub of a stream, nil when the site has no such stream.
-	Hub func(id.Stream) *media.Hub
-	// Recent returns the frames from the newest key frame up to, not including, seq, read back from disk.
-	Recent func(stream id.Stream, before uint64) ([]media.Frame, error)
-	// Segments returns the segments that overlap [fromUs, toUs), by time, open ones up to what is durable.
-	Segments func(ctx context.Context, stream id.Stream, fromUs, toUs int64) ([]ledger.Segment, error)
-	// Open opens a segment for reading and returns its present size in bytes.
-	Open func(volume string, segment uint64) (File, int64, error)
-	// Wall turns a moment on a run's timeline into wall time, microseconds since 1970.
-	Wall func(run, monoUs int64) int64
-	// Pin keeps retention away from a range of a stream until release is called, at most for ttl.
-	Pin func(stream id.Stream, fromUs, toUs int64, ttl time.Duration) (release func())
-	// Gap says why a stream has no video at a moment; the empty string when nothing is known.
-	Gap func(ctx context.Context, stream id.Stream, atUs int64) string
-	// Offset returns the cloud's clock minus the site's, microseconds, once it is known. It may be nil.
-	Offset func() (us int64, known bool)
-	// Rates returns how many bytes per second the streams that are pulled now bring. It may be nil.
-	Rates func() map[id.Stream]float64
-}
-
-// File is an open segment.
-type File interface {
-	io.ReaderAt
-	io.Closer
-}
 
 // Room holds the sessions.
 type Room struct {
@@ -95,6 +41,7 @@ type Room struct {
 	checks  *pace.Flow // what can't wait
 	tempo   tempo
 	near    func(netip.Addr) bool // whether an address is in one of the machine's own private networks
+	talk    *talk.Room
 
 	mu       sync.Mutex
 	port     *rtc.Port // takes new connections; nil while Run has none
@@ -110,19 +57,22 @@ func New(cfg Config, footage Footage, budget *pace.Pace, board *health.Board, lo
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	cfg.Convert = cfg.Convert.withDefaults()
 	if cfg.MaxSessions == 0 {
 		cfg.MaxSessions = 64
 	}
-	if cfg.Connect == 0 {
-		cfg.Connect = 20 * time.Second
+	if cfg.Path == 0 {
+		cfg.Path = 20 * time.Second
 	}
 	if cfg.Idle == 0 {
 		cfg.Idle = 15 * time.Minute
 	}
-	return &Room{
+	r := &Room{
 		cfg: cfg, footage: footage, budget: budget, board: board, log: log, tempo: calm(), near: onLink,
 		checks: budget.Flow(pace.Live, time.Time{}), costs: costs{by: map[id.Stream]cost{}}, peers: map[id.Session]*peer{}, sessions: map[id.Session]*session{},
-	}, nil
+	}
+	r.talk = r.newTalk()
+	return r, nil
 }
 
 // Run blocks until ctx ends, then ends every session and frees the port. A port that another program has is tried
@@ -132,7 +82,11 @@ func (r *Room) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.findProgram()
+	var talking sync.WaitGroup
+	talking.Go(func() { r.talk.Run(ctx) })
 	r.balance(ctx)
+	talking.Wait()
 	r.mu.Lock()
 	r.port = nil
 	for _, p := range r.peers {
@@ -230,14 +184,17 @@ func (r *Room) restart(ctx context.Context, offer wire.LiveOffer) (wire.LiveAnsw
 // Paths takes addresses that a viewer has learnt of itself since its offer, and returns the site's. The error is a
 // *wire.Failure when the viewer should read it.
 func (r *Room) Paths(ctx context.Context, told wire.LivePaths) (wire.LivePaths, error) {
+	if theirs, speaks, err := r.talk.Paths(ctx, told); speaks {
+		return theirs, err
+	}
 	r.mu.Lock()
 	p := r.peers[told.Session]
 	r.mu.Unlock()
 	if p == nil {
 		return wire.LivePaths{}, errGone()
 	}
-	fragment, err := p.Paths(ctx, told.Fragment)
-	return wire.LivePaths{Session: told.Session, Fragment: fragment}, err
+	fragment, anew, err := p.Paths(ctx, told.Fragment)
+	return wire.LivePaths{Session: told.Session, Fragment: fragment, Anew: anew}, err
 }
 
 // View shows a camera on a slot of a connection that is there; what was shown on it before ends. The error is a
@@ -250,7 +207,7 @@ func (r *Room) View(ctx context.Context, view wire.LiveView) (wire.LiveAnswer, e
 		return wire.LiveAnswer{}, errGone() // before a camera is asked for anything
 	}
 	pick, err := r.pick(ctx, &view)
-	if err == nil && r.sentOn(p, view, pick.stream) {
+	if err == nil && r.sentOn(p, view, pick) {
 		return wire.LiveAnswer{Relay: true}, nil
 	}
 	if err == nil {
@@ -276,7 +233,14 @@ func (r *Room) pick(ctx context.Context, view *wire.LiveView) (choice, error) {
 
 // answer tells what a viewer will see.
 func (c choice) answer() wire.LiveAnswer {
-	return wire.LiveAnswer{Stream: c.stream.Kind, Codec: c.codec, Audio: c.audio, Note: c.note}
+	a := wire.LiveAnswer{
+		Stream: c.stream.Kind, Codec: c.codec, Audio: c.audio, Note: c.note, Unheard: c.unheard, Unseen: c.unseen,
+		Reordered: c.params != nil && c.params.BFrames,
+	}
+	if sound := c.params.Audio(); c.audio != "" && sound.Codec == mp4.AAC {
+		a.Sound = sound.ASC
+	}
+	return a
 }
 
 // open registers a connection and starts it.
@@ -324,9 +288,12 @@ func (r *Room) begin(view wire.LiveView, pick choice) error {
 	case view.Session == "" || r.sessions[view.Session] != nil:
 		return wire.Fail(wire.FailedRefused, "A view needs a session of its own.")
 	}
+	if err := r.admits(pick, p.slots[view.Slot]); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(p.toll.ctx)
 	r.came++
-	s, err := newSession(p, p.slots[view.Slot], view, pick, r.came, cancel)
+	s, err := newSession(ctx, p, p.slots[view.Slot], view, pick, r.came, cancel)
 	if err != nil {
 		cancel()
 		return err
@@ -351,6 +318,7 @@ func (r *Room) begin(view wire.LiveView, pick choice) error {
 // Close ends a session, or a connection with all that it shows; an unknown one is no error, since it may have ended by
 // itself.
 func (r *Room) Close(session id.Session) {
+	r.talk.Close(session)
 	r.mu.Lock()
 	p, s := r.peers[session], r.sessions[session]
 	r.mu.Unlock()
@@ -366,7 +334,7 @@ func (r *Room) Close(session id.Session) {
 func (r *Room) Open() []id.Session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	open := slices.AppendSeq(slices.Collect(maps.Keys(r.peers)), maps.Keys(r.sessions))
+	open := append(slices.AppendSeq(slices.Collect(maps.Keys(r.peers)), maps.Keys(r.sessions)), r.talk.Open()...)
 	slices.Sort(open)
 	return slices.Compact(open)
 }

@@ -53,7 +53,7 @@ func TestSite(t *testing.T) {
 		"no sound": testNoSound, "no video": testNoVideo, "gap": testGap, "playback": testPlayback,
 		"edge": testEdge, "in step": testInStep, "nothing recorded": testNothingRecorded, "stills": testStills, "hidden address": testHiddenAddress,
 		"narrow playback": testNarrowPlayback, "many cameras": testManyCameras,
-		"steps": testSteps, "backwards": testBackwards, "scrubbing": testScrubbing,
+		"steps": testSteps, "backwards": testBackwards, "scrubbing": testScrubbing, "film": testFilm,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -151,6 +151,9 @@ func testH265(t *testing.T, s *site) {
 	if n := v.answer.Note; !strings.Contains(n, "H.265") || !strings.Contains(n, "sub stream") {
 		t.Errorf("note %q", n)
 	}
+	if !strings.HasPrefix(v.answer.Unseen, "hvc1.") || v.answer.Unheard != "" {
+		t.Errorf("answer %+v, want the name of what only a film has room for", v.answer)
+	}
 	assertWhole(t, v.seen(20))
 }
 
@@ -176,6 +179,9 @@ func testNoSound(t *testing.T, s *site) {
 	v := watch(t, s.room, s.offer("shop"))
 	if v.answer.Audio != "" || !strings.Contains(v.answer.Note, "AAC") {
 		t.Errorf("answer %+v, want a note about AAC", v.answer)
+	}
+	if v.answer.Unheard != "mp4a.40.2" || v.answer.Unseen != "" {
+		t.Errorf("answer %+v, want the name of what only a film has room for", v.answer)
 	}
 	assertWhole(t, v.seen(5))
 }

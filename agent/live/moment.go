@@ -14,7 +14,7 @@ func (w *play) say(atUs, outUs int64) {
 	if now := time.Now(); now.Sub(w.lastSay) >= sayEvery {
 		w.lastSay = now
 		w.s.Control.Tell(rtc.Note{
-			Type: "position", AtUs: atUs, RTP: w.s.pics.stampAt(outUs), Rate: w.rate, Steps: true, Asked: w.asked, OffUs: w.p.offUs,
+			Type: "position", AtUs: atUs, RTP: w.s.stampAt(outUs), Rate: w.rate, Steps: true, Asked: w.asked, OffUs: w.p.offUs,
 		})
 	}
 }
@@ -22,9 +22,9 @@ func (w *play) say(atUs, outUs int64) {
 // moment is where playback is between the picture sent last and the one that is waited for, so that a change of rate costs
 // no time: viewers that keep in step change it often.
 func (w *play) moment() int64 {
-	if w.paused || w.rate < 0 || w.nextUs <= w.lastUs {
+	if w.paused || w.nextUs == 0 || (w.nextUs < w.lastUs) != (w.rate < 0) {
 		return w.lastUs
 	}
 	at := w.fromUs + int64(float64(time.Since(w.base).Microseconds())*w.rate)
-	return min(max(at, w.lastUs), w.nextUs)
+	return min(max(at, min(w.lastUs, w.nextUs)), max(w.lastUs, w.nextUs))
 }

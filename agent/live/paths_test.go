@@ -108,19 +108,68 @@ func TestAddressesThatAreRefused(t *testing.T) {
 	v := watch(t, s.room, s.wish())
 	mine := fragment(t, v.pc.LocalDescription().SDP)
 	other := mine
-	other.Ufrag = "another"
+	other.Ufrag, other.Password = "another", "" // which begins no path anew
 	unreadable := mine
 	unreadable.Candidates = []string{"1 1 udp x y z"}
+	anew := unreadable // a path anew that does not come about: the one before is still sought
+	anew.Ufrag, anew.Password = "elsewhere", "a password of 22 characters and more"
 	tell := func(session id.Session, text string) error {
 		_, err := s.room.Paths(t.Context(), wire.LivePaths{Session: session, Fragment: text})
 		return err
 	}
 	assertFailure(t, tell(id.New[id.Session](), mine.String()), wire.FailedGone)
-	for _, text := range []string{"", "nonsense", other.String(), unreadable.String()} {
+	for _, text := range []string{"", "nonsense", other.String(), unreadable.String(), anew.String()} {
 		assertFailure(t, tell(v.session, text), wire.FailedRefused)
 	}
 	if err := tell(v.session, mine.String()); err != nil {
 		t.Errorf("to tell again what is known: %v", err)
 	}
 	v.seen(5)
+}
+
+// TestAPathIsSoughtAnewByAFragment has a player restart ICE as WHEP has it, without a whole offer, and tell of the path before
+// once more.
+func TestAPathIsSoughtAnewByAFragment(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, Config{})
+	v := watch(t, s.room, s.wish())
+	v.seen(5)
+	before, remote := fragment(t, v.pc.LocalDescription().SDP), fragment(t, v.answer.SDP)
+	offer, err := v.pc.CreateOffer(&webrtc.OfferOptions{ICERestart: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gathered := webrtc.GatheringCompletePromise(v.pc)
+	if err := v.pc.SetLocalDescription(offer); err != nil {
+		t.Fatal(err)
+	}
+	<-gathered
+	mine := fragment(t, v.pc.LocalDescription().SDP)
+	mine.Last = true
+	theirs, err := s.room.Paths(t.Context(), wire.LivePaths{Session: v.session, Fragment: mine.String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := fragment(t, theirs.Fragment)
+	if !theirs.Anew || f.Ufrag == remote.Ufrag || f.Password == remote.Password || len(f.Candidates) == 0 {
+		t.Fatalf("the site answers %+v, its path was %+v", theirs, remote)
+	}
+	answer := strings.NewReplacer("ice-ufrag:"+remote.Ufrag, "ice-ufrag:"+f.Ufrag, remote.Password, f.Password).Replace(without(v.answer.SDP))
+	if err := v.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range f.Candidates {
+		if err := v.pc.AddICECandidate(webrtc.ICECandidateInit{Candidate: "candidate:" + c}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v.until("the new path", func() bool { return v.pc.ICEConnectionState() == webrtc.ICEConnectionStateConnected })
+	v.next(15)
+	_, err = s.room.Paths(t.Context(), wire.LivePaths{Session: v.session, Fragment: before.String()})
+	assertFailure(t, err, wire.FailedRefused, "no longer sought")
+	again, err := s.room.Paths(t.Context(), wire.LivePaths{Session: v.session, Fragment: mine.String()})
+	if err != nil || again.Anew {
+		t.Errorf("the same path told again: %+v, %v", again, err)
+	}
+	v.next(5)
 }

@@ -45,7 +45,7 @@ func newPeer(ctx context.Context, r *Room, offer wire.LiveOffer, end context.Can
 	p.toll.ctx, p.toll.flow = ctx, r.budget.Flow(pace.Live, time.Time{})
 	var err error
 	p.Peer, err = rtc.NewPeer(offer.SDP, rtc.Setup{
-		Port: r.port, Servers: offer.ICE, Dialer: newRelayDialer(ctx, r.cfg.Authorities, offer.ICE, r.checks.Spend), Near: &p.toll, Log: p.log,
+		Port: r.port, Servers: offer.ICE, Dialer: newRelayDialer(ctx, &r.cfg, offer.ICE, r.checks.Spend), Near: &p.toll, Film: offer.Relay == wire.RelaySelf, Log: p.log,
 	}, p.heard, end)
 	if err != nil {
 		return nil, err
@@ -74,7 +74,7 @@ func (p *peer) run(ctx context.Context) {
 		p.showing.Wait()
 		p.Close()
 	}()
-	if err := p.Serve(ctx, p.room.cfg.Connect, p.room.cfg.Idle, p.shows); err != nil {
+	if err := p.Serve(ctx, p.room.cfg.Path, p.room.cfg.Idle, p.shows); err != nil {
 		p.log.Info("a viewer's connection ends", "cause", err)
 	}
 }

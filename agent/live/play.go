@@ -269,7 +269,7 @@ func (w *play) scaled(atUs int64) int64 { return int64(float64(atUs-w.fromUs) / 
 func (w *play) await(ctx context.Context, atUs int64) (rtc.Op, error) {
 	for {
 		due := w.base.Add(time.Duration(w.scaled(atUs)) * time.Microsecond)
-		if !w.paused && w.s.toll.outside.Load() && time.Since(due) > lagMost {
+		if !w.paused && w.s.mayLag() && time.Since(due) > lagMost {
 			w.s.lagged() // it goes on slower, and nothing is left out
 			w.anchor(atUs)
 		}
@@ -342,13 +342,17 @@ func (w *play) obey(o rtc.Op) bool {
 	switch o.Type {
 	case "pause":
 		w.paused = true
-		w.answer("")
+		w.answer("", false)
 		return false
 	case "play":
 		w.paused = false
 		w.anchor(w.lastUs)
 	case "rate":
-		w.anchor(w.moment())
+		at := w.moment()
+		if w.rate < 0 && o.Rate > 0 {
+			at = w.lastUs // what follows the picture that is shown is next
+		}
+		w.anchor(at)
 		w.pace(o.Rate)
 	}
 	return true

@@ -347,7 +347,7 @@ func (p *player) enqueue(part mp4.Part) error {
 		t := &p.header.Tracks[s.Track]
 		dtsUs := s.DTS * 1_000_000 / int64(t.Timescale)
 		ptsUs := (s.DTS + int64(s.CTS)) * 1_000_000 / int64(t.Timescale)
-		f := shot{track: t, key: s.Key && t.Codec.IsVideo(), units: s.Units, mediaUs: dtsUs, atUs: zeroUs + ptsUs}
+		f := shot{track: t, key: s.Key && t.Codec.IsVideo(), units: s.Units, mediaUs: dtsUs, laterUs: ptsUs - dtsUs, atUs: zeroUs + ptsUs}
 		f.late = lead || f.atUs < p.lateUs
 		if t.Codec.IsVideo() {
 			if p.torn && !f.key {

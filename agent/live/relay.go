@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net"
 	"strings"
 	"time"
@@ -15,17 +16,18 @@ import (
 // can't be called off, and trusts only whom the system does: behind a firewall that swallows packets, the end of a
 // connection would wait for it, for two minutes.
 type relayDialer struct {
-	ctx    context.Context // of the connection
-	roots  *x509.CertPool  // nil: the system's
-	secure map[string]bool // host:port of servers that speak TLS
-	spend  func(bytes int) // books what is sent beside media
+	ctx     context.Context // of the connection
+	roots   *x509.CertPool  // nil: the system's
+	connect func(ctx context.Context, addr string) (net.Conn, error)
+	secure  map[string]bool // host:port of servers that speak TLS
+	spend   func(bytes int) // books what is sent beside media
 }
 
 // relayWait is how long a TURN server has to take a connection.
 const relayWait = 10 * time.Second
 
-func newRelayDialer(ctx context.Context, roots *x509.CertPool, servers []wire.ICEServer, spend func(bytes int)) *relayDialer {
-	d := &relayDialer{ctx: ctx, roots: roots, secure: map[string]bool{}, spend: spend}
+func newRelayDialer(ctx context.Context, cfg *Config, servers []wire.ICEServer, spend func(bytes int)) *relayDialer {
+	d := &relayDialer{ctx: ctx, roots: cfg.Authorities, connect: cfg.Connect, secure: map[string]bool{}, spend: spend}
 	for _, s := range servers {
 		for _, u := range s.URLs {
 			scheme, at, _ := strings.Cut(u, ":") // RFC 7065 section 3.1
@@ -47,18 +49,41 @@ func newRelayDialer(ctx context.Context, roots *x509.CertPool, servers []wire.IC
 func (d *relayDialer) Dial(network, addr string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(d.ctx, relayWait)
 	defer cancel()
-	var conn net.Conn
-	var err error
-	if d.secure[addr] {
-		conn, err = (&tls.Dialer{Config: &tls.Config{RootCAs: d.roots, MinVersion: tls.VersionTLS12}}).DialContext(ctx, network, addr)
-		d.spend(tlsHello)
-	} else {
-		conn, err = (&net.Dialer{}).DialContext(ctx, network, addr)
-	}
+	conn, err := d.reach(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}
+	if d.secure[addr] {
+		host, _, err := net.SplitHostPort(addr)
+		if err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+		over := tls.Client(conn, &tls.Config{RootCAs: d.roots, ServerName: host, MinVersion: tls.VersionTLS12})
+		d.spend(tlsHello)
+		if err := over.HandshakeContext(ctx); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+		conn = over
+	}
 	return booked{conn, d.spend}, nil
+}
+
+// reach makes the connection under what is spoken: the site's way to the cloud first, and when that does not lead there, as
+// with a proxy that connects to port 443 only, directly.
+func (d *relayDialer) reach(ctx context.Context, network, addr string) (net.Conn, error) {
+	var refused error
+	if d.connect != nil {
+		conn, err := d.connect(ctx, addr)
+		if err == nil {
+			return conn, nil
+		}
+		refused = err
+	}
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, errors.Join(refused, err)
+	}
+	return conn, nil
 }
 
 const (

@@ -1,8 +1,10 @@
 package live
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net"
 	"strings"
 	"testing"
@@ -39,14 +41,14 @@ func TestASilentRelayIsNotWaitedFor(t *testing.T) {
 	}
 }
 
-// TestARelayOverTLS has the TURN server show a certificate of an authority that the agent is told of.
-func TestARelayOverTLS(t *testing.T) {
-	t.Parallel()
+// serveTLS is a TURN server over TLS that calls itself by a name; it returns where it listens, and whom to trust.
+func serveTLS(t *testing.T, name string) (addr string, roots *x509.CertPool) {
+	t.Helper()
 	ca, err := fakecam.NewCA()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert, err := ca.Issue(time.Now().Add(time.Hour), "127.0.0.1")
+	cert, err := ca.Issue(time.Now().Add(time.Hour), name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,27 +69,59 @@ func TestARelayOverTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Close() })
-	roots := x509.NewCertPool()
+	roots = x509.NewCertPool()
 	roots.AppendCertsFromPEM(ca.PEM)
-	for _, told := range []bool{true, false} {
-		cfg := Config{}
-		if told {
-			cfg.Authorities = roots
+	return l.Addr().String(), roots
+}
+
+// offersRelay says whether a site that is configured so offers a viewer a relay of the TURN server that is named.
+func offersRelay(t *testing.T, cfg Config, server string) bool {
+	t.Helper()
+	s := newStage(t, cfg)
+	w := s.wish()
+	w.ICE = []wire.ICEServer{{URLs: []string{"turns:" + server + "?transport=tcp"}, Username: "viewer", Credential: "secret"}}
+	v := watch(t, s.room, w)
+	v.seen(1)
+	defer v.close()
+	return strings.Contains(v.answer.SDP, "typ relay")
+}
+
+// TestARelayOverTLS has the TURN server show a certificate of an authority that the agent is told of.
+func TestARelayOverTLS(t *testing.T) {
+	t.Parallel()
+	addr, roots := serveTLS(t, "127.0.0.1")
+	if !offersRelay(t, Config{Authorities: roots}, addr) {
+		t.Error("the answer offers no relay")
+	}
+	if offersRelay(t, Config{}, addr) {
+		t.Error("the answer offers a relay that nobody vouches for")
+	}
+}
+
+// TestARelayBehindAProxy has a TURN server whose name only the site's proxy can look up, and a proxy that refuses.
+func TestARelayBehindAProxy(t *testing.T) {
+	t.Parallel()
+	addr, roots := serveTLS(t, "turn.invalid")
+	through := Config{Authorities: roots, Connect: func(ctx context.Context, asked string) (net.Conn, error) {
+		if asked != "turn.invalid:443" {
+			t.Errorf("the proxy is asked for %s", asked)
 		}
-		s := newStage(t, cfg)
-		w := s.wish()
-		w.ICE = []wire.ICEServer{{URLs: []string{"turns:" + l.Addr().String() + "?transport=tcp"}, Username: "viewer", Credential: "secret"}}
-		v := watch(t, s.room, w)
-		v.seen(1)
-		if relayed := strings.Contains(v.answer.SDP, "typ relay"); relayed != told {
-			t.Errorf("the answer offers a relay: %v, want %v\n%s", relayed, told, v.answer.SDP)
-		}
-		v.close()
+		return (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	}}
+	if !offersRelay(t, through, "turn.invalid:443") {
+		t.Error("the answer offers no relay, though the proxy leads to it")
+	}
+	addr, roots = serveTLS(t, "127.0.0.1")
+	refusing := Config{Authorities: roots, Connect: func(context.Context, string) (net.Conn, error) {
+		return nil, errors.New("proxy answered 403 Forbidden")
+	}}
+	if !offersRelay(t, refusing, addr) {
+		t.Error("the answer offers no relay, though it can be reached without the proxy")
 	}
 }
 
 func TestWhichServersSpeakTLS(t *testing.T) {
-	d := newRelayDialer(t.Context(), nil, []wire.ICEServer{
+	d := newRelayDialer(t.Context(), &Config{}, []wire.ICEServer{
 		{URLs: []string{"stun:a:1", "turn:b:2?transport=tcp", "turns:c:3?transport=tcp", "TURNS:d"}},
 		{URLs: []string{"turns:[2001:db8::1]:443", "turns:[2001:db8::2]"}},
 	}, nil)

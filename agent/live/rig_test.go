@@ -18,6 +18,7 @@ import (
 	"holdfast/agent/disk"
 	"holdfast/agent/health"
 	"holdfast/agent/ledger"
+	"holdfast/agent/live/talk"
 	"holdfast/agent/media"
 	"holdfast/agent/pace"
 	"holdfast/agent/record"
@@ -67,8 +68,8 @@ func newSite(t *testing.T, cams ...fakecam.CameraConfig) *site {
 		Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Stall: 1500 * time.Millisecond, Linger: 500 * time.Millisecond,
 		Retry: backoff.Policy{Min: 50 * time.Millisecond, Cap: 200 * time.Millisecond},
 	}
-	for _, c := range s.cams.Cameras() {
-		cam := camera.Camera{ID: id.New[id.Camera](), Name: c.Name()}
+	for i, c := range s.cams.Cameras() {
+		cam := camera.Camera{ID: id.New[id.Camera](), Name: c.Name(), Talk: cams[i].Speaker != nil}
 		cam.Main, err = camera.NewSource(c.URL("main"), "", "", "tcp")
 		must(err)
 		if c.Sub() != nil {
@@ -111,6 +112,12 @@ func (s *site) footage() Footage {
 		Offset: func() (int64, bool) { return clockError, true },
 		Hub:    s.cameras.Hub, Recent: s.record.Recent, Segments: s.ledger.Segments, Wall: s.clock.WallIn, Pin: s.disk.Pin,
 		Open: func(volume string, segment uint64) (File, int64, error) { return s.disk.OpenRead(volume, segment) },
+		Speaker: func(cam id.Camera) talk.Speaker {
+			if speaker := s.cameras.Speaker(cam); speaker != nil {
+				return speaker
+			}
+			return nil
+		},
 		Gap: func(ctx context.Context, name id.Stream, atUs int64) string {
 			ranges, err := s.ledger.Coverage(ctx, name, atUs, atUs+1)
 			if err != nil || len(ranges) == 0 || ranges[0].Gap == nil {

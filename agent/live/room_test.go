@@ -2,7 +2,10 @@ package live
 
 import (
 	"context"
+	"flag"
 	"log/slog"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,7 +45,7 @@ func TestASessionLeavesNothingBehind(t *testing.T) {
 
 func TestAViewerThatNeverConnects(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, Config{Connect: 300 * time.Millisecond})
+	s := newStage(t, Config{Path: 300 * time.Millisecond})
 	v := newViewer(t, webrtc.Configuration{}, false)
 	offer := s.wish().LiveOffer
 	offer.Session, offer.SDP = v.session, v.offer()
@@ -184,5 +187,51 @@ func TestTheCodecChanges(t *testing.T) {
 			t.Errorf("%s: note %+v", name, n)
 		}
 		v.ended()
+	}
+}
+
+// viewing is how long TestViewingHoldsOnToNothing watches at least, in the camera's time.
+var viewing = flag.Duration("viewing", 0, "how much of the camera's time is watched, at least")
+
+// TestViewingHoldsOnToNothing watches for minutes, or for -viewing, of a camera whose time goes twenty times as fast, while
+// others come and go: what the room holds on to stays as it was.
+func TestViewingHoldsOnToNothing(t *testing.T) {
+	const (
+		speed   = 20
+		settles = 5 // rounds until all buffers have been full
+		least   = 10
+		most    = 512 << 10
+	)
+	s := newFastStage(t, Config{}, speed)
+	stay := []*viewer{watch(t, s.room, s.wish()), watch(t, s.room, s.wish())}
+	var held, running []int
+	for began := time.Now(); len(held) < least || speed*time.Since(began) < *viewing; {
+		for range 2 {
+			t.Run("a visitor", func(t *testing.T) { // whose end lets go of all that is the test's own
+				v := watch(t, s.room, s.wish())
+				v.seen(20)
+				s.room.Close(v.session)
+				v.close()
+			})
+		}
+		for _, v := range stay {
+			v.next(250)
+			v.change(func() { v.pictures, v.notes, v.sound = nil, nil, nil })
+		}
+		eventually.True(t, "those who went to be gone", func() bool { return len(s.room.Open()) == len(stay) })
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		held, running = append(held, int(m.HeapAlloc)), append(running, runtime.NumGoroutine())
+	}
+	half := settles + (len(held)-settles)/2
+	early, late := slices.Max(held[settles:half]), slices.Min(held[half:])
+	t.Logf("%d rounds: %d KB held, and %d KB at last; goroutines: %d, and %d", len(held), early>>10, late>>10,
+		slices.Max(running[settles:half]), slices.Min(running[half:]))
+	if late > early+most {
+		t.Errorf("%d bytes are held where %d were: %d", late, early, held)
+	}
+	if slices.Min(running[half:]) > slices.Max(running[settles:half]) {
+		t.Errorf("goroutines are left behind: %d", running)
 	}
 }

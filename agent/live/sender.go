@@ -7,6 +7,7 @@ import (
 
 	"github.com/bluenviron/gortsplib/v4/pkg/format/rtph264"
 	"github.com/bluenviron/gortsplib/v4/pkg/format/rtph265"
+	"github.com/bluenviron/gortsplib/v4/pkg/format/rtpmpeg4audio"
 	"github.com/pion/rtp"
 
 	"holdfast/shared/mp4"
@@ -20,6 +21,7 @@ type shot struct {
 	late    bool // before the moment asked for: needed for decoding, shown in a burst
 	units   [][]byte
 	mediaUs int64 // its decoding time on the source's timeline, microseconds
+	laterUs int64 // its presentation time after that; 0 where pictures come in the order in which they are shown
 	atUs    int64 // wall time of capture
 }
 
@@ -35,7 +37,7 @@ func sortShots(shots []shot) {
 	slices.SortStableFunc(shots, func(a, b shot) int { return cmp.Compare(a.mediaUs, b.mediaUs) })
 }
 
-// sender packs frames of one track into RTP (RFC 6184, RFC 7798, RFC 3551, RFC 7587) on the session's own
+// sender packs frames of one track into RTP (RFC 6184, RFC 7798, RFC 3551, RFC 7587, RFC 3640) on the session's own
 // timeline.
 type sender struct {
 	codec mp4.Codec
@@ -59,6 +61,9 @@ func newSender(t *mp4.Track, out *rtc.Track) (*sender, error) {
 		s.pack, err = e.Encode, e.Init()
 	case mp4.H265:
 		e := &rtph265.Encoder{PayloadMaxSize: rtc.MTU}
+		s.pack, err = e.Encode, e.Init()
+	case mp4.AAC:
+		e := &rtpmpeg4audio.Encoder{PayloadMaxSize: rtc.MTU, SizeLength: 13, IndexLength: 3, IndexDeltaLength: 3}
 		s.pack, err = e.Encode, e.Init()
 	default:
 		s.pack = s.packAudio
@@ -86,6 +91,13 @@ func (s *sender) send(f shot, outUs int64) error {
 	default:
 		return nil
 	}
+	s.stamp = s.stampAt(outUs)
+	s.after = max(outUs, s.after) + 1000
+	return s.write(f, s.stamp)
+}
+
+// write packs a frame and writes it with an RTP timestamp.
+func (s *sender) write(f shot, stamp uint32) error {
 	units := f.units
 	if f.key {
 		units = withParams(f.track, units)
@@ -94,15 +106,29 @@ func (s *sender) send(f shot, outUs int64) error {
 	if err != nil {
 		return fmt.Errorf("pack frame: %w", err)
 	}
-	s.stamp = s.stampAt(outUs)
-	s.after = max(outUs, s.after) + 1000
 	for _, p := range packets {
-		p.Timestamp = s.stamp
+		p.Timestamp = stamp
+		if err := s.mark(p, &f); err != nil {
+			return err
+		}
 		if err := s.track.Write(s.codec, p); err != nil {
 			return fmt.Errorf("send packet: %w", err)
 		}
 	}
 	return nil
+}
+
+// mark says in a packet's header what a film needs and other viewers do not know of.
+func (s *sender) mark(p *rtp.Packet, f *shot) error {
+	switch {
+	case f.laterUs != 0:
+		ticks := uint32(f.laterUs * s.clock / 1_000_000)
+		return s.track.Mark(p, rtc.Later, []byte{byte(ticks >> 16), byte(ticks >> 8), byte(ticks)})
+	case s.codec == mp4.AAC && len(f.track.ASC) <= 16:
+		return s.track.Mark(p, rtc.Sound, f.track.ASC)
+	default:
+		return nil
+	}
 }
 
 // stampAt is the RTP timestamp of the next frame when it is sent at outUs.

@@ -11,6 +11,7 @@ import (
 
 	"holdfast/agent/media"
 	"holdfast/shared/id"
+	"holdfast/shared/mp4"
 	"holdfast/shared/rtc"
 	"holdfast/shared/wire"
 )
@@ -27,7 +28,8 @@ type session struct {
 	pick  choice
 	end   context.CancelFunc
 	pics  *sender
-	sound *sender // nil without audio
+	sound *sender     // nil without audio
+	into  *conversion // nil: the pictures go as the camera has made them
 	view  view
 	waits atomic.Int64 // nanoseconds that its frames have waited for the budget
 	live  atomic.Bool  // it shows the live edge
@@ -38,15 +40,21 @@ type session struct {
 	mended time.Time // when a group of pictures was last begun anew for this viewer
 }
 
-// newSession returns a session for a slot that takes the stream's codec; number is its place among those who came.
-func newSession(p *peer, s *slot, order wire.LiveView, pick choice, number uint64, end context.CancelFunc) (*session, error) {
+// newSession returns a session for a slot that takes the stream's codec; number is its place among those who came. ctx is the
+// session's, which end ends.
+func newSession(ctx context.Context, p *peer, s *slot, order wire.LiveView, pick choice, number uint64, end context.CancelFunc) (*session, error) {
 	out := &session{
 		slot: s, room: p.room, id: order.Session, peer: p, toll: &p.toll, order: order, pick: pick, end: end,
 		log: p.room.log.With("session", order.Session, "camera", order.Camera, "stream", pick.stream.Kind),
 	}
 	out.view.number, out.view.turned, out.view.times, out.view.path.limit = number, make(chan struct{}, 1), 1, math.Inf(1)
+	shown := *pick.params.Video()
+	if pick.convert {
+		shown = mp4.Track{Codec: mp4.H264}
+		out.into = &conversion{s: out, ctx: ctx, from: pick.params.Video().Codec}
+	}
 	var err error
-	if out.pics, err = newSender(pick.params.Video(), s.Video); err != nil {
+	if out.pics, err = newSender(&shown, s.Video); err != nil {
 		return nil, err
 	}
 	if !slices.Contains(s.Takes, out.pics.codec) {
@@ -85,6 +93,7 @@ func (s *session) run(ctx context.Context) {
 	s.view.change(func() { s.view.shows = true })
 	s.room.weigh(begun, s)
 	err = s.show(ctx)
+	s.into.close()
 	s.view.change(func() { s.view.shows = false })
 	s.log.Info("live session ends", "lasted", time.Since(begun).Round(time.Millisecond), "cause", err)
 }
@@ -112,10 +121,17 @@ func (s *session) show(ctx context.Context) error {
 // errChanged ends a session whose stream can't go on over the negotiated tracks.
 var errChanged = errors.New("the camera changed its way of coding: open the view again")
 
+// mayLag says whether its pictures may come too late, and are left out then: the line may be too narrow, or the machine too
+// slow to convert them.
+func (s *session) mayLag() bool { return s.toll.outside.Load() || s.into != nil }
+
 // carries says whether the session can show what comes with these parameters.
 func (s *session) carries(p *media.Params) bool {
-	v := p.Video()
-	return v != nil && v.Codec == s.pics.codec && !p.BFrames
+	v, takes := p.Video(), s.pics.codec
+	if s.into != nil {
+		takes = s.into.from
+	}
+	return v != nil && v.Codec == takes && (s.order.Film || !p.BFrames)
 }
 
 // send sends a frame at outUs on the session's timeline. What the network refuses is lost, as on the way.
@@ -127,19 +143,39 @@ func (s *session) send(f shot, outUs int64) {
 		}
 	}
 	s.Sent(outUs)
+	if out == s.pics && s.into != nil {
+		s.into.take(f, outUs)
+		return
+	}
+	s.post(f.bytes(), func() error { return out.send(f, outUs) })
+}
+
+// post sends what takes so many bytes when the budget has room for it.
+func (s *session) post(bytes int, send func() error) {
 	begun := time.Now()
-	err := s.toll.ask(f.bytes())
+	err := s.toll.ask(bytes)
 	s.waits.Add(int64(time.Since(begun)))
 	if err == nil {
-		err = out.send(f, outUs)
+		err = send()
 	}
 	if err != nil {
 		s.log.Debug("send frame", "error", err)
 	}
 }
 
+// stampAt is the RTP timestamp of the next picture when it is sent at outUs.
+func (s *session) stampAt(outUs int64) uint32 {
+	if s.into != nil {
+		return s.into.stampAt(outUs)
+	}
+	return s.pics.stampAt(outUs)
+}
+
 // pad makes a loss at the end of the last picture seen.
 func (s *session) pad() {
+	if s.into != nil {
+		return // that picture may be still on its way through the program
+	}
 	if err := s.pics.pad(); err != nil {
 		s.log.Debug("send padding", "error", err)
 	}

@@ -29,18 +29,36 @@ type stage struct {
 	monoUs func() int64
 	orders chan func() // done between two frames
 	frame  uint64
+	times  int // so much faster than in the world the camera's time goes
 }
 
 func newStage(t *testing.T, cfg Config) *stage {
 	t.Helper()
-	loop, err := scenes.Load("carpark/sub")
+	return newStageOf(t, cfg, "carpark/sub")
+}
+
+// newFastStage is one whose camera's time goes so many times faster.
+func newFastStage(t *testing.T, cfg Config, times int) *stage {
+	t.Helper()
+	return setStage(t, cfg, "carpark/sub", times)
+}
+
+// newStageOf is a stage whose camera films a scene.
+func newStageOf(t *testing.T, cfg Config, scene string) *stage {
+	t.Helper()
+	return setStage(t, cfg, scene, 1)
+}
+
+func setStage(t *testing.T, cfg Config, scene string, times int) *stage {
+	t.Helper()
+	loop, err := scenes.Load(scene)
 	if err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()
 	s := &stage{
 		t: t, hub: media.NewHub(id.Stream{Camera: id.New[id.Camera](), Kind: id.Main}), loop: loop, params: paramsOf(loop),
-		monoUs: func() int64 { return time.Since(began).Microseconds() }, orders: make(chan func()),
+		monoUs: func() int64 { return int64(times) * time.Since(began).Microseconds() }, orders: make(chan func()), times: times,
 	}
 	cfg.Loopback = true
 	s.room, err = New(cfg, Footage{
@@ -90,14 +108,14 @@ func paramsOf(l *scenes.Loop) *media.Params {
 
 // film writes the loop's frames to the hub, again and again.
 func (s *stage) film(ctx context.Context) {
-	tick := time.NewTicker(time.Second / time.Duration(s.loop.FPS))
+	tick := time.NewTicker(time.Second / time.Duration(s.loop.FPS*s.times))
 	defer tick.Stop()
 	for {
 		for i := range s.loop.Units {
 			u := &s.loop.Units[i]
 			s.frame++
 			stamp := fakecam.Stamp{Camera: 1, Frame: s.frame, SentUs: time.Now().UnixMicro()}
-			units := append([][]byte{stamp.NAL(false)}, u.NALUs...)
+			units := append([][]byte{stamp.NAL(s.loop.Video.Codec == mp4.H265)}, u.NALUs...)
 			mono := s.monoUs()
 			s.hub.Write(media.Frame{Params: s.params, MonoUs: mono, DTS: mono * 9 / 100, PTS: mono * 9 / 100, Key: u.Key, Units: units})
 			select {

@@ -19,9 +19,9 @@ const (
 // halt pauses for pictures that come one by one.
 func (w *play) halt() { w.paused, w.fresh = true, false }
 
-// answer tells the viewer which picture was sent last.
-func (w *play) answer(text string) {
-	n := rtc.Note{Type: "picture", AtUs: w.lastUs, Text: text}
+// answer tells the viewer which picture was sent last, and whether a step led to it.
+func (w *play) answer(text string, step bool) {
+	n := rtc.Note{Type: "picture", AtUs: w.lastUs, Text: text, Step: step}
 	if w.shown.seg.ID != 0 {
 		n.RTP = w.s.pics.stamp
 	}
@@ -39,7 +39,7 @@ func (w *play) nudge(ctx context.Context, count int) error {
 		text, err = w.following(ctx, count)
 	}
 	if err == nil {
-		w.answer(text)
+		w.answer(text, true)
 	}
 	return err
 }
@@ -149,7 +149,7 @@ func (w *play) scrub(ctx context.Context, atUs int64) error {
 	case err != nil:
 		return err
 	case key.seg.ID == w.shown.seg.ID && key.atUs == w.shown.atUs:
-		w.answer("")
+		w.answer("", false)
 		return nil
 	}
 	if err := w.enter(ctx, key, key.atUs); err != nil {
@@ -163,7 +163,7 @@ func (w *play) scrub(ctx context.Context, atUs int64) error {
 		return err
 	}
 	w.arrive(f)
-	w.answer("")
+	w.answer("", false)
 	return nil
 }
 

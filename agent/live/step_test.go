@@ -67,7 +67,7 @@ func testSteps(t *testing.T, s *site) {
 	at, _ := v.shown()
 	for _, count := range []int{1, 1, 5, 1} { // what comes next, and nothing else
 		p, n, came := v.step(count)
-		if p.Frame != at.Frame+uint64(count) || len(came) != count || came[0].Frame != at.Frame+1 {
+		if p.Frame != at.Frame+uint64(count) || len(came) != count || came[0].Frame != at.Frame+1 || !n.Step {
 			t.Errorf("%d on from frame %d: %d pictures up to frame %d, note %+v", count, at.Frame, len(came), p.Frame, n)
 		}
 		at = p
@@ -172,10 +172,18 @@ func testBackwards(t *testing.T, s *site) {
 	have := len(v.seen(1))
 	v.order(rtc.Op{Type: "rate", Rate: -4})
 	v.order(rtc.Op{Type: "play"})
+	for i := range 2 { // changes of the rate cost no time, however long a picture still stays
+		shown := v.next(1)[0]
+		v.until("some of its time", func() bool { return time.Since(shown.at) > 250*time.Millisecond })
+		v.order(rtc.Op{Type: "rate", Rate: []float64{-4.1, -4}[i]})
+	}
 	n := v.note("stop", nil)
 	if !strings.Contains(n.Text, "beginning") {
 		t.Errorf("note %+v", n)
 	}
+	v.until("the picture at which it stops", func() bool { // the note may come before it
+		return len(v.pictures) > 0 && v.pictures[len(v.pictures)-1].SentUs < n.AtUs+150_000
+	})
 	came := v.seen(have + 3)[have:]
 	last := came[len(came)-1]
 	if d := last.SentUs - begin; d > 150_000 {

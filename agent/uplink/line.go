@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -16,49 +15,6 @@ import (
 	"sync/atomic"
 	"time"
 )
-
-// Proxy is the HTTP proxy on the way to the cloud: empty for that of the environment (HTTPS_PROXY, NO_PROXY),
-// "none" for a direct line, or a URL, which may hold a password: it prints without it.
-type Proxy string
-
-// NoProxy asks for a direct line whatever the environment says.
-const NoProxy Proxy = "none"
-
-// String returns the proxy without its password.
-func (p Proxy) String() string {
-	u, err := url.Parse(string(p))
-	if err != nil {
-		return "(unreadable)"
-	}
-	return u.Redacted()
-}
-
-// GoString is String.
-func (p Proxy) GoString() string { return p.String() }
-
-// LogValue is String.
-func (p Proxy) LogValue() slog.Value { return slog.StringValue(p.String()) }
-
-func (p Proxy) check() error {
-	if p == "" || p == NoProxy {
-		return nil
-	}
-	u, err := url.Parse(string(p))
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return fmt.Errorf("proxy %q: want http://host:port, none, or nothing for the environment's", p.String())
-	}
-	return nil
-}
-
-func (p Proxy) function() func(*http.Request) (*url.URL, error) {
-	switch p {
-	case "":
-		return http.ProxyFromEnvironment
-	case NoProxy:
-		return nil
-	}
-	return func(*http.Request) (*url.URL, error) { return url.Parse(string(p)) }
-}
 
 // parseCloud checks the cloud's address and returns it as an http or https URL without a path. Plain HTTP goes
 // only to this machine itself.
@@ -96,16 +52,6 @@ func loopback(host string) bool {
 	return err == nil && a.Unmap().IsLoopback()
 }
 
-// proxyError says that the proxy would not connect.
-type proxyError struct {
-	host   string
-	status int
-}
-
-func (e *proxyError) Error() string {
-	return fmt.Sprintf("proxy %s answered %d %s", e.host, e.status, http.StatusText(e.status))
-}
-
 // transport returns the way to the cloud: HTTP/1.1, TLS 1.2 or later with the system's authorities and those of
 // caFile, never without verification. Every connection goes through wrap.
 func transport(proxy Proxy, caFile string, wrap func(net.Conn) net.Conn) (*http.Transport, error) {
@@ -127,10 +73,7 @@ func transport(proxy Proxy, caFile string, wrap func(net.Conn) net.Conn) (*http.
 			return wrap(conn), nil
 		},
 		OnProxyConnectResponse: func(_ context.Context, u *url.URL, _ *http.Request, resp *http.Response) error {
-			if resp.StatusCode == http.StatusOK {
-				return nil
-			}
-			return &proxyError{host: u.Host, status: resp.StatusCode}
+			return connected(u, resp)
 		},
 		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 		TLSHandshakeTimeout:   15 * time.Second,

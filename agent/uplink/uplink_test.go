@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -196,6 +197,44 @@ func TestProxyFunction(t *testing.T) {
 	}
 	if Proxy("").function() == nil {
 		t.Error("nothing means no proxy; want the environment's")
+	}
+	if _, err := Proxy("http://name:secret@[half").function()(req); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("an address that can't be read: %v", err)
+	}
+}
+
+// TestAProxyThatSwallowsEverything leaves time to try without it.
+func TestAProxyThatSwallowsEverything(t *testing.T) {
+	t.Parallel()
+	deaf, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = deaf.Close() }()
+	begun := time.Now()
+	conn, err := Proxy("http://"+deaf.Addr().String()).Connect(t.Context(), "turn.example.com:443")
+	if err == nil {
+		t.Errorf("it has connected: %v", conn.Close())
+	}
+	if took := time.Since(begun); took < proxyWait-time.Second || took > 2*proxyWait-time.Second {
+		t.Errorf("it was given up after %v", took)
+	}
+}
+
+// TestAProxyWithoutEnd is read within bounds.
+func TestAProxyWithoutEnd(t *testing.T) {
+	t.Parallel()
+	near, far := net.Pipe()
+	done := make(chan int, 1)
+	go func() {
+		_, _ = http.ReadRequest(bufio.NewReader(far)) // what is asked is of no account
+		n, _ := io.WriteString(far, "HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", 1<<20))
+		done <- n
+	}()
+	err := ask(near, &url.URL{Scheme: "http", Host: "proxy:3128"}, "turn.example.com:443")
+	_ = near.Close()
+	if n := <-done; err == nil || n > 2*proxyHead {
+		t.Errorf("of a head without end %d bytes were read: %v", n, err)
 	}
 }
 
