@@ -201,7 +201,8 @@ func (h *house) rooms() error {
 			h.bus.Publish(api.Changed{Org: c.Org, Site: c.Site, Camera: c.Camera, Kind: c.Kind, ID: c.ID})
 		},
 	})
-	if h.live, err = live.New(live.Config{ICE: h.cfg.ICE, Turn: h.turn, Relay: h.relay}, h.gateway, h.log.With("room", "live")); err != nil {
+	silent := func(session id.Session) { h.api.Silent(session) } // nobody speaks before there is a door
+	if h.live, err = live.New(live.Config{ICE: h.cfg.ICE, Turn: h.turn, Relay: h.relay, Silent: silent}, h.gateway, h.log.With("room", "live")); err != nil {
 		return err
 	}
 	return h.door()

@@ -67,7 +67,7 @@ func (r fleetRoom) Cameras(_ context.Context, scope store.Scope, site id.Site) (
 	for camera, c := range r.Fleet.Cameras(scope, site) {
 		out[camera] = api.CameraStatus{
 			Status: c.Status, Reason: c.Reason, Text: c.Text, SinceUs: c.SinceUs, Recording: c.Recording, Streams: c.Streams,
-			FirstUs: c.FirstUs, DurableUs: c.DurableUs, Retention: c.Retention,
+			FirstUs: c.FirstUs, DurableUs: c.DurableUs, Retention: c.Retention, PTZ: c.PTZ, Talk: c.Talk,
 		}
 	}
 	return out, nil

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/coder/websocket"
+
 	"holdfast/cloud/alert"
 	"holdfast/cloud/api"
 	"holdfast/cloud/fleet"
@@ -70,6 +72,35 @@ func (r liveRoom) View(ctx context.Context, o api.ViewOrder) (wire.LiveAnswer, e
 	return answer, spoken(err)
 }
 
+// Talk implements api.Live.
+func (r liveRoom) Talk(ctx context.Context, o api.TalkOrder) (wire.LiveAnswer, error) {
+	p, err := r.place(ctx, o.Org, o.Site, o.Offer.Camera)
+	if err != nil {
+		return wire.LiveAnswer{}, err
+	}
+	answer, err := r.broker.Talk(ctx, p, o.Offer, live.Viewer{Person: o.Person, Credentials: o.Relay})
+	return answer, spoken(err)
+}
+
+// AskTalk implements api.Live.
+func (r liveRoom) AskTalk(ctx context.Context, org id.Org, site id.Site, camera id.Camera) (wire.TalkState, error) {
+	p, err := r.place(ctx, org, site, camera)
+	if err != nil {
+		return wire.TalkState{}, err
+	}
+	state, err := r.broker.AskTalk(ctx, p)
+	return state, spoken(err)
+}
+
+// Socket implements api.Live.
+func (r liveRoom) Socket(ctx context.Context, o api.ViewOrder, conn *websocket.Conn, refuse func(error) any) error {
+	p, err := r.place(ctx, o.Org, o.Site, o.View.Camera)
+	if err != nil {
+		return err
+	}
+	return spoken(r.broker.Socket(ctx, p, o.View, conn, func(err error) any { return refuse(spoken(err)) }))
+}
+
 // Close implements api.Live. A site that nobody reaches is told when it is back.
 func (r liveRoom) Close(ctx context.Context, session id.Session) error {
 	err := r.broker.Close(ctx, session)
@@ -96,6 +127,16 @@ func (r liveRoom) Still(ctx context.Context, org id.Org, site id.Site, o wire.St
 	}
 	reply, frame, err := r.broker.Still(ctx, p, o)
 	return reply, frame, spoken(err)
+}
+
+// Steer implements api.Live.
+func (r liveRoom) Steer(ctx context.Context, org id.Org, site id.Site, o wire.PTZOrder) (wire.PTZReply, error) {
+	p, err := r.place(ctx, org, site, o.Camera)
+	if err != nil {
+		return wire.PTZReply{}, err
+	}
+	reply, err := r.broker.Steer(ctx, p, o)
+	return reply, spoken(err)
 }
 
 // spoken turns what an agent or the gateway refuses into words for the viewer.
@@ -162,7 +203,7 @@ type eventRoom struct{ db *store.DB }
 // Events implements api.EventLister.
 func (r eventRoom) Events(ctx context.Context, scope store.Scope, sites []id.Site, q api.EventQuery, p api.Page) ([]api.Event, string, error) {
 	list, next, err := events.List(ctx, r.db.Read(), scope, events.Filter{
-		Sites: sites, Site: q.Site, Camera: q.Camera, Kind: q.Kind, FromUs: q.Span.FromUs, ToUs: q.Span.ToUs, Before: p.Before, Limit: p.Limit,
+		Sites: sites, Site: q.Site, Camera: q.Camera, Cameras: q.Cameras, Kind: q.Kind, FromUs: q.Span.FromUs, ToUs: q.Span.ToUs, Before: p.Before, Limit: p.Limit,
 	})
 	if errors.Is(err, events.ErrCursor) {
 		err = &api.Refusal{Code: "invalid", Text: "The list changed: start again without 'before'."}

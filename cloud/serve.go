@@ -38,7 +38,7 @@ func (h *house) serve(ctx context.Context, l net.Listener, token string) error {
 	}
 	rooms, stopRooms := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopRooms()
-	var inner, outer errgroup.Group
+	var inner, outer, front errgroup.Group
 	failed := make(chan error, 8)
 	start := func(g *errgroup.Group, ctx context.Context, name string, run func(context.Context) error) {
 		g.Go(func() error {
@@ -52,6 +52,8 @@ func (h *house) serve(ctx context.Context, l net.Listener, token string) error {
 	}
 	doors, stopDoors := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopDoors()
+	portal, stopPortal := context.WithCancel(doors)
+	defer stopPortal()
 	for name, run := range map[string]func(context.Context) error{
 		"access": h.access.Run, "alert": h.alert.Run, "fleet": h.fleet.Run, "clip": h.clips.Run, "ingest": h.ingest.Run,
 		"live": h.live.Run,
@@ -59,7 +61,7 @@ func (h *house) serve(ctx context.Context, l net.Listener, token string) error {
 		start(&inner, rooms, name, run)
 	}
 	start(&outer, doors, "gateway", h.gateway.Run)
-	start(&outer, doors, "api", h.api.Run)
+	start(&front, portal, "api", h.api.Run)
 	start(&outer, doors, "server", func(context.Context) error { return h.listenAndServe(server, l) })
 	if h.turn != nil {
 		start(&inner, rooms, "turn", h.turn.Run)
@@ -72,13 +74,15 @@ func (h *house) serve(ctx context.Context, l net.Listener, token string) error {
 	case <-ctx.Done():
 	case cause = <-failed:
 	}
+	stopPortal()
+	err := front.Wait() // it ends talks at their sites, through the gateway
 	stopDoors()
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err := server.Shutdown(grace); err != nil {
 		cause = errors.Join(cause, ignoreDeadline(err), server.Close())
 	}
-	err := outer.Wait()
+	err = errors.Join(err, outer.Wait())
 	stopRooms()
 	return errors.Join(cause, err, inner.Wait())
 }

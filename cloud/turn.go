@@ -38,6 +38,7 @@ func (h *house) openTurn(ctx context.Context, l net.Listener) error {
 	at, _ := l.Addr().(*net.TCPAddr)
 	asked := cfg.Listen != ""
 	if cfg.Listen == "off" || !asked && (at == nil || at.IP.IsLoopback()) {
+		h.relayHere(at, asked)
 		return nil
 	}
 	name := cfg.Address
@@ -78,6 +79,19 @@ func (h *house) openTurn(ctx context.Context, l net.Listener) error {
 	}
 	h.log.Info("live view has a relay", "listen", conf.Listen, "address", address, "tls_port", conf.Secure)
 	return nil
+}
+
+// relayHere plans a relay for many viewers on this machine alone, where sites and people are on it as well: for who has no
+// WebRTC, since nobody else needs one there.
+func (h *house) relayHere(at *net.TCPAddr, asked bool) {
+	public, err := url.Parse(h.cfg.PublicURL)
+	if asked || h.cfg.Turn.Relay == "off" || at == nil || err != nil {
+		return
+	}
+	if name := public.Hostname(); name == "" || name == "localhost" || net.ParseIP(name).IsLoopback() {
+		address, _ := netip.AddrFromSlice(at.IP)
+		h.relay = &relay.Config{Address: address.Unmap(), Loopback: true}
+	}
 }
 
 // planRelay says where the relay for many viewers is; address is how the world reaches this machine.

@@ -1,5 +1,6 @@
 // Package access is the one place that decides who may do what. It owns people, their roles and sites,
-// passwords, portal sessions, invitations and resets, the tokens of players, the first start's setup, and the audit.
+// passwords, portal sessions, invitations and resets, the tokens of players, whose turn it is to move a
+// camera, the first start's setup, and the audit.
 //
 // It promises that rights are read from the database at every request, so that a change of role, sites or
 // password and a removal end what they must at once; that an unknown account answers like a wrong password;

@@ -35,6 +35,10 @@ const (
 	DeedSiteRemoved     Deed = "site_removed"
 	DeedCameraChanged   Deed = "camera_changed"
 	DeedCameraRemoved   Deed = "camera_removed"
+	DeedCameraMoved     Deed = "camera_moved" // somebody began to turn or zoom it
+	DeedCameraTaken     Deed = "camera_taken" // from somebody who moved it
+	DeedPresetSaved     Deed = "preset_saved"
+	DeedPresetRemoved   Deed = "preset_removed"
 	DeedCodeMade        Deed = "code_made"
 	DeedAgentRevoked    Deed = "agent_revoked"
 	DeedAgentEnrolled   Deed = "agent_enrolled"
@@ -60,6 +64,8 @@ const (
 	DeedPlayerMade      Deed = "player_made"
 	DeedPlayerRevoked   Deed = "player_revoked"
 	DeedPlayed          Deed = "live_played" // a program watched live, with the right of who made its token
+	DeedTalk            Deed = "talk_begun"  // somebody speaks through a camera's loudspeaker
+	DeedTalked          Deed = "talk_ended"  // from when to when
 	DeedAlertsChanged   Deed = "alerts_changed"
 	DeedAlertsTested    Deed = "alerts_tested"
 	DeedRefused         Deed = "refused"

@@ -12,7 +12,8 @@ import (
 type Role string
 
 // The roles. An owner may do everything. A manager runs the sites that the role is limited to, with their
-// viewers. A viewer sees and exports the video of the sites. Support sees health and never video.
+// viewers, and may speak there: a voice out of a wall is the site's own business. A viewer sees and exports the video of the sites,
+// and moves their cameras. Support sees health and never video.
 const (
 	Owner   Role = "owner"
 	Manager Role = "manager"
@@ -33,7 +34,9 @@ const (
 	Health      Action = "health"       // story and incidents
 	Events      Action = "events"       // the list of events
 	Live        Action = "live"         // live video and stills, which are video
+	Talk        Action = "talk"         // speak through a camera's loudspeaker
 	Playback    Action = "playback"     // recorded video at the site, and its coverage
+	MoveCameras Action = "cameras.move" // turn and zoom cameras that can
 	Export      Action = "export"       // see, fetch and choose clips
 	EditClips   Action = "clips.edit"   // rename and remove clips
 	EditHolds   Action = "holds.edit"   // keep ranges at a site from deletion, and release them
@@ -53,7 +56,7 @@ const (
 // Actions returns the closed list.
 func Actions() []Action {
 	return []Action{
-		Self, View, Health, Events, Live, Playback, Export, EditClips, EditHolds, EditCameras, EditSites, MakeSites, EditRegions,
+		Self, View, Health, Events, Live, Talk, Playback, MoveCameras, Export, EditClips, EditHolds, EditCameras, EditSites, MakeSites, EditRegions,
 		Enrol, EditRules, EditPeople, EditAlerts, EditWalls, EditPlayers, SeeAudit,
 	}
 }
@@ -65,11 +68,11 @@ func (r Role) Can() []Action {
 		return Actions()
 	case Manager:
 		return []Action{
-			Self, View, Health, Events, Live, Playback, Export, EditClips, EditHolds, EditCameras, EditSites, Enrol, EditRules,
+			Self, View, Health, Events, Live, Talk, Playback, MoveCameras, Export, EditClips, EditHolds, EditCameras, EditSites, Enrol, EditRules,
 			EditPeople, EditPlayers,
 		}
 	case Viewer:
-		return []Action{Self, View, Health, Events, Live, Playback, Export}
+		return []Action{Self, View, Health, Events, Live, Playback, MoveCameras, Export}
 	case Support:
 		return []Action{Self, View, Health, Events}
 	default:

@@ -16,7 +16,7 @@ func TestCan(t *testing.T) {
 	in, out := id.New[id.Site](), id.New[id.Site]()
 	table := map[access.Action]string{ // o owner, m manager, v viewer, s support
 		access.Self: "omvs", access.View: "omvs", access.Health: "omvs", access.Events: "omvs",
-		access.Live: "omv", access.Playback: "omv", access.Export: "omv",
+		access.Live: "omv", access.Talk: "om", access.Playback: "omv", access.MoveCameras: "omv", access.Export: "omv",
 		access.EditClips: "om", access.EditHolds: "om", access.EditCameras: "om", access.EditSites: "om", access.Enrol: "om", access.EditRules: "om", access.EditPeople: "om", access.EditPlayers: "om",
 		access.MakeSites: "o", access.EditRegions: "o", access.EditAlerts: "o", access.EditWalls: "o", access.SeeAudit: "o",
 	}

@@ -17,6 +17,7 @@ import (
 	"net/netip"
 	"net/url"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -58,13 +59,15 @@ type Rate struct {
 	AddressPerSecond float64 // requests that need no session
 	AddressBurst     int
 	Streams          int // open GET /changes per person
+	Sockets          int // cameras that a person watches by WebSocket at once
+	SocketsOfOrg     int // and that an organisation does: a part of what the relay has room for
 }
 
 // Defaults returns the configuration of a production installation; Commands is left to the caller.
 func Defaults() Config {
 	return Config{
 		Version: "dev", Recheck: 15 * time.Second, BodyTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
-		Rate: Rate{PersonPerSecond: 40, PersonBurst: 400, AddressPerSecond: 4, AddressBurst: 40, Streams: 20},
+		Rate: Rate{PersonPerSecond: 40, PersonBurst: 400, AddressPerSecond: 4, AddressBurst: 40, Streams: 20, Sockets: 64, SocketsOfOrg: 256},
 	}
 }
 
@@ -86,10 +89,22 @@ func (c Config) Validate() error {
 	if c.BodyTimeout <= 0 || c.WriteTimeout <= 0 {
 		faults = append(faults, errors.New("api: body_timeout and write_timeout must be above 0"))
 	}
-	if r := c.Rate; r.PersonPerSecond <= 0 || r.PersonBurst <= 0 || r.AddressPerSecond <= 0 || r.AddressBurst <= 0 || r.Streams <= 0 {
+	if r := c.Rate; r.PersonPerSecond <= 0 || r.PersonBurst <= 0 || r.AddressPerSecond <= 0 || r.AddressBurst <= 0 || r.Streams <= 0 || r.Sockets <= 0 || r.SocketsOfOrg <= 0 {
 		faults = append(faults, errors.New("api: every rate must be above 0"))
 	}
 	return errors.Join(faults...)
+}
+
+// asOrigin is a URL without a path as a browser writes an origin: without a port that goes without saying.
+func asOrigin(address string) string {
+	scheme, host, _ := strings.Cut(address, "://")
+	switch scheme {
+	case "http":
+		return scheme + "://" + strings.TrimSuffix(host, ":80")
+	case "https":
+		return scheme + "://" + strings.TrimSuffix(host, ":443")
+	}
+	return address
 }
 
 func (r Rooms) validate() error {
@@ -114,10 +129,13 @@ type API struct {
 	persons *limiter
 	hosts   *limiter
 	streams *counter
+	sockets struct{ person, org *counter }
 	viewers *viewers
+	turns   *access.Turns
+	quiet   chan id.Session // talks that have ended
 	spec    []byte
-	revoked chan struct{} // a player's token was: its open sessions end now
-	closing chan struct{} // closed when Run ends: long answers end
+	revoked chan struct{} // a right may have been: who watches without one is found now
+	closing chan struct{} // closed when Run is to end: long answers end
 	handler http.Handler
 }
 
@@ -126,15 +144,19 @@ func New(cfg Config, db *store.DB, who *access.Access, rooms Rooms, bus *Bus, po
 	if err := errors.Join(cfg.Validate(), rooms.validate()); err != nil {
 		return nil, err
 	}
+	cfg.PublicURL = asOrigin(cfg.PublicURL)
 	a := &API{
 		cfg: cfg, db: db, access: who, rooms: rooms, bus: bus, log: log,
 		persons: newLimiter(cfg.Rate.PersonPerSecond, cfg.Rate.PersonBurst),
 		hosts:   newLimiter(cfg.Rate.AddressPerSecond, cfg.Rate.AddressBurst),
 		streams: newCounter(cfg.Rate.Streams),
 		viewers: newViewers(),
+		turns:   access.NewTurns(time.Now),
+		quiet:   make(chan id.Session, 64),
 		revoked: make(chan struct{}, 1),
 		closing: make(chan struct{}),
 	}
+	a.sockets.person, a.sockets.org = newCounter(cfg.Rate.Sockets), newCounter(cfg.Rate.SocketsOfOrg)
 	mux := http.NewServeMux()
 	doc := a.mount(mux)
 	var err error
@@ -152,20 +174,36 @@ func New(cfg Config, db *store.DB, who *access.Access, rooms Rooms, bus *Bus, po
 // Handler returns the handler of every path that is not the agents'.
 func (a *API) Handler() http.Handler { return a.handler }
 
-// Run closes live sessions whose viewers lost their right, until ctx ends; then it ends every stream.
+// Run closes live sessions whose viewers lost their right, and writes down who has spoken, until ctx ends; then it ends every
+// stream and every talk, for which the agents must still be within reach.
 func (a *API) Run(ctx context.Context) error {
-	defer close(a.closing)
 	tick := time.NewTicker(a.cfg.Recheck)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
 			a.sweepViewers(ctx)
+		case session := <-a.quiet:
+			a.ended(ctx, session)
 		case <-a.revoked:
 			a.sweepViewers(ctx)
 		case <-ctx.Done():
+			close(a.closing)
+			rest, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+			defer cancel()
+			a.sweepTalks(rest)
 			return nil
 		}
+	}
+}
+
+// stopping says whether Run is to end.
+func (a *API) stopping() bool {
+	select {
+	case <-a.closing:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -206,6 +244,9 @@ func (a *API) mount(mux *http.ServeMux) huma.API {
 	d.cameras()
 	d.holds()
 	d.live()
+	d.ptz()
+	d.talk()
+	d.socket()
 	d.players()
 	d.whep()
 	d.events()

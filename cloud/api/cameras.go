@@ -122,6 +122,8 @@ func camera(c orgs.Camera, status CameraStatus) Camera {
 		ID: string(c.ID), Site: string(c.Site), Name: c.Name(), Channel: c.Channel, Status: status.Status, Reason: string(status.Reason),
 		Text: status.Text, SinceUs: status.SinceUs, Recording: status.Recording, Streams: []Stream{}, Disabled: c.Disabled,
 		KeepDays: c.KeepDays, SharePct: c.SharePct, StepDown: c.StepDown, Reported: c.Reported, FirstUs: status.FirstUs, DurableUs: status.DurableUs,
+		PTZ:  status.PTZ,
+		Talk: status.Talk,
 	}
 	if out.Status == "" {
 		out.Status = "unknown"
@@ -159,30 +161,57 @@ func span(fromUs, toUs int64) (Span, error) {
 	return Span{FromUs: fromUs, ToUs: toUs}, nil
 }
 
+// CoverageQuery asks where the video of a time range is.
+type CoverageQuery struct {
+	FromUs int64  `query:"from_us" required:"true" minimum:"0"`
+	ToUs   int64  `query:"to_us" required:"true" minimum:"1"`
+	Stream string `query:"stream" enum:"main,sub" default:"main"`
+}
+
 func (d *door) coverage() {
-	type in struct {
+	type one struct {
 		CameraPath
-		FromUs int64  `query:"from_us" required:"true" minimum:"0"`
-		ToUs   int64  `query:"to_us" required:"true" minimum:"1"`
-		Stream string `query:"stream" enum:"main,sub" default:"main"`
+		CoverageQuery
 	}
 	add(d, get("/cameras/{camera}/coverage", "getCoverage", access.Playback, "Where the video of a time range is, or why there is none; the ranges cover all of it"),
-		func(ctx context.Context, who access.Actor, in *in) (*bodyOf[Coverage], error) {
-			c, err := d.camera(ctx, who, access.Playback, in.Camera)
-			if err != nil {
-				return nil, err
-			}
-			sp, err := span(in.FromUs, in.ToUs)
-			if err != nil {
-				return nil, err
-			}
-			if sp.ToUs-sp.FromUs > maxSpan.Microseconds() {
-				return nil, invalid("query.to_us", "The range is too long: ask for at most 92 days at once.")
-			}
-			cov, err := d.rooms.Coverage.Coverage(ctx, who.Scope(), c.Site, id.Stream{Camera: c.ID, Kind: id.StreamKind(in.Stream)}, sp)
-			if cov.Ranges == nil {
-				cov.Ranges = []Range{}
-			}
-			return body(cov), err
+		func(ctx context.Context, who access.Actor, in *one) (*bodyOf[Coverage], error) {
+			cov, err := d.covered(ctx, who, in.Camera, in.CoverageQuery)
+			return body(cov.Coverage), err
 		})
+	type several struct {
+		Cameras []string `query:"cameras,explode" required:"true" minItems:"1" maxItems:"36"`
+		CoverageQuery
+	}
+	add(d, get("/coverage", "listCoverage", access.Playback, "The same of several cameras, as a wall has them, in the order in which they are asked for").costs(4).also(http.StatusNotFound),
+		func(ctx context.Context, who access.Actor, in *several) (*bodyOf[Coverages], error) {
+			out := Coverages{Cameras: []CameraCoverage{}}
+			for _, raw := range in.Cameras {
+				cov, err := d.covered(ctx, who, raw, in.CoverageQuery)
+				if err != nil {
+					return nil, err
+				}
+				out.Cameras = append(out.Cameras, cov)
+			}
+			return body(out), nil
+		})
+}
+
+// covered is the coverage of a camera that the actor may play back.
+func (d *door) covered(ctx context.Context, who access.Actor, raw string, q CoverageQuery) (CameraCoverage, error) {
+	c, err := d.camera(ctx, who, access.Playback, raw)
+	if err != nil {
+		return CameraCoverage{}, err
+	}
+	sp, err := span(q.FromUs, q.ToUs)
+	if err != nil {
+		return CameraCoverage{}, err
+	}
+	if sp.ToUs-sp.FromUs > maxSpan.Microseconds() {
+		return CameraCoverage{}, invalid("query.to_us", "The range is too long: ask for at most 92 days at once.")
+	}
+	cov, err := d.rooms.Coverage.Coverage(ctx, who.Scope(), c.Site, id.Stream{Camera: c.ID, Kind: id.StreamKind(q.Stream)}, sp)
+	if cov.Ranges == nil {
+		cov.Ranges = []Range{}
+	}
+	return CameraCoverage{Camera: string(c.ID), Coverage: cov}, err
 }

@@ -106,7 +106,7 @@ func (s *sender) sendChanges(changes []Changed, who access.Actor) bool {
 func visible(who access.Actor, c Changed) (Change, bool) {
 	action, ok := map[string]access.Action{
 		"site": access.View, "camera": access.View, "event": access.Events, "clip": access.Export, "coverage": access.Playback,
-		"people": access.EditPeople, "incident": access.Health, "wall": access.Live,
+		"people": access.EditPeople, "incident": access.Health, "wall": access.Live, "turn": access.MoveCameras, "ptz": access.MoveCameras, "talk": access.Talk,
 	}[c.Kind]
 	if !ok || c.Org != who.Org || !who.May(action) || c.Site != "" && !who.Sees(c.Site) || c.Person != "" && c.Person != who.Person {
 		return Change{}, false

@@ -68,6 +68,7 @@ func (d *door) session() {
 	}
 	add(d, del("/session", "signOut", access.Self, "Sign out"),
 		func(ctx context.Context, who access.Actor, _ *empty) (*out, error) {
+			defer d.review()
 			return &out{SetCookie: d.cookie("")}, d.access.SignOut(ctx, who)
 		})
 	add(d, get("/me", "getMe", access.Self, "Who is signed in, and what that person may do"),
@@ -78,6 +79,7 @@ func (d *door) session() {
 			if err != nil {
 				return nil, err
 			}
+			d.review()
 			return &signedIn{SetCookie: d.cookie(token), Body: me(actor)}, nil
 		})
 }
@@ -93,7 +95,11 @@ func (d *door) passwords() {
 		})
 	add(d, post("/passwords", "setPassword", open, "Set a password with an invitation or reset link").costs(4).also(http.StatusNotFound, http.StatusGone),
 		func(ctx context.Context, _ access.Actor, in *struct{ Body PasswordByLink }) (*empty, error) {
-			return nil, d.access.SetPassword(ctx, in.Body.Token, in.Body.Password, callOf(ctx).ip)
+			err := d.access.SetPassword(ctx, in.Body.Token, in.Body.Password, callOf(ctx).ip)
+			if err == nil {
+				d.review()
+			}
+			return nil, err
 		})
 }
 

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"holdfast/cloud/access"
 	"holdfast/shared/id"
@@ -45,9 +46,10 @@ func (d *door) events() {
 	type in struct {
 		PastQuery
 		SpanQuery
-		Site   string `query:"site" maxLength:"64"`
-		Camera string `query:"camera" maxLength:"64"`
-		Kind   string `query:"kind" pattern:"^[a-z0-9_]{1,64}$"`
+		Site    string   `query:"site" maxLength:"64"`
+		Camera  string   `query:"camera" maxLength:"64"`
+		Cameras []string `query:"cameras,explode" maxItems:"36" doc:"Events of any of these cameras, as a wall has them; instead of camera."`
+		Kind    string   `query:"kind" pattern:"^[a-z0-9_]{1,64}$"`
 	}
 	add(d, get("/events", "listEvents", access.Events, "Events, newest first").also(http.StatusNotFound),
 		func(ctx context.Context, who access.Actor, in *in) (*bodyOf[Events], error) {
@@ -55,12 +57,25 @@ func (d *door) events() {
 			if err != nil {
 				return nil, err
 			}
+			if camera != "" && len(in.Cameras) > 0 {
+				return nil, invalid("query.cameras", "One camera is asked for, and several: give camera or cameras.")
+			}
+			cameras := make([]id.Camera, len(in.Cameras))
+			for i, raw := range in.Cameras {
+				c, err := d.camera(ctx, who, access.Events, raw)
+				if err != nil {
+					return nil, err
+				}
+				cameras[i] = c.ID
+			}
+			slices.Sort(cameras)
+			cameras = slices.Compact(cameras) // each event once
 			sp, err := span(in.FromUs, in.ToUs)
 			if err != nil {
 				return nil, err
 			}
 			list, next, err := d.rooms.Events.Events(ctx, who.Scope(), who.Sites,
-				EventQuery{Site: site, Camera: camera, Kind: in.Kind, Span: sp}, in.page())
+				EventQuery{Site: site, Camera: camera, Cameras: cameras, Kind: in.Kind, Span: sp}, in.page())
 			out := Events{Events: []Event{}, Next: next}
 			for _, e := range list {
 				out.Events = append(out.Events, eventFor(who, e))

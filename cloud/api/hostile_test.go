@@ -112,6 +112,7 @@ func templates(operation string) []string {
 		"addRegion":    {`{"name":"North"}`}, "renameRegion": {`{"name":"North"}`},
 		"addSite":    {`{"name":"Harbour","timezone":"UTC","address":"x","region":""}`},
 		"changeSite": {`{"name":"Harbour","timezone":"UTC","address":"x","region":""}`}, "changeCamera": {`{"name":"Till","keep_days":"3"}`},
+		"moveCamera": {`{"act":"goto","number":"1","preset":"x","pan":"0.5"}`, `{"act":"goto","number":1,"preset":"x"}`}, "savePreset": {`{"name":"x"}`},
 		"orderClip": {`{"camera":"x","start_us":"1","end_us":"2","title":"x"}`}, "changeClip": {`{"title":"x"}`},
 		"addRule": {`{"name":"R","event_kind":"motion","pre_s":"1","post_s":"1","enabled":"true","site":"","camera":""}`}, "changeRule": {`{"name":"R","camera":"x"}`},
 		"addHold": {`{"camera":"x","start_us":"1","end_us":"2","until_us":"3","name":"x","over":"true"}`}, "agreeHold": {`{"over":"true"}`},

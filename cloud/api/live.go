@@ -89,6 +89,8 @@ type offerOut struct {
 	Codec       string `header:"Holdfast-Codec" doc:"RFC 6381."`
 	Audio       string `header:"Holdfast-Audio" doc:"RFC 6381; absent without audio."`
 	Note        string `header:"Holdfast-Note" doc:"Percent-encoded UTF-8: why it is not what was asked for; absent when it is."`
+	Unheard     string `header:"Holdfast-Unheard" doc:"RFC 6381: the camera's sound, which only a WebSocket has room for; absent otherwise."`
+	Unseen      string `header:"Holdfast-Unseen" doc:"RFC 6381: the pictures that were asked for, which only a WebSocket has room for; absent otherwise."`
 	Body        []byte
 }
 
@@ -134,8 +136,7 @@ func (d *door) live() {
 			if !ok || !v.who.Same(who) {
 				return nil, store.ErrNotFound
 			}
-			d.viewers.drop(session)
-			return nil, d.rooms.Live.Close(ctx, session)
+			return nil, d.hangUp(ctx, session)
 		})
 	add(d, get("/live/ice", "getICE", access.Live, "STUN and TURN servers for the next live session"),
 		func(ctx context.Context, who access.Actor, _ *empty) (*bodyOf[ICE], error) {
@@ -247,7 +248,7 @@ func (d *door) offer(ctx context.Context, v viewer, relay RelayQuery, way WayQue
 	d.viewers.put(o.Session, v)
 	out := &offerOut{
 		ContentType: sdpType, Location: livePath(o.Session), Slots: answer.Slots, Stream: string(answer.Stream), Codec: answer.Codec,
-		Audio: answer.Audio, Note: url.PathEscape(answer.Note), Body: []byte(answer.SDP),
+		Audio: answer.Audio, Note: url.PathEscape(answer.Note), Unheard: answer.Unheard, Unseen: answer.Unseen, Body: []byte(answer.SDP),
 	}
 	if o.View != "" {
 		d.viewers.put(o.View, v)
@@ -300,6 +301,7 @@ func (d *door) viewCamera(ctx context.Context, who access.Actor, in *viewIn) (*b
 	d.viewers.put(view.Session, w.viewer)
 	return body(LiveView{
 		Path: livePath(view.Session), Stream: string(answer.Stream), Codec: answer.Codec, Audio: answer.Audio, Note: answer.Note,
+		Unheard: answer.Unheard, Unseen: answer.Unseen,
 	}), nil
 }
 

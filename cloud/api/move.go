@@ -23,6 +23,7 @@ type moveIn struct {
 
 type moveOut struct {
 	ContentType string `header:"Content-Type"`
+	anew        bool   // a path is sought in place of the one before
 	Body        []byte
 }
 
@@ -50,7 +51,7 @@ func (d *door) moveLive(ctx context.Context, who access.Actor, in *moveIn) (*mov
 		if err != nil {
 			return nil, err
 		}
-		return &moveOut{ContentType: fragmentType, Body: []byte(theirs.Fragment)}, nil
+		return &moveOut{ContentType: fragmentType, Body: []byte(theirs.Fragment), anew: theirs.Anew}, nil
 	}
 	answer, err := d.rooms.Live.Restart(ctx, LiveOrder{
 		Org: v.target.Org, Site: v.target.Site, Person: who.Person, Relay: in.Relay,

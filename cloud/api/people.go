@@ -51,7 +51,11 @@ func (d *door) people() {
 			if err != nil {
 				return nil, err
 			}
-			return nil, d.publish(d.access.RemovePerson(ctx, who, pid), Changed{Org: who.Org, Kind: "people"})
+			err = d.publish(d.access.RemovePerson(ctx, who, pid), Changed{Org: who.Org, Kind: "people"})
+			if err == nil {
+				d.review()
+			}
+			return nil, err
 		})
 	add(d, post("/people/{id}/reset", "resetPerson", access.EditPeople, "Make a new one-time link for a person").created().costs(4),
 		func(ctx context.Context, who access.Actor, in *PersonPath) (*bodyOf[Invited], error) {
@@ -101,6 +105,7 @@ func (d *door) changePerson(ctx context.Context, who access.Actor, in *struct {
 	if err != nil {
 		return nil, err
 	}
+	d.review()
 	d.bus.Publish(Changed{Org: who.Org, Kind: "people"})
 	return body(person(p)), nil
 }

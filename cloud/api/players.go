@@ -39,10 +39,7 @@ func (d *door) players() {
 			if err != nil {
 				return nil, err
 			}
-			select {
-			case d.revoked <- struct{}{}:
-			default: // that is about to be done already
-			}
+			d.review()
 			return nil, nil
 		})
 }

@@ -120,7 +120,7 @@ func refusalProblem(room refused) error {
 		return retry(http.StatusTooManyRequests, text, 30*time.Second)
 	case "unknown_camera", "no_video":
 		status = http.StatusNotFound
-	case "codec", "refused", "conflict":
+	case "codec", "refused", "conflict", "taken":
 		status = http.StatusConflict
 	case "gone":
 		status = http.StatusGone

@@ -5,6 +5,8 @@ import (
 	"io"
 	"time"
 
+	"github.com/coder/websocket"
+
 	"holdfast/cloud/store"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
@@ -65,6 +67,8 @@ type CameraStatus struct {
 	FirstUs   int64
 	DurableUs int64
 	Retention *wire.Retention // nil: never reported
+	PTZ       bool            // the site may be asked whether it moves
+	Talk      bool            // the site lets people speak there
 }
 
 // HoldReport is what a site says of holds.
@@ -132,6 +136,15 @@ type ViewOrder struct {
 	View wire.LiveView // with Session and Connection set
 }
 
+// TalkOrder is a person's wish to speak at a camera.
+type TalkOrder struct {
+	Org    id.Org
+	Site   id.Site
+	Person id.Person
+	Offer  wire.TalkOffer // with Session, Camera and By set; without ICE, which is the room's
+	Relay  string         // as in LiveOrder
+}
+
 // Live brokers WebRTC sessions and stills. The door decides who may watch, and closes sessions whose viewers
 // lost that right.
 type Live interface {
@@ -146,6 +159,15 @@ type Live interface {
 	// View shows a camera over a connection that Offer made. Refusal codes: those of Offer, and "gone" when the connection
 	// has ended.
 	View(ctx context.Context, order ViewOrder) (wire.LiveAnswer, error)
+	// Talk answers the offer of somebody who speaks; the session is open until it is closed, or the site ends it, of which
+	// API.Silent is told. Refusal codes: those of Offer, and "taken" when somebody else speaks.
+	Talk(ctx context.Context, order TalkOrder) (wire.LiveAnswer, error)
+	// AskTalk asks whether one can speak at a camera, and who does. Refusal codes: those of Offer.
+	AskTalk(ctx context.Context, org id.Org, site id.Site, camera id.Camera) (wire.TalkState, error)
+	// Socket shows a camera over a WebSocket until the viewer leaves or the session is closed, and closes conn. Why it can't be
+	// shown the viewer is told in the word that refuse makes of it. An error, with the refusal codes of Offer, says that nobody
+	// was asked, and leaves conn as it was.
+	Socket(ctx context.Context, order ViewOrder, conn *websocket.Conn, refuse func(error) any) error
 	// Close ends a session or a connection; no error if it ended already.
 	Close(ctx context.Context, session id.Session) error
 	// Open reports whether a session has not ended yet.
@@ -154,14 +176,17 @@ type Live interface {
 	ICE(ctx context.Context, person id.Person) ([]wire.ICEServer, error)
 	// Still fetches one key frame as Annex B with its parameter sets (ITU-T H.264 annex B).
 	Still(ctx context.Context, org id.Org, site id.Site, order wire.StillOrder) (wire.StillReply, []byte, error)
+	// Steer has a camera carry out an order, or tell what it can do. Refusal codes: those of wire.Reply, and "offline".
+	Steer(ctx context.Context, org id.Org, site id.Site, order wire.PTZOrder) (wire.PTZReply, error)
 }
 
 // EventQuery chooses events; empty fields choose all.
 type EventQuery struct {
-	Site   id.Site
-	Camera id.Camera
-	Kind   string
-	Span   Span
+	Site    id.Site
+	Camera  id.Camera
+	Cameras []id.Camera // any of these
+	Kind    string
+	Span    Span
 }
 
 // EventLister knows what happened.
@@ -264,7 +289,7 @@ type Alerter interface {
 // Refusal is an error that a person should read. A room that can't import this package returns any error with
 // the same method.
 type Refusal struct {
-	Code string // offline, busy, limit, unknown_camera, no_video, codec, refused, invalid, conflict, expired, failed
+	Code string // offline, busy, taken, limit, unknown_camera, no_video, codec, refused, invalid, conflict, expired, failed
 	Text string // one sentence that says what is wrong and what to do
 }
 

@@ -5,8 +5,11 @@ import (
 	"context"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/coder/websocket"
 
 	"holdfast/cloud/store"
 	"holdfast/shared/id"
@@ -20,12 +23,17 @@ type rooms struct {
 	rules    map[id.Rule]kept[Rule]
 	codes    map[id.Code]kept[id.Site]
 	events   []kept[Event]
+	asked    EventQuery // last
 	open     map[id.Session]bool
 	restarts []LiveOrder
 	paths    []wire.LivePaths
 	sendOn   bool // viewers go to the relay
 	views    []ViewOrder
 	offers   []LiveOrder
+	talks    []TalkOrder
+	talk     wire.TalkState
+	brief    bool   // a talk has ended by the time that it is answered
+	closes   func() // called when a session is being closed; nil: nothing is
 	servers  []wire.ICEServer
 	configs  int
 	cameras  map[id.Camera]CameraStatus
@@ -33,6 +41,7 @@ type rooms struct {
 	disk     *DiskInfo
 	ranges   []Range
 	err      error // what Live and Clips.Order answer instead
+	orders   []wire.PTZOrder
 	wait     func(ctx context.Context) error
 	alerts   Alerts
 	media    []byte
@@ -149,6 +158,30 @@ func (r *rooms) View(_ context.Context, o ViewOrder) (wire.LiveAnswer, error) {
 	return wire.LiveAnswer{Stream: id.Main, Codec: "avc1.64001f"}, nil
 }
 
+// Socket shows nothing until the viewer leaves.
+func (r *rooms) Socket(ctx context.Context, o ViewOrder, conn *websocket.Conn, _ func(error) any) error {
+	r.mu.Lock()
+	err := r.err
+	if err == nil {
+		r.views = append(r.views, o)
+		r.open[o.View.Session] = true
+	}
+	r.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	left := conn.CloseRead(context.Background())
+	select {
+	case <-left.Done():
+	case <-ctx.Done():
+	}
+	r.mu.Lock()
+	delete(r.open, o.View.Session)
+	r.mu.Unlock()
+	_ = conn.Close(websocket.StatusNormalClosure, "") // the viewer may be gone
+	return nil
+}
+
 func (r *rooms) Restart(_ context.Context, o LiveOrder) (wire.LiveAnswer, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -166,10 +199,40 @@ func (r *rooms) Paths(_ context.Context, told wire.LivePaths) (wire.LivePaths, e
 		return wire.LivePaths{}, r.err
 	}
 	r.paths = append(r.paths, told)
-	return wire.LivePaths{Session: told.Session, Fragment: "theirs for " + told.Fragment}, nil
+	return wire.LivePaths{Session: told.Session, Fragment: "theirs for " + told.Fragment, Anew: strings.Contains(told.Fragment, "ufrag:another")}, nil
+}
+
+func (r *rooms) Talk(_ context.Context, o TalkOrder) (wire.LiveAnswer, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err != nil {
+		return wire.LiveAnswer{}, r.err
+	}
+	r.talks = append(r.talks, o)
+	r.open[o.Offer.Session] = !r.brief
+	return wire.LiveAnswer{SDP: "v=0\r\n"}, nil
+}
+
+func (r *rooms) AskTalk(context.Context, id.Org, id.Site, id.Camera) (wire.TalkState, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.talk, r.err
+}
+
+// turn changes how the rooms answer.
+func (r *rooms) turn(change func(*rooms)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change(r)
 }
 
 func (r *rooms) Close(_ context.Context, session id.Session) error {
+	r.mu.Lock()
+	closes := r.closes
+	r.mu.Unlock()
+	if closes != nil {
+		closes()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.open, session)
@@ -201,9 +264,20 @@ func (r *rooms) Still(context.Context, id.Org, id.Site, wire.StillOrder) (wire.S
 	return wire.StillReply{Codec: "avc1.64001f", Width: 640, Height: 360, AtUs: 42}, []byte{0, 0, 0, 1, 0x65}, nil
 }
 
+func (r *rooms) Steer(_ context.Context, _ id.Org, _ id.Site, o wire.PTZOrder) (wire.PTZReply, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err != nil {
+		return wire.PTZReply{}, r.err
+	}
+	r.orders = append(r.orders, o)
+	return wire.PTZReply{Move: true, Save: true, Presets: []wire.PTZPreset{{Token: "1", Name: "Gate"}}}, nil
+}
+
 func (r *rooms) Events(_ context.Context, scope store.Scope, sites []id.Site, q EventQuery, page Page) ([]Event, string, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.asked = q
 	out := []Event{}
 	for _, e := range r.events {
 		if e.org == scope.OrgID() && inside(id.Site(e.v.Site), sites) && (q.Site == "" || string(q.Site) == e.v.Site) && len(out) < page.Limit {

@@ -126,6 +126,7 @@ type call struct {
 	request string // number of the request, for logs and problems
 	ip      string
 	base    string // the cloud's URL as the browser sees it
+	host    string // that was asked, with its port
 	token   string // of the session cookie
 	bearer  string // a program's token
 	actor   access.Actor

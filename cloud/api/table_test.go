@@ -128,14 +128,26 @@ func table() []rowOfTable {
 		{method: "PATCH", path: "/holds/{hold}", body: `{"over":true}`, want: runners(200)},
 		{method: "DELETE", path: "/holds/{hold}", want: runners(204)},
 		{method: "GET", path: "/cameras/{camera}/coverage", query: "?from_us=1&to_us=1000", want: watchers(200)},
+		{method: "GET", path: "/coverage", query: "?cameras={camera}&from_us=1&to_us=1000", want: watchers(200)},
 		{method: "GET", path: "/cameras/{camera}/still", want: watchers(200)},
 		{method: "POST", path: "/cameras/{camera}/live", body: "v=0\r\n", kind: "application/sdp", want: watchers(201)},
 		{method: "POST", path: "/cameras/{camera}/live", query: "?from_us=5", body: "v=0\r\n", kind: "application/sdp", want: watchers(201)},
 		{method: "POST", path: "/sites/{site}/live", body: "v=0\r\n", kind: "application/sdp", want: watchers(201)},
+		{method: "GET", path: "/cameras/{camera}/socket", want: watchers(426)},
 		{method: "POST", path: "/cameras/{camera}/view", query: "?connection=" + string(id.New[id.Session]()), want: watchers(410)},
 		{method: "PATCH", path: "/live/{session}", body: "v=0\r\n", kind: "application/sdp", want: [8]int{404, 404, 404, 404, 404, 403, 404, 401}}, // of somebody else
 		{method: "DELETE", path: "/live/{session}", want: [8]int{404, 404, 404, 404, 404, 403, 404, 401}},                                          // of somebody else
+		{method: "GET", path: "/cameras/{camera}/talk", want: runners(200)},
+		{method: "POST", path: "/cameras/{camera}/talk", body: "v=0\r\n", kind: "application/sdp", want: runners(201)},
 		{method: "GET", path: "/live/ice", want: [8]int{200, 200, 200, 200, 200, 403, 200, 401}},
+
+		{method: "GET", path: "/cameras/{camera}/ptz", want: watchers(200)},
+		{method: "POST", path: "/cameras/{camera}/ptz", body: `{"act":"move","number":1,"pan":0.5}`, want: watchers(200)},
+		{method: "GET", path: "/cameras/{camera}/turn", want: watchers(200)},
+		{method: "POST", path: "/cameras/{camera}/turn", want: watchers(200)},
+		{method: "DELETE", path: "/cameras/{camera}/turn", want: watchers(204)},
+		{method: "POST", path: "/cameras/{camera}/presets", body: `{"name":"Gate"}`, want: runners(201)},
+		{method: "DELETE", path: "/cameras/{camera}/presets/nothing", want: runners(200)},
 
 		{method: "GET", path: "/sites/{site}/players", want: runners(200)},
 		{method: "POST", path: "/sites/{site}/players", body: `{"name":"Control room"}`, want: runners(201)},
@@ -147,6 +159,7 @@ func table() []rowOfTable {
 
 		{method: "GET", path: "/events", query: "?site={site}", want: seers()},
 		{method: "GET", path: "/events", query: "?camera={camera}", want: seers()},
+		{method: "GET", path: "/events", query: "?cameras={camera}", want: seers()},
 		{method: "GET", path: "/events", want: everybody()},
 		{method: "GET", path: "/incidents", query: "?site={site}", want: seers()},
 		{method: "GET", path: "/incidents", want: everybody()},

@@ -48,7 +48,7 @@ type Me struct {
 	Person       Self            `json:"person"`
 	Organisation OrganisationRef `json:"organisation"`
 	Sites        []string        `json:"sites" nullable:"true" doc:"Null: every site. Otherwise the IDs of the sites that the person is limited to."`
-	Can          []string        `json:"can" nullable:"false" doc:"The actions that the role allows, inside the sites: self, view, health, events, live, playback, export, clips.edit, holds.edit, cameras.edit, sites.edit, sites.create, regions.edit, agents.edit, rules.edit, people.edit, alerts.edit, walls.edit, players.edit, audit.view."`
+	Can          []string        `json:"can" nullable:"false" doc:"The actions that the role allows, inside the sites: self, view, health, events, live, talk, playback, cameras.move, export, clips.edit, holds.edit, cameras.edit, sites.edit, sites.create, regions.edit, agents.edit, rules.edit, people.edit, alerts.edit, walls.edit, players.edit, audit.view."`
 }
 
 // LinkInfo is what an invitation or reset link is for.
@@ -74,7 +74,7 @@ type PasswordChange struct {
 
 // Change is one server-sent event of GET /changes: something changed, fetch it again.
 type Change struct {
-	Kind   string `json:"kind" enum:"site,camera,event,clip,coverage,people,incident,wall" doc:"What changed."`
+	Kind   string `json:"kind" enum:"site,camera,event,clip,coverage,people,incident,wall,turn,ptz,talk" doc:"What changed."`
 	Site   string `json:"site,omitempty"`
 	Camera string `json:"camera,omitempty"`
 	ID     string `json:"id,omitempty" doc:"ID of the thing, where it has one."`

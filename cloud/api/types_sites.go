@@ -201,6 +201,8 @@ type Camera struct {
 	Reported  bool     `json:"reported" doc:"The site's configuration still has it."`
 	FirstUs   int64    `json:"first_us,omitempty" doc:"Oldest video at the site."`
 	DurableUs int64    `json:"durable_us,omitempty" doc:"Video up to here is on the site's disk."`
+	PTZ       bool     `json:"ptz" doc:"Its site has a device that may be asked whether it moves."`
+	Talk      bool     `json:"talk" doc:"The site lets people speak through its loudspeaker."`
 
 	Retention *Retention `json:"retention,omitempty" doc:"What the site keeps of it; absent while unknown."`
 }

@@ -9,6 +9,17 @@ type Coverage struct {
 	Ranges    []Range `json:"ranges" nullable:"false"`
 }
 
+// Coverages is the coverage of several cameras over one time range.
+type Coverages struct {
+	Cameras []CameraCoverage `json:"cameras" nullable:"false"`
+}
+
+// CameraCoverage is the coverage of one camera of several.
+type CameraCoverage struct {
+	Camera   string   `json:"camera"`
+	Coverage Coverage `json:"coverage"`
+}
+
 // Range is one range of a coverage.
 type Range struct {
 	StartUs int64  `json:"start_us"`
@@ -27,6 +38,9 @@ type LiveView struct {
 	Codec  string `json:"codec,omitempty" doc:"RFC 6381."`
 	Audio  string `json:"audio,omitempty" doc:"RFC 6381; absent without audio."`
 	Note   string `json:"note,omitempty" doc:"Why it is not what was asked for; absent when it is."`
+
+	Unheard string `json:"unheard,omitempty" doc:"RFC 6381: the camera's sound, which only a WebSocket has room for; absent otherwise."`
+	Unseen  string `json:"unseen,omitempty" doc:"RFC 6381: the pictures that were asked for, which only a WebSocket has room for; absent otherwise."`
 }
 
 // ICE lists the STUN and TURN servers for a live session, with short-lived credentials.
@@ -39,4 +53,13 @@ type ICEServer struct {
 	URLs       []string `json:"urls" nullable:"false"`
 	Username   string   `json:"username,omitempty"`
 	Credential string   `json:"credential,omitempty"`
+}
+
+// TalkState says whether one can speak through a camera's loudspeaker now.
+type TalkState struct {
+	Possible bool   `json:"possible" doc:"One can, once nobody else does."`
+	Text     string `json:"text,omitempty" doc:"For a person: why one can't."`
+	By       string `json:"by,omitempty" doc:"Who speaks now."`
+	Mine     bool   `json:"mine" doc:"It is the person who asks."`
+	SinceUs  int64  `json:"since_us,omitempty" doc:"Since when."`
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -353,6 +354,45 @@ func TestNoViewWithoutItsRow(t *testing.T) {
 	} {
 		if got.status != http.StatusInternalServerError || w.rooms.openCount() != 0 {
 			t.Errorf("%s without an audit: %d, %d sessions open", what, got.status, w.rooms.openCount())
+		}
+	}
+}
+
+// TestCoverageOfSeveral asks for a wall's cameras at once: those that one may not see are answered like those that never were.
+func TestCoverageOfSeveral(t *testing.T) {
+	w := sqliteWorld(t)
+	p, q, foreign := w.place(), w.place(), w.place()
+	viewer := w.join(w.org, access.Viewer, []id.Site{p.site, q.site})
+	ask := func(cameras ...id.Camera) (answer, []string) {
+		query := "?from_us=1&to_us=1000"
+		for _, c := range cameras {
+			query += "&cameras=" + string(c)
+		}
+		got := w.ask(viewer, http.MethodGet, prefix+"/coverage"+query, "")
+		var body Coverages
+		if err := json.Unmarshal([]byte(got.body), &body); got.status == http.StatusOK && err != nil {
+			t.Fatal(err)
+		}
+		var of []string
+		for _, c := range body.Cameras {
+			of = append(of, c.Camera)
+			if c.Coverage.FromUs != 1 || c.Coverage.ToUs != 1000 || c.Coverage.Ranges == nil {
+				t.Errorf("coverage %+v", c)
+			}
+		}
+		return got, of
+	}
+	if got, of := ask(q.camera, p.camera); !slices.Equal(of, []string{string(q.camera), string(p.camera)}) {
+		t.Errorf("of two cameras: %d %s", got.status, got.body)
+	}
+	for name, other := range map[string]id.Camera{"another site's": foreign.camera, "no": id.New[id.Camera]()} {
+		if got, _ := ask(p.camera, other); got.status != http.StatusNotFound {
+			t.Errorf("with %s camera: %d %s", name, got.status, got.body)
+		}
+	}
+	for _, cameras := range [][]id.Camera{nil, slices.Repeat([]id.Camera{p.camera}, 37)} {
+		if got, _ := ask(cameras...); got.status != http.StatusUnprocessableEntity {
+			t.Errorf("of %d cameras: %d %s", len(cameras), got.status, got.body)
 		}
 	}
 }

@@ -64,10 +64,12 @@ func (d *door) whep() {
 		}}},
 	}, d.play)
 	add(d, route{
-		method: http.MethodPatch, path: "/whep/{camera}/{session}", id: "movePlay", summary: "Tell of further addresses of a program's view (RFC 8840), or seek its path anew with an SDP offer that restarts ICE",
+		method: http.MethodPatch, path: "/whep/{camera}/{session}", id: "movePlay", summary: "Tell of further addresses of a program's view (RFC 8840), or seek its path anew: with a fragment of another ICE user name and password, or with an SDP offer that restarts ICE",
 		action: access.Live, program: true, body: maxSDP, errors: append(badGateway, http.StatusGone),
 		responses: map[string]*huma.Response{
-			"200": {Description: "The SDP answer to an offer", Content: map[string]*huma.MediaType{sdpType: {Schema: &huma.Schema{Type: huma.TypeString}}}},
+			"200": {Description: "The far end's fragment of the new path, or the SDP answer to an offer", Content: map[string]*huma.MediaType{
+				fragmentType: {Schema: &huma.Schema{Type: huma.TypeString}}, sdpType: {Schema: &huma.Schema{Type: huma.TypeString}},
+			}},
 			"204": {Description: "The addresses were taken; those of the far end were in its answer"},
 		},
 	}, d.movePlay)
@@ -78,8 +80,7 @@ func (d *door) whep() {
 		if err != nil {
 			return nil, err
 		}
-		d.viewers.drop(session)
-		return nil, d.rooms.Live.Close(ctx, session)
+		return nil, d.hangUp(ctx, session)
 	})
 }
 
@@ -199,7 +200,7 @@ func (d *door) movePlay(ctx context.Context, who access.Actor, in *struct {
 	switch {
 	case err != nil:
 		return nil, err
-	case out.ContentType == fragmentType:
+	case out.ContentType == fragmentType && !out.anew:
 		return &movePlayOut{Status: http.StatusNoContent}, nil
 	}
 	return &movePlayOut{Status: http.StatusOK, ContentType: out.ContentType, Body: out.Body}, nil

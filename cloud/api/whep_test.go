@@ -76,6 +76,10 @@ func TestPlay(t *testing.T) {
 	if got.status != http.StatusNoContent || got.body != "" || len(w.rooms.paths) != 1 || w.rooms.paths[0].Session != o.Offer.Session {
 		t.Errorf("addresses: %d %s, the room got %+v", got.status, got.body, w.rooms.paths)
 	}
+	got = w.play(http.MethodPatch, location, m.Token, "a=ice-ufrag:another\r\n", "Content-Type", fragmentType)
+	if got.status != http.StatusOK || !strings.HasPrefix(got.body, "theirs for a=ice-ufrag:another") || got.header.Get("Content-Type") != fragmentType {
+		t.Errorf("a path sought anew by a fragment: %d %v %s", got.status, got.header, got.body)
+	}
 	got = w.play(http.MethodPatch, location, m.Token, "v=1\r\n")
 	if got.status != http.StatusOK || got.body != "answer to v=1\r\n" || got.header.Get("Content-Type") != sdpType {
 		t.Errorf("restart: %d %v %s", got.status, got.header, got.body)

@@ -115,7 +115,7 @@ func bareWorld(t testing.TB, d *store.DB, tweak ...func(*Config)) *world {
 	w.access = testAccess(t, d, log)
 	cfg := Defaults()
 	cfg.Version, cfg.Recheck = "1.2.3", 20*time.Millisecond
-	cfg.Rate = Rate{PersonPerSecond: 1e6, PersonBurst: 1e6, AddressPerSecond: 1e6, AddressBurst: 1e6, Streams: 3}
+	cfg.Rate = Rate{PersonPerSecond: 1e6, PersonBurst: 1e6, AddressPerSecond: 1e6, AddressBurst: 1e6, Streams: 3, Sockets: 100, SocketsOfOrg: 100}
 	cfg.Commands = func(base, code string) Commands {
 		return Commands{Linux: base + " " + code, Windows: base + " " + code}
 	}

@@ -57,7 +57,7 @@ func (a *API) wrap(mux http.Handler) (http.Handler, error) {
 }
 
 func (a *API) newCall(r *http.Request) *call {
-	c := &call{request: rand.Text()[:12], ip: clientIP(r, a.cfg.TrustedProxies), base: a.cfg.PublicURL, bodyRead: func() {}}
+	c := &call{request: rand.Text()[:12], ip: clientIP(r, a.cfg.TrustedProxies), base: a.cfg.PublicURL, host: r.Host, bodyRead: func() {}}
 	if c.base == "" {
 		scheme := "http"
 		if a.cfg.Secure || r.TLS != nil {
@@ -98,7 +98,8 @@ func (a *API) headers(h http.Header, r *http.Request, c *call) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=(), usb=()")
+	// The microphone is for those who speak through a camera.
+	h.Set("Permissions-Policy", "camera=(), microphone=(self), geolocation=(), payment=(), usb=()")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("X-Request-Id", c.request)

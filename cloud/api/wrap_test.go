@@ -76,7 +76,7 @@ func TestForeignOriginsAreRefused(t *testing.T) {
 
 func TestRates(t *testing.T) {
 	w := sqliteWorld(t, func(c *Config) {
-		c.Rate = Rate{PersonPerSecond: 0.01, PersonBurst: 5, AddressPerSecond: 0.01, AddressBurst: 6, Streams: 1}
+		c.Rate = Rate{PersonPerSecond: 0.01, PersonBurst: 5, AddressPerSecond: 0.01, AddressBurst: 6, Streams: 1, Sockets: 1, SocketsOfOrg: 1}
 	})
 	a, b := w.owner(), w.owner()
 	var last answer

@@ -108,6 +108,8 @@ type Camera struct {
 	FirstUs   int64 // oldest video at the site
 	DurableUs int64 // video up to here is on the site's disk
 	Retention *wire.Retention
+	PTZ       bool // its site may be asked whether it moves
+	Talk      bool // the site lets people speak there
 }
 
 // Sites returns how each of these sites is; one that is not in the scope or was never heard of is "never".
@@ -226,7 +228,7 @@ func (f *Fleet) Cameras(scope store.Scope, which id.Site) map[id.Camera]Camera {
 // camera returns how a camera is, without its streams. Of a site that is not heard of nothing is known.
 func (s *site) camera(c *camera, now time.Time) Camera {
 	st := c.main()
-	v := Camera{Reason: st.Reason, SinceUs: s.since(c, st), Retention: c.Retention}
+	v := Camera{Reason: st.Reason, SinceUs: s.since(c, st), Retention: c.Retention, PTZ: c.PTZ, Talk: c.Talk}
 	for _, st := range c.Streams {
 		if st.Kind == id.Main {
 			v.FirstUs, v.DurableUs = st.FirstUs, st.DurableUs

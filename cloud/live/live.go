@@ -2,8 +2,10 @@
 // servers, and remembers which sessions are open and where.
 //
 // It owns live sessions as the cloud sees them; the agent's heartbeats say which of them are still there, and the relay
-// for many viewers which of its own. It promises that closing a session reaches whoever serves it. It decides nothing about
-// rights (the door does), and it never sees a picture: media goes from the agent, or from the relay, to the browser.
+// for many viewers which of its own. It promises that closing a session reaches whoever serves it, and that none goes on at
+// a site which nobody here knows: it forgets all with a restart, after which viewers lose their picture and, as the portal
+// does by itself, connect anew, when their right is read again. It decides nothing about
+// rights (the door does), not even who may move a camera, and it never sees a picture: media goes from the agent, or from the relay, to the browser.
 package live
 
 import (
@@ -11,7 +13,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -29,6 +30,8 @@ type Config struct {
 	PerSite int              // connections to one site; 0 means 64
 	Settle  time.Duration    // a session that the agent does not report after this has ended; 0 means 45 s
 	Relay   *relay.Config    // of the relay for many viewers; nil: none
+	// Silent is told that somebody's talk has ended. It may be nil, and must not block.
+	Silent func(id.Session)
 }
 
 // Agents is how commands reach an agent.
@@ -51,9 +54,10 @@ const Offline wire.FailureCode = "offline"
 type session struct {
 	place Place
 	over  id.Session // the connection; empty for a connection itself
-	began time.Time
-	ended bool // closed here; the agent has not confirmed it
-	relay bool // the relay serves it, not the agent
+	began time.Time  // zero: its agent has not answered yet, and knows nothing of it
+	ended bool       // closed here; the agent has not confirmed it
+	relay bool       // the relay serves it, not the agent
+	talk  bool       // somebody speaks over it
 }
 
 // perConnection bounds what is shown over one connection at once: more than an agent has slots for, since what ended
@@ -66,9 +70,11 @@ type Broker struct {
 	agents Agents
 	log    *slog.Logger
 	relay  *relay.Relay // nil without one
+	born   time.Time
 
 	mu       sync.Mutex
 	sessions map[id.Session]session
+	strange  map[id.Agent][]id.Session // that an agent has reported last and nobody here knows
 }
 
 // New returns a Broker, and opens the relay's port; Run must follow.
@@ -82,7 +88,9 @@ func New(cfg Config, agents Agents, log *slog.Logger) (*Broker, error) {
 	if cfg.Settle == 0 {
 		cfg.Settle = 45 * time.Second
 	}
-	b := &Broker{cfg: cfg, agents: agents, log: log, sessions: map[id.Session]session{}}
+	b := &Broker{
+		cfg: cfg, agents: agents, log: log, born: time.Now(), sessions: map[id.Session]session{}, strange: map[id.Agent][]id.Session{},
+	}
 	if cfg.Relay == nil {
 		return b, nil
 	}
@@ -211,6 +219,18 @@ func (b *Broker) Still(ctx context.Context, p Place, order wire.StillOrder) (wir
 	return reply, payload, err
 }
 
+// Steer has a camera carry out an order, or tell what it can do.
+func (b *Broker) Steer(ctx context.Context, p Place, order wire.PTZOrder) (wire.PTZReply, error) {
+	if p.Agent == "" {
+		return wire.PTZReply{}, noAgent()
+	}
+	order.Camera = p.Camera
+	var reply wire.PTZReply
+	_, err := b.ask(ctx, p.Agent, wire.CmdPTZ, order, &reply)
+	reply.Tidy()
+	return reply, err
+}
+
 // ask sends a command and decodes its reply; what the agent refuses becomes a *wire.Failure.
 func (b *Broker) ask(ctx context.Context, agent id.Agent, typ wire.CommandType, body, into any) ([]byte, error) {
 	reply, payload, err := b.agents.Command(ctx, agent, typ, body)
@@ -249,6 +269,9 @@ func (b *Broker) forget(sid id.Session) {
 
 // remove forgets a session, and what is shown over it when it is a connection. The cloud's relays carry it no longer.
 func (b *Broker) remove(sid id.Session) {
+	if s := b.sessions[sid]; s.talk && !s.ended && b.cfg.Silent != nil {
+		b.cfg.Silent(sid)
+	}
 	delete(b.sessions, sid)
 	if b.cfg.Turn != nil {
 		b.cfg.Turn.End(sid)
@@ -303,26 +326,6 @@ func (b *Broker) finish(ctx context.Context, sid id.Session, agent id.Agent) err
 	}
 	b.forget(sid)
 	return nil
-}
-
-// Reported takes from a heartbeat which sessions an agent has; the others of that agent have ended. One that was closed
-// while the agent could not be told is closed now: its viewer may have lost the right to watch. It does not block.
-func (b *Broker) Reported(agent id.Agent, open []id.Session) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for sid, s := range b.sessions {
-		switch {
-		case s.place.Agent != agent || s.relay || time.Since(s.began) <= b.cfg.Settle && !s.ended:
-		case !slices.Contains(open, sid):
-			b.remove(sid)
-		case s.ended:
-			go func() {
-				if err := b.finish(context.Background(), sid, agent); err != nil {
-					b.log.Warn("a live session that was closed is still open at its site; the next heartbeat tries again", "session", sid, "error", err)
-				}
-			}()
-		}
-	}
 }
 
 // Watching returns how many connections a site has.

@@ -23,6 +23,7 @@ type farAgent struct {
 	opened []wire.LiveOffer
 	views  []wire.LiveView
 	told   []wire.LivePaths
+	talks  []wire.TalkOffer
 	closed []id.Session
 	refuse *wire.Reply
 	down   error
@@ -51,9 +52,19 @@ func (a *farAgent) Command(_ context.Context, _ id.Agent, typ wire.CommandType, 
 		a.told = append(a.told, b)
 		text, err := json.Marshal(wire.LivePaths{Session: b.Session})
 		return wire.Reply{Body: text}, nil, err
+	case wire.TalkOffer:
+		a.talks = append(a.talks, b)
+		text, err := json.Marshal(wire.LiveAnswer{SDP: "answer to " + b.SDP})
+		return wire.Reply{Body: text}, nil, err
+	case wire.TalkAsk:
+		text, err := json.Marshal(wire.TalkState{By: "Anna\n", ForUs: 5})
+		return wire.Reply{Body: text}, nil, err
 	case wire.LiveClose:
 		a.closed = append(a.closed, b.Session)
 		return wire.Reply{Body: json.RawMessage("{}")}, nil, nil
+	case wire.PTZOrder:
+		text, err := json.Marshal(wire.PTZReply{Move: b.Camera != "", Presets: []wire.PTZPreset{{Token: "1", Name: "Gate\u202e"}, {Name: "none"}}})
+		return wire.Reply{Body: text}, nil, err
 	case wire.StillOrder:
 		text, err := json.Marshal(wire.StillReply{Codec: "avc1.42001f", AtUs: b.AtUs})
 		return wire.Reply{Body: text}, []byte(b.Camera), err
@@ -289,6 +300,42 @@ func TestHeartbeatsSayWhichSessionsEnded(t *testing.T) {
 	})
 }
 
+// TestASessionThatNobodyKnows: the cloud has begun anew, and an agent still has a session from before. It is closed when it is
+// reported a second time, once the broker has been there for a while, and again where the agent could not be told.
+func TestASessionThatNobodyKnows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		agent := &farAgent{}
+		b := newBroker(t, Config{}, agent)
+		p, mine, old := place(), offer(), id.New[id.Session]()
+		if _, err := b.Offer(t.Context(), p, mine, Viewer{}); err != nil {
+			t.Fatal(err)
+		}
+		report := func(closed int, open ...id.Session) {
+			t.Helper()
+			b.Reported(p.Agent, append(open, mine.Session))
+			synctest.Wait()
+			if len(agent.closed) != closed {
+				t.Fatalf("the agent was told to close %v, want %d", agent.closed, closed)
+			}
+			time.Sleep(15 * time.Second)
+		}
+		for range 4 { // the first 45 s
+			report(0, old)
+		}
+		report(0, old)
+		report(0) // it was on its way while that ended
+		report(0, old)
+		agent.down = errors.New("away")
+		report(0, old)
+		agent.down = nil
+		report(1, old)
+		report(1)
+		if agent.closed[0] != old || !b.Open(mine.Session) {
+			t.Errorf("%v was closed, want %v", agent.closed, old)
+		}
+	})
+}
+
 func TestStill(t *testing.T) {
 	b := newBroker(t, Config{}, &farAgent{})
 	p := place()
@@ -299,5 +346,17 @@ func TestStill(t *testing.T) {
 	var f *wire.Failure
 	if _, _, err := b.Still(t.Context(), Place{}, wire.StillOrder{}); !errors.As(err, &f) || f.Code != Offline {
 		t.Fatalf("a site without agent: %v", err)
+	}
+}
+
+func TestSteer(t *testing.T) {
+	b := newBroker(t, Config{}, &farAgent{})
+	reply, err := b.Steer(t.Context(), place(), wire.PTZOrder{Act: wire.PTZAsk})
+	if err != nil || !reply.Move || len(reply.Presets) != 1 || reply.Presets[0].Name != "Gate" {
+		t.Fatalf("Steer = %+v, %v", reply, err)
+	}
+	var f *wire.Failure
+	if _, err := b.Steer(t.Context(), Place{}, wire.PTZOrder{}); !errors.As(err, &f) || f.Code != Offline {
+		t.Fatalf("a site without an agent: %v", err)
 	}
 }

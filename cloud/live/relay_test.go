@@ -98,7 +98,7 @@ func TestConnectionsThroughTheRelay(t *testing.T) {
 	if err := paths(direct); err != nil || len(agent.told) != 1 || agent.told[0].Session != direct {
 		t.Errorf("to tell the site of addresses: %v, it was told %+v", err, agent.told)
 	}
-	if err := paths(relayed); err == nil || !strings.Contains(err.Error(), "another path") {
+	if err := paths(relayed); err == nil || !strings.Contains(err.Error(), "sought anew") {
 		t.Errorf("another viewer's addresses told to the relay: %v", err)
 	}
 	if err := paths(id.New[id.Session]()); err == nil {

@@ -26,6 +26,7 @@ import (
 	"holdfast/shared/rtc"
 	"holdfast/shared/wire"
 	"holdfast/testenv/eventually"
+	"holdfast/testenv/scenes"
 )
 
 func TestMain(m *testing.M) {
@@ -47,9 +48,11 @@ type site struct {
 	begged atomic.Int64  // for pictures
 	lost   atomic.Uint32 // the second packet of this picture never arrives; 0: all do
 	refuse *wire.Failure
-	deaf   bool   // it does not learn where the relay is
-	group  int    // frames
-	codec  string // by RFC 6381
+	deaf   bool                                  // it does not learn where the relay is
+	group  int                                   // frames
+	codec  string                                // by RFC 6381
+	loop   *scenes.Loop                          // what its cameras show; nil: numbers
+	words  func(wire.LiveView, *wire.LiveAnswer) // changes what it answers; nil: nothing is changed
 }
 
 func newSite(t *testing.T) *site {
@@ -124,7 +127,7 @@ func (s *site) offer(ctx context.Context, o wire.LiveOffer) (answer wire.LiveAns
 		o.SDP = regexp.MustCompile("a=candidate:[^\r]*\r\n").ReplaceAllString(o.SDP, "")
 	}
 	s.mu.Unlock()
-	p, err := rtc.NewPeer(o.SDP, rtc.Setup{Port: s.port, Near: &hole{lost: &s.lost}, Log: s.log()}, func(int, rtcp.ReceptionReport) {}, func() {})
+	p, err := rtc.NewPeer(o.SDP, rtc.Setup{Port: s.port, Near: &hole{lost: &s.lost}, Film: true, Log: s.log()}, func(int, rtcp.ReceptionReport) {}, func() {})
 	if err != nil {
 		return answer, err
 	}
@@ -150,11 +153,19 @@ func (s *site) view(v wire.LiveView) (answer wire.LiveAnswer, err error) {
 	s.views = append(s.views, v)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { s.film(ctx, p, p.Slots[v.Slot]) })
 	s.shows[v.Session] = func() { cancel(); running.Wait() }
 	answer = wire.LiveAnswer{Stream: id.Main, Codec: s.codec}
+	if s.loop != nil {
+		answer = s.promise(v.Film)
+		running.Go(func() { s.project(ctx, p, p.Slots[v.Slot], v.Film) })
+	} else {
+		running.Go(func() { s.film(ctx, p, p.Slots[v.Slot]) })
+	}
 	if v.Stream == id.Sub || v.Width > 0 {
 		answer.Stream = id.Sub
+	}
+	if s.words != nil {
+		s.words(v, &answer)
 	}
 	return answer, nil
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/pion/rtp"
 
 	"holdfast/shared/mp4"
+	"holdfast/shared/rtc"
 )
 
 // piece is one RTP packet of a pull, in order.
@@ -19,6 +20,8 @@ type piece struct {
 	key     bool   // the frame that it is the first one of is a key frame
 	fresh   bool   // the first one of a stretch whose RTP time has nothing to do with that before
 	came    time.Time
+	later   int32  // of a picture: ticks from its RTP time to when it is shown
+	config  []byte // of AAC: its AudioSpecificConfig
 }
 
 // Bounds of what is kept of a stream: the newest group of pictures, for newcomers, and what the slowest leg may still
@@ -29,10 +32,11 @@ const (
 )
 
 // put takes a packet of the site, in order.
-func (p *pull) put(pkt *rtp.Packet, codec mp4.Codec, torn bool) {
+func (p *pull) put(pkt *rtp.Packet, codec mp4.Codec, torn bool, marks map[string]uint8) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	one := piece{payload: pkt.Payload, codec: codec, stamp: pkt.Timestamp, end: pkt.Marker, torn: torn, fresh: p.fresh, came: time.Now()}
+	one.read(pkt, marks)
 	at := p.first + uint64(len(p.pieces))
 	if codec.IsVideo() {
 		p.fresh = false
@@ -48,6 +52,18 @@ func (p *pull) put(pkt *rtp.Packet, codec mp4.Codec, torn bool) {
 	if one.end || !codec.IsVideo() || at%8 == 0 {
 		for l := range p.legs {
 			l.wake()
+		}
+	}
+}
+
+// read takes what is said in a packet's header.
+func (one *piece) read(pkt *rtp.Packet, marks map[string]uint8) {
+	if n := marks[rtc.Sound]; n != 0 && one.codec == mp4.AAC {
+		one.config = pkt.GetExtension(n)
+	}
+	if n := marks[rtc.Later]; n != 0 {
+		if v := pkt.GetExtension(n); len(v) == 3 {
+			one.later = int32(uint32(v[0])<<24|uint32(v[1])<<16|uint32(v[2])<<8) >> 8
 		}
 	}
 }

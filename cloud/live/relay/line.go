@@ -38,7 +38,11 @@ const (
 
 // report takes a receiver report over. It says whether the step has changed; can says which steps there are.
 func (l *line) report(r rtcp.ReceptionReport, now time.Time, can func(step) bool) bool {
-	health := l.reports.Judge(rtc.Loss(r), rtc.RoundTrip(r, now))
+	return l.judge(l.reports.Judge(rtc.Loss(r), rtc.RoundTrip(r, now)), now, can)
+}
+
+// judge takes over how the line is, and says whether the step has changed.
+func (l *line) judge(health rtc.Health, now time.Time, can func(step) bool) bool {
 	if health != rtc.Well {
 		l.bad = now
 	}

@@ -112,7 +112,7 @@ func (r *Relay) newLink(agent id.Agent) (*link, error) {
 		relay: r, agent: agent, id: id.New[id.Session](), ready: make(chan struct{}), over: make(chan struct{}), connected: make(chan struct{}),
 	}
 	l.log = r.log.With("agent", agent, "link", l.id)
-	api, err := rtc.Setup{Port: r.port, Lite: true, Receives: true, Log: l.log}.API()
+	api, err := rtc.Setup{Port: r.port, Lite: true, Receives: true, Film: true, Log: l.log}.API()
 	if err == nil {
 		l.pc, err = api.NewPeerConnection(webrtc.Configuration{})
 	}
@@ -229,6 +229,22 @@ func (l *link) there(ctx context.Context) error {
 	}
 }
 
+// Sessions returns the relay's sessions at an agent, which are in no other's hands: its connections, and what comes over
+// them.
+func (r *Relay) Sessions(agent id.Agent) (own []id.Session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, l := range r.links[agent] {
+		own = append(own, l.id)
+		for _, s := range l.seats {
+			if p := s.pull.Load(); p != nil {
+				own = append(own, p.at())
+			}
+		}
+	}
+	return own
+}
+
 // idle says whether nothing has come over the link for long.
 func (l *link) idle(now time.Time) bool {
 	l.relay.mu.Lock()
@@ -313,7 +329,7 @@ func (l *link) incoming(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver)
 				}
 			}
 		})
-		l.reading.Go(func() { s.read(track, codecs(receiver)) })
+		l.reading.Go(func() { s.read(track, codecs(receiver), rtc.Marks(receiver)) })
 		return
 	}
 }

@@ -25,11 +25,13 @@ type pull struct {
 	err     error // why there is nothing; for those who wait for ready
 	twin    *pull // that brings the same stream already; for those who wait for ready
 	got     wire.LiveAnswer
-	shares  int       // legs, and requests that will be legs
-	idle    time.Time // since when there are none
-	over    bool      // nobody takes a share any more
-	ended   string    // the agent's last word, when it ended the view by itself
-	legs    map[*leg]bool
+	others  map[want]wire.LiveAnswer // to those who wanted something else
+	shares  int                      // legs, and requests that will be legs
+	idle    time.Time                // since when there are none
+	over    bool                     // nobody takes a share any more
+	ended   string                   // the agent's last word, when it ended the view by itself
+	legs    map[audience]bool
+	heir    *pull // that brings the same and more, and takes its place
 	pieces  []piece
 	first   uint64 // number of pieces[0]
 	frame   uint64 // of the first piece of the newest frame
@@ -86,23 +88,10 @@ func (r *Relay) share(w want) (*pull, error) {
 	if r.spawn == nil {
 		return nil, errClosed()
 	}
-	p := &pull{relay: r, want: w, log: r.log.With("camera", w.camera), ready: make(chan struct{}), legs: map[*leg]bool{}, shares: 1}
+	p := &pull{relay: r, want: w, log: r.log.With("camera", w.camera), ready: make(chan struct{}), legs: map[audience]bool{}, others: map[want]wire.LiveAnswer{}, shares: 1}
 	r.pulls[w] = p
 	r.spawn(p.run)
 	return p, nil
-}
-
-// claim makes a pull the one of the stream that it brings, or returns the one that there is.
-func (r *Relay) claim(p *pull, stream id.StreamKind) (twin *pull) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	of := source{p.want.agent, p.want.camera, stream}
-	if twin = r.streams[of]; twin != nil && !twin.done() {
-		r.pulls[p.want] = twin
-		return twin
-	}
-	r.streams[of] = p
-	return nil
 }
 
 // forget takes a pull out.
@@ -131,6 +120,13 @@ func (p *pull) leave() {
 	p.idle = time.Now()
 }
 
+// at is the pull's session at the agent.
+func (p *pull) at() id.Session {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.session
+}
+
 func (p *pull) answer() wire.LiveAnswer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -149,7 +145,7 @@ func (p *pull) run(ctx context.Context) {
 			}
 			begun := time.Now()
 			p.watch(ctx, lost)
-			if p.finish() {
+			if p.finish() || p.want.alone != "" { // where a recording goes on, its viewer alone knows
 				return
 			}
 			if time.Since(begun) > time.Minute {
@@ -195,9 +191,10 @@ func (p *pull) begin(ctx context.Context) (lost <-chan struct{}, err error) {
 		p.mu.Lock()
 		p.got = got
 		p.mu.Unlock()
+		p.relay.renew(p)
 		return seat.link.over, nil
 	}
-	twin := p.relay.claim(p, got.Stream)
+	twin := p.relay.claim(p, got)
 	p.mu.Lock()
 	p.got, p.twin, p.over = got, twin, twin != nil
 	p.mu.Unlock()
@@ -245,7 +242,7 @@ func (p *pull) watch(ctx context.Context, lost <-chan struct{}) {
 func (p *pull) done() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.over = p.over || p.shares == 0 && time.Since(p.idle) > p.relay.cfg.Linger
+	p.over = p.over || p.shares == 0 && (time.Since(p.idle) > p.relay.cfg.Linger || p.heir != nil || p.want.alone != "")
 	return p.over
 }
 
@@ -296,21 +293,26 @@ func (p *pull) noted() string {
 }
 
 // join has a leg woken up when there is something to send, and tells it how things are.
-func (p *pull) join(l *leg) bool {
+func (p *pull) join(l audience) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.over {
 		return false
 	}
 	p.legs[l] = true
+	if p.heir != nil {
+		l.turn()
+	}
 	if p.state != "" {
 		l.tell(rtc.Note{Type: "state", Text: p.state})
 	}
-	l.tell(rtc.Note{Type: "note", Text: joined(l.step().said(), p.note)})
+	if text := joined(l.step().said(), p.note); text != "" {
+		l.tell(rtc.Note{Type: "note", Text: text})
+	}
 	return true
 }
 
-func (p *pull) quitting(l *leg) {
+func (p *pull) quitting(l audience) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.legs, l)
@@ -328,6 +330,10 @@ func (p *pull) say(text string) {
 
 // hear takes the agent's word and passes on what concerns the viewers.
 func (p *pull) hear(n rtc.Note) {
+	if p.want.alone != "" && n.Type != "pong" {
+		p.pass(n)
+		return
+	}
 	if n.Type == "position" {
 		p.position(n, time.Now())
 		return
@@ -353,6 +359,15 @@ func (p *pull) hear(n rtc.Note) {
 			p.ended = "The site has ended the view."
 		}
 		p.over = true
+	}
+}
+
+// pass passes on what the agent says of a recording.
+func (p *pull) pass(n rtc.Note) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for l := range p.legs {
+		l.tell(n)
 	}
 }
 

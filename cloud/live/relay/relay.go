@@ -4,7 +4,8 @@
 // It owns the connections of those viewers, and one of its own to each site that they watch. It promises that a camera is
 // on a site's line once however many watch it here, that a newcomer starts at the newest key frame without another one
 // being asked for, and that a viewer with a bad line gets less without the others noticing. It never decides who may
-// watch, never decodes a picture, and keeps none longer than a group of pictures.
+// watch, never decodes a picture, and keeps none longer than a group of pictures. Who has no WebRTC gets MP4 made of the
+// same copy, over a WebSocket; a recording over that has a pull of its own.
 package relay
 
 import (
@@ -18,6 +19,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"holdfast/shared/id"
@@ -32,6 +34,7 @@ type Config struct {
 	Address  netip.Addr    // by which the world reaches this machine; unset: whatever addresses it has
 	Loopback bool          // offer loopback addresses, for viewers on the same machine
 	Viewers  int           // connections at once; 0 means 256
+	Reels    int           // cameras shown by WebSocket at once; 0 means 1024: a person has one for each tile
 	Connect  time.Duration // a connection that does not come about by then ends; 0 means 20 s
 	Idle     time.Duration // a connection over which nothing was watched for so long ends; 0 means 15 min
 	Linger   time.Duration // a stream is kept so long for whoever comes back; 0 means 5 s
@@ -60,16 +63,18 @@ type Relay struct {
 	spawn   func(fn func(ctx context.Context)) // runs fn until it ends by itself or with the relay; nil while that is closed
 	viewers map[id.Session]*viewer
 	legs    map[id.Session]*leg
+	reels   map[id.Session]*reel
 	links   map[id.Agent][]*link
 	noWay   map[id.Agent]time.Time // agents that found no way to the relay; until then they are not asked again
 	pulls   map[want]*pull         // by what is wanted: several wants may come to one pull
 	streams map[source]*pull       // by what is sent: one pull each
 	running sync.WaitGroup
+	dropped atomic.Int64
 }
 
 // New opens the relay's port; Run must follow.
 func New(cfg Config, deps Deps, log *slog.Logger) (*Relay, error) {
-	cfg.Viewers, cfg.Connect = cmp.Or(cfg.Viewers, 256), cmp.Or(cfg.Connect, 20*time.Second)
+	cfg.Viewers, cfg.Reels, cfg.Connect = cmp.Or(cfg.Viewers, 256), cmp.Or(cfg.Reels, 1024), cmp.Or(cfg.Connect, 20*time.Second)
 	cfg.Idle, cfg.Linger = cmp.Or(cfg.Idle, 15*time.Minute), cmp.Or(cfg.Linger, 5*time.Second)
 	port, err := rtc.OpenPort(rtc.PortConfig{Port: cfg.Port, Address: cfg.Address, Loopback: cfg.Loopback, TCPMost: 4 * cfg.Viewers}, log)
 	if err != nil {
@@ -77,6 +82,7 @@ func New(cfg Config, deps Deps, log *slog.Logger) (*Relay, error) {
 	}
 	return &Relay{
 		cfg: cfg, deps: deps, log: log, port: port, viewers: map[id.Session]*viewer{}, legs: map[id.Session]*leg{},
+		reels: map[id.Session]*reel{},
 		links: map[id.Agent][]*link{}, noWay: map[id.Agent]time.Time{}, pulls: map[want]*pull{}, streams: map[source]*pull{},
 	}, nil
 }
@@ -163,8 +169,8 @@ func (r *Relay) Paths(ctx context.Context, told wire.LivePaths) (wire.LivePaths,
 	if v == nil {
 		return wire.LivePaths{}, errGone()
 	}
-	fragment, err := v.Paths(ctx, told.Fragment)
-	return wire.LivePaths{Session: told.Session, Fragment: fragment}, err
+	fragment, anew, err := v.Paths(ctx, told.Fragment)
+	return wire.LivePaths{Session: told.Session, Fragment: fragment, Anew: anew}, err
 }
 
 // admit makes the connection that belongs to an offer, and starts it.
@@ -215,7 +221,7 @@ func (r *Relay) View(ctx context.Context, view wire.LiveView) (wire.LiveAnswer, 
 	if err != nil {
 		return wire.LiveAnswer{}, err
 	}
-	answer := p.answer()
+	answer := p.answerTo(wantOf(v.agent, view))
 	if codec, ok := codecOf(answer.Codec); !ok || !slices.Contains(v.slots[view.Slot].Takes, codec) {
 		p.leave()
 		return wire.LiveAnswer{}, wire.Fail(wire.FailedCodec, "The browser's offer has no place for %s video.", answer.Codec)
@@ -262,15 +268,18 @@ func (r *Relay) show(v *viewer, view wire.LiveView, p *pull) error {
 // Close ends a session, or a connection with all that it shows. It reports false for one that it does not know.
 func (r *Relay) Close(session id.Session) bool {
 	r.mu.Lock()
-	v, l := r.viewers[session], r.legs[session]
+	v, l, s := r.viewers[session], r.legs[session], r.reels[session]
 	r.mu.Unlock()
+	if s != nil {
+		s.part("")
+	}
 	if v != nil {
 		v.end()
 	}
 	if l != nil {
 		l.end()
 	}
-	return v != nil || l != nil
+	return v != nil || l != nil || s != nil
 }
 
 // Load is how much the relay carries.
@@ -278,13 +287,15 @@ type Load struct {
 	Viewers int // connections
 	Legs    int // cameras shown to them
 	Pulls   int // streams taken from sites
+	Reels   int // cameras shown by WebSocket
+	Dropped int // groups of pictures that were left out there, because a viewer's line was too slow for them
 }
 
 // Load returns how much the relay carries now.
 func (r *Relay) Load() Load {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return Load{Viewers: len(r.viewers), Legs: len(r.legs), Pulls: len(r.streams)}
+	return Load{Viewers: len(r.viewers), Legs: len(r.legs), Pulls: len(r.streams), Reels: len(r.reels), Dropped: int(r.dropped.Load())}
 }
 
 // words turns an error into what a viewer is told.

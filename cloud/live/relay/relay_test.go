@@ -2,6 +2,7 @@ package relay
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -58,6 +59,15 @@ func TestOneCopyForAll(t *testing.T) {
 	if l := c.Load(); l != (Load{Viewers: 3, Legs: 3, Pulls: 2}) {
 		t.Errorf("load %+v", l)
 	}
+	own := c.Sessions(s.id)
+	s.mu.Lock()
+	have := append(slices.Collect(maps.Keys(s.peers)), slices.Collect(maps.Keys(s.shows))...)
+	s.mu.Unlock()
+	slices.Sort(own)
+	slices.Sort(have)
+	if !slices.Equal(own, have) || len(own) != 3 {
+		t.Errorf("the relay says that %v are its own at the site, which has %v", own, have)
+	}
 }
 
 // TestOneCopyHoweverItIsAskedFor has viewers whose wishes differ and come to the same stream.
@@ -91,6 +101,63 @@ func TestOneCopyHoweverItIsAskedFor(t *testing.T) {
 	show(wire.LiveView{Width: 320, Codecs: []string{"h264"}}) // another stream
 	if l := c.Load(); l.Pulls != 2 {
 		t.Errorf("load %+v, want two streams", l)
+	}
+}
+
+// TestWhatIsConvertedIsNoCopy has a site convert a camera's pictures for whoever can't see them as they are: the two are not
+// the same stream, though both are the camera's main one.
+func TestWhatIsConvertedIsNoCopy(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.words = func(v wire.LiveView, a *wire.LiveAnswer) {
+		if slices.Contains(v.Codecs, "h265") {
+			a.Codec = "hvc1.1.6.L93.B0"
+		}
+	}
+	c := newCloud(t, s, Config{})
+	camera := id.New[id.Camera]()
+	taken := map[string]*pull{}
+	for _, codecs := range [][]string{{"h264", "h265"}, {"h264"}} {
+		view := wire.LiveView{Camera: camera, Codecs: codecs}
+		p, err := c.take(t.Context(), s.id, view)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.leave()
+		taken[p.answerTo(wantOf(s.id, view)).Codec] = p
+	}
+	if native, converted := taken["hvc1.1.6.L93.B0"], taken[s.codec]; native == nil || converted == nil || native == converted || c.Load().Pulls != 2 {
+		t.Errorf("%d pulls bring %v, want one with each codec", c.Load().Pulls, taken)
+	}
+}
+
+// TestEachIsToldWhatTheSiteToldThem has two share a copy that is what the one wanted and not what the other did: each is told
+// so, whoever came first, as is whoever comes with the same wish.
+func TestEachIsToldWhatTheSiteToldThem(t *testing.T) {
+	t.Parallel()
+	const why = "The main stream is H.265, which this browser can't show."
+	s := newSite(t)
+	s.words = func(v wire.LiveView, a *wire.LiveAnswer) {
+		if a.Stream = id.Sub; v.Stream != id.Sub {
+			a.Note, a.Unseen = why, "hvc1.1.6.L93.B0"
+		}
+	}
+	c := newCloud(t, s, Config{})
+	for _, kinds := range [][]id.StreamKind{{id.Main, id.Sub, id.Main, id.Sub}, {id.Sub, id.Main, id.Main, id.Sub}} {
+		camera := id.New[id.Camera]()
+		for _, kind := range kinds {
+			w := connect(t, c, s, wire.LiveOffer{})
+			got, err := c.View(t.Context(), wire.LiveView{Session: w.view, Connection: w.session, Camera: camera, Stream: kind, Codecs: []string{"h264"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if told := got.Note == why && got.Unseen != ""; told != (kind == id.Main) || got.Stream != id.Sub {
+				t.Errorf("who wants the %s stream is told %+v", kind, got)
+			}
+		}
+	}
+	if l := c.Load(); l.Pulls != 2 {
+		t.Errorf("load %+v, want one pull for each camera", l)
 	}
 }
 
@@ -263,10 +330,11 @@ func TestTheSitesWordsReachTheViewers(t *testing.T) {
 	p := c.one(t)
 	p.mu.Lock()
 	stamp := p.pieces[len(p.pieces)-1].stamp
+	// What the comparison of two clocks may be off: half of the quickest answer's trip, which takes its time on a busy machine.
+	clocks := max(30_000, slices.MinFunc(p.clock.known, func(a, b answered) int { return int(a.tripUs - b.tripUs) }).tripUs/2)
 	p.mu.Unlock()
 	s.say(rtc.Note{Type: "position", Live: true, AtUs: 5, SentUs: time.Now().UnixMicro(), AgeUs: age, RTP: stamp})
 	got := w.note("position", func(rtc.Note) bool { return true })
-	const clocks = 30_000 // what the comparison of two clocks may be off
 	if got.AgeUs < age-clocks || got.AgeUs > age+5_000_000 || got.AtUs != 5 || !got.Live {
 		t.Errorf("position %+v", got)
 	}

@@ -43,7 +43,7 @@ func codecs(receiver *webrtc.RTPReceiver) map[uint8]mp4.Codec {
 	return out
 }
 
-func (s *seat) read(track *webrtc.TrackRemote, types map[uint8]mp4.Codec) {
+func (s *seat) read(track *webrtc.TrackRemote, types map[uint8]mp4.Codec, marks map[string]uint8) {
 	o := newOrder()
 	for {
 		pkt, _, err := track.ReadRTP()
@@ -54,7 +54,7 @@ func (s *seat) read(track *webrtc.TrackRemote, types map[uint8]mp4.Codec) {
 		p := s.pull.Load()
 		for _, d := range due {
 			if codec, ok := types[d.PayloadType]; ok && p != nil && len(d.Payload) > 0 {
-				p.put(d, codec, torn)
+				p.put(d, codec, torn, marks)
 				torn = false
 			}
 		}

@@ -66,14 +66,15 @@ func Put(ctx context.Context, q store.Querier, org id.Org, site id.Site, facts [
 
 // Filter says which events are wanted. Zero values do not filter.
 type Filter struct {
-	Sites  []id.Site // the sites that the reader is limited to: nil means every site of the scope, empty none
-	Site   id.Site
-	Camera id.Camera
-	Kind   string
-	FromUs int64
-	ToUs   int64  // exclusive
-	Before string // as List answered in next
-	Limit  int    // 1 to MaxLimit; 0 is DefaultLimit
+	Sites   []id.Site // the sites that the reader is limited to: nil means every site of the scope, empty none
+	Site    id.Site
+	Camera  id.Camera
+	Cameras []id.Camera // of any of these, maxBranches at most; none: of all
+	Kind    string
+	FromUs  int64
+	ToUs    int64  // exclusive
+	Before  string // as List answered in next
+	Limit   int    // 1 to MaxLimit; 0 is DefaultLimit
 }
 
 // Bounds of a page.
@@ -82,8 +83,8 @@ const (
 	MaxLimit     = 500
 )
 
-// maxBranches bounds how many sites one statement asks one by one; for a reader of more, their rows are picked
-// out of the organisation's.
+// maxBranches bounds how many sites, or cameras, one statement asks one by one; for a reader of more sites, their rows
+// are picked out of the organisation's.
 const maxBranches = 50
 
 // ErrCursor says that Filter.Before is not what List answered.
@@ -149,22 +150,38 @@ func (f Filter) query(scope store.Scope) (string, []any, error) {
 	default:
 		sites = f.Sites
 	}
-	s := &statement{}
-	if len(sites) == 0 || len(sites) > maxBranches || f.Camera != "" {
-		if err := f.branch(s, scope, sites); err != nil {
-			return "", nil, err
-		}
-		return s.text.String(), s.args, nil
+	switch {
+	case len(f.Cameras) > maxBranches:
+		return "", nil, errCameras
+	case len(f.Cameras) > 0:
+		return f.union(len(f.Cameras), func(s *statement, i int) error {
+			one := f
+			one.Camera = f.Cameras[i]
+			return one.branch(s, scope, sites)
+		})
+	case len(sites) == 0 || len(sites) > maxBranches || f.Camera != "":
+		s := &statement{}
+		err := f.branch(s, scope, sites)
+		return s.text.String(), s.args, err
 	}
 	// Each site's newest rows come from that site's index; so a reader of few sites of a large organisation
 	// does not read the others' rows.
+	return f.union(len(sites), func(s *statement, i int) error { return f.branch(s, scope, sites[i:i+1]) })
+}
+
+// errCameras says that a question names too many cameras.
+var errCameras = fmt.Errorf("events of more than %d cameras: ask for fewer at once", maxBranches)
+
+// union is the newest rows of several branches.
+func (f Filter) union(branches int, add func(s *statement, i int) error) (string, []any, error) {
+	s := &statement{}
 	s.add(`SELECT * FROM (`)
-	for i, site := range sites {
+	for i := range branches {
 		if i > 0 {
 			s.add(` UNION ALL `)
 		}
 		s.add(`SELECT * FROM (`)
-		if err := f.branch(s, scope, []id.Site{site}); err != nil {
+		if err := add(s, i); err != nil {
 			return "", nil, err
 		}
 		s.add(`) AS b` + strconv.Itoa(i))

@@ -70,9 +70,9 @@ func testOnce(t *testing.T, d *store.DB) {
 
 func testFilters(t *testing.T, d *store.DB) {
 	org := id.New[id.Org]()
-	north, south, cam := id.New[id.Site](), id.New[id.Site](), id.New[id.Camera]()
+	north, south, cam, door := id.New[id.Site](), id.New[id.Site](), id.New[id.Camera](), id.New[id.Camera]()
 	put(t, d, org, north, fact(10, "door", ""), fact(20, "motion", cam), fact(30, "door", cam))
-	put(t, d, org, south, fact(25, "door", ""), fact(40, "motion", ""))
+	put(t, d, org, south, fact(25, "door", door), fact(40, "motion", ""))
 	for name, c := range map[string]struct {
 		f    events.Filter
 		want string
@@ -89,6 +89,10 @@ func testFilters(t *testing.T, d *store.DB) {
 		"not own":       {events.Filter{Sites: []id.Site{south}, Site: north}, ""},
 		"own":           {events.Filter{Sites: []id.Site{south}, Site: south}, "40 25"},
 		"own camera":    {events.Filter{Sites: []id.Site{south}, Camera: cam}, ""},
+		"cameras":       {events.Filter{Cameras: []id.Camera{cam, door, id.New[id.Camera]()}}, "30 25 20"},
+		"their newest":  {events.Filter{Cameras: []id.Camera{cam, door}, ToUs: 30, Limit: 1}, "25"},
+		"own cameras":   {events.Filter{Sites: []id.Site{south}, Cameras: []id.Camera{cam, door}}, "25"},
+		"no cameras":    {events.Filter{Sites: []id.Site{}, Cameras: []id.Camera{cam, door}}, ""},
 	} {
 		list, _, err := events.List(t.Context(), d.Read(), store.Org(org), c.f)
 		if err != nil {
