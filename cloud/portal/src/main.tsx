@@ -1,5 +1,6 @@
 import { QueryClientProvider } from "@tanstack/react-query";
 import { RouterProvider } from "@tanstack/react-router";
+import { UNSAFE_PortalProvider as PortalProvider } from "react-aria/PortalProvider";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 
@@ -21,10 +22,18 @@ queryClient.getQueryCache().subscribe((event) => {
 
 const element = document.getElementById("root");
 if (!element) throw new Error("the page has no #root");
+/** Menus and dialogs stand in what is on the full screen: what lies beside it nobody sees. */
+function stands(): HTMLElement {
+  const full = document.fullscreenElement;
+  return full instanceof HTMLElement && full !== document.documentElement ? full : document.body;
+}
+
 createRoot(element).render(
   <StrictMode>
     <QueryClientProvider client={queryClient}>
-      <RouterProvider router={router} />
+      <PortalProvider getContainer={stands}>
+        <RouterProvider router={router} />
+      </PortalProvider>
     </QueryClientProvider>
   </StrictMode>,
 );

@@ -51,7 +51,8 @@ describe("changes", () => {
   test("a change renews what it touches and nothing else", () => {
     expect(touched({ kind: "coverage", site: "s", camera: "c" })).toEqual([["coverage", "c"]]);
     expect(touched({ kind: "site", site: "s" })).toContainEqual(["site", "s"]);
-    expect(touched({ kind: "clip", id: "k", camera: "c" })).toEqual([["clips"], ["clip", "k"], ["coverage", "c"]]);
+    expect(touched({ kind: "clip", id: "k", camera: "c" })).toEqual([["clips"], ["clip", "k"], ["coverage", "c"], ["coverages"]]);
+    expect(touched({ kind: "turn", site: "s", camera: "c" })).toEqual([["turn", "c"]]);
     expect(touched({ kind: "wall", id: "w" })).toEqual([["walls"], ["wall", "w"]]);
     expect(touched({ kind: "people" })).toContainEqual(["me"]);
     expect(touched({ kind: "incident", site: "s" })).toContainEqual(["story", "s"]);

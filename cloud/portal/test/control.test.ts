@@ -29,6 +29,7 @@ describe("messages of the site", () => {
 
   test("single pictures are read", () => {
     expect(readWord('{"type":"picture","at_us":7,"rtp":9}')).toEqual({ type: "picture", at_us: 7, rtp: 9, text: "" });
+    expect(readWord('{"type":"picture","at_us":7,"rtp":9,"step":true}')).toEqual({ type: "picture", at_us: 7, rtp: 9, step: true, text: "" });
     expect(readWord('{"type":"picture","at_us":7,"text":"No video."}')).toEqual({ type: "picture", at_us: 7, text: "No video." });
     expect(readWord('{"type":"stop","at_us":7,"rtp":9,"text":"The beginning."}')).toEqual({ type: "stop", at_us: 7, text: "The beginning." });
     expect(readWord('{"type":"picture","rtp":9}')).toBeUndefined();

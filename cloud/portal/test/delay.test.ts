@@ -50,6 +50,16 @@ describe("the delay from site to screen", () => {
     expect(delay.bornMs(undefined)).toBeUndefined();
   });
 
+  test("does not tell the moment of a picture of the burst, however long it stands there", () => {
+    const delay = new Delay();
+    delay.hear(born(9000, 1000, 20), 1010);
+    expect(delay.bornMs(8999)).toBeUndefined();
+    expect(delay.bornMs(9000)).toBeCloseTo(siteAheadMs + 980);
+    delay.hear(born(9000 + 90_000, 2000, 20), 2010);
+    expect(delay.bornMs(8999)).toBeUndefined();
+    expect(delay.bornMs(9090)).toBeCloseTo(siteAheadMs + 981);
+  });
+
   test("asks with its own time", () => {
     expect(JSON.parse(Delay.ask(12.3456))).toEqual({ type: "ping", at_us: 12_346 });
   });

@@ -1,72 +1,21 @@
 import { beforeEach, describe, expect, test } from "vitest";
 
 import { Moments } from "../src/video/step";
-import { Conductor, limitUs, type Player } from "../src/video/together";
+import { type Conductor, limitUs } from "../src/video/together";
+import { begin, second, Site, Wall, wallUs } from "./site";
 
-const second = 1_000_000;
-const begin = 1_800_000_000 * second;
-const wallUs = (nowMs: number) => begin + 3600 * second + nowMs * 1000;
-
-/** A recording at a site: it comes after a while, plays at its pace times what its machine makes of it, and has a gap. */
-class Site implements Player {
-  prepared: number[] = [];
-  paces: number[] = [];
-  at = 0;
-  rate = 1;
-  playing = false;
-  broken = false;
-  comesMs = 300;
-  speed = 1;
-  gap: { from: number; to: number } | undefined;
-  private readyMs: number | undefined;
-  private targetUs = 0;
-  private nowMs = 0;
-
-  prepare(atUs: number): void {
-    this.prepared.push(atUs);
-    this.playing = false;
-    this.readyMs = this.nowMs + this.comesMs;
-    this.targetUs = atUs;
-  }
-  play(): void { this.playing = true; }
-  hold(): void { this.playing = false; }
-  pace(rate: number): void { this.rate = rate; this.paces.push(rate); }
-  shown() { return this.readyMs === undefined ? { atUs: this.at, shownMs: this.nowMs } : undefined; }
-  failed(): boolean { return this.broken; }
-  delayMs(): number { return 40; }
-
-  pass(ms: number): void {
-    this.nowMs += ms;
-    if (this.readyMs !== undefined && this.nowMs >= this.readyMs) {
-      this.readyMs = undefined;
-      this.at = this.targetUs;
-    } else if (this.playing) this.at += ms * 1000 * this.rate * this.speed;
-    if (this.gap && this.at >= this.gap.from && this.at < this.gap.to) this.at = this.gap.to;
-  }
-}
-
-let nowMs: number;
+let wall: Wall;
 let sites: Site[];
 let conductor: Conductor;
+const joinAll = () => wall.joinAll();
+const pass = (ms: number) => wall.pass(ms);
+const drifts = () => wall.drifts();
+const where = () => wall.where();
 
 beforeEach(() => {
-  nowMs = 0;
-  sites = [new Site(), new Site(), new Site()];
-  conductor = new Conductor(begin, 0, wallUs);
+  wall = new Wall([new Site(), new Site(), new Site()]);
+  ({ sites, conductor } = wall);
 });
-
-const joinAll = () => sites.map((site) => conductor.join(site, nowMs));
-
-function pass(ms: number): void {
-  for (const end = nowMs + ms; nowMs < end; ) {
-    nowMs += 20;
-    for (const site of sites) site.pass(20);
-    conductor.tick(nowMs);
-  }
-}
-
-const drifts = () => sites.map((site) => site.at - conductor.momentUs(nowMs));
-const where = () => sites.map((site) => conductor.place(site).where);
 
 describe("recordings in step", () => {
   test("all begin together, once the last of them is there", () => {
@@ -125,7 +74,7 @@ describe("recordings in step", () => {
     sites[1]!.speed = 0.5;
     joinAll();
     pass(60_000);
-    expect(conductor.momentUs(nowMs) - begin).toBeGreaterThan(58 * second);
+    expect(conductor.momentUs(wall.nowMs) - begin).toBeGreaterThan(58 * second);
     expect(where()).toEqual(["on", "behind", "on"]);
     expect(sites[1]!.prepared.length).toBeLessThan(8);
     sites[1]!.speed = 1;
@@ -143,7 +92,7 @@ describe("recordings in step", () => {
     pass(8000);
     expect(where()[1]).toBe("on");
     expect(Math.abs(drifts()[1]!)).toBeLessThan(limitUs);
-    conductor.seek(begin + 7 * second, nowMs);
+    conductor.seek(begin + 7 * second, wall.nowMs);
     pass(2000);
     expect(where()[1]).toBe("gap");
     expect(sites[0]!.playing).toBe(true);
@@ -153,12 +102,12 @@ describe("recordings in step", () => {
     joinAll();
     pass(4000);
     sites[0]!.at += 0.3 * second;
-    conductor.pause(nowMs);
-    const at = conductor.momentUs(nowMs);
+    conductor.pause(wall.nowMs);
+    const at = conductor.momentUs(wall.nowMs);
     pass(2000);
-    expect(conductor.momentUs(nowMs)).toBe(at);
+    expect(conductor.momentUs(wall.nowMs)).toBe(at);
     expect(Math.max(...drifts().map(Math.abs))).toBeLessThan(100_000);
-    conductor.play(nowMs);
+    conductor.play(wall.nowMs);
     pass(2000);
     expect(sites.every((site) => site.playing)).toBe(true);
     expect(Math.max(...drifts().map(Math.abs))).toBeLessThan(100_000);
@@ -167,16 +116,16 @@ describe("recordings in step", () => {
   test("all are sought together, playing or not, and play faster together", () => {
     joinAll();
     pass(2000);
-    conductor.seek(begin + 600 * second, nowMs);
+    conductor.seek(begin + 600 * second, wall.nowMs);
     expect(conductor.direction().gathering).toBe(true);
     pass(2000);
     expect(Math.max(...drifts().map(Math.abs))).toBeLessThan(100_000);
-    conductor.pace(4, nowMs);
+    conductor.pace(4, wall.nowMs);
     pass(5000);
-    expect(conductor.momentUs(nowMs)).toBeGreaterThan(begin + 618 * second);
+    expect(conductor.momentUs(wall.nowMs)).toBeGreaterThan(begin + 618 * second);
     expect(Math.max(...drifts().map(Math.abs))).toBeLessThan(4 * limitUs);
-    conductor.pause(nowMs);
-    conductor.seek(begin + 60 * second, nowMs);
+    conductor.pause(wall.nowMs);
+    conductor.seek(begin + 60 * second, wall.nowMs);
     pass(3000);
     expect(sites.map((site) => site.playing)).toEqual([false, false, false]);
     expect(sites.map((site) => site.at)).toEqual(sites.map(() => begin + 60 * second));
@@ -191,11 +140,11 @@ describe("recordings in step", () => {
     sites[0]!.broken = false;
     pass(3000);
     expect(where()[0]).toBe("on");
-    conductor.seek(wallUs(nowMs) - 30 * second, nowMs);
-    conductor.pace(16, nowMs);
+    conductor.seek(wallUs(wall.nowMs) - 30 * second, wall.nowMs);
+    conductor.pace(16, wall.nowMs);
     pass(8000);
     expect(conductor.direction().rate).toBe(1);
-    expect(wallUs(nowMs) - conductor.momentUs(nowMs)).toBeGreaterThan(9 * second);
+    expect(wallUs(wall.nowMs) - conductor.momentUs(wall.nowMs)).toBeGreaterThan(9 * second);
   });
 });
 
@@ -229,4 +178,31 @@ describe("the moment of a picture", () => {
     moments.painted(3000, 3);
     expect(moments.shown()?.siteUs).toBe(begin + second);
   });
+
+  test("of a step is what the site says of it, though its picture is later by the video's clock", () => {
+    const moments = new Moments();
+    moments.expect(100);
+    moments.hear({ type: "position", at_us: begin, rtp: 9000, asked_us: 100, off_us: 5 });
+    moments.painted(9000, 1);
+    moments.painted(99_000, 2);
+    moments.single(99_000, begin - second);
+    expect(moments.shown()).toEqual({ siteUs: begin - second, offUs: 5, shownMs: 2 });
+    moments.painted(108_000, 3);
+    expect(moments.shown()?.siteUs).toBe(begin - second + 100_000);
+  });
+});
+
+test("what nobody has looked at for a while does not stand in the future", () => {
+  const wall = new Wall([new Site(), new Site()]);
+  wall.joinAll();
+  wall.conductor.seek(wallUs(0) - 60 * second, 0);
+  wall.pass(2000);
+  wall.conductor.pace(2, wall.nowMs);
+  wall.nowMs += 300_000; // the tab was out of sight
+  for (const site of wall.sites) site.pass(300_000);
+  wall.pass(5000);
+  const behindUs = wallUs(wall.nowMs) - wall.conductor.momentUs(wall.nowMs);
+  expect(behindUs).toBeGreaterThan(5 * second);
+  expect(behindUs).toBeLessThan(30 * second);
+  expect(wall.conductor.direction().rate).toBe(1);
 });

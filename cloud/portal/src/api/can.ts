@@ -6,7 +6,7 @@ import { me } from "./queries";
 
 /** The actions that the portal asks about, by the cloud's own names. */
 export type Action =
-  | "health" | "events" | "live" | "playback" | "export" | "clips.edit" | "holds.edit" | "cameras.edit" | "sites.edit" | "sites.create"
+  | "health" | "events" | "live" | "talk" | "playback" | "cameras.move" | "export" | "clips.edit" | "holds.edit" | "cameras.edit" | "sites.edit" | "sites.create"
   | "regions.edit" | "agents.edit" | "rules.edit" | "people.edit" | "alerts.edit" | "players.edit" | "audit.view";
 
 /** Answers whether the signed-in person may do something; no while it is not known. */

@@ -10,6 +10,9 @@ export const base: string =
 
 export const client = createClient<paths>({ baseUrl: base, credentials: "same-origin" });
 
+/** Where a clip's file is. */
+export const mediaUrl = (clip: { id: string }, download = false): string => `${base}/clips/${encodeURIComponent(clip.id)}/media${download ? "?download=1" : ""}`;
+
 const faults: Middleware = {
   async onResponse({ response }) {
     if (!response.ok) throw await failure(response);

@@ -3,7 +3,7 @@ import { infiniteQueryOptions, QueryClient, queryOptions } from "@tanstack/react
 
 import { client, data } from "./client";
 import { ApiError, mayPass } from "./errors";
-import type { Camera, RuleRequest, StreamKind } from "./types";
+import type { Camera, RuleRequest, StreamKind, Turn } from "./types";
 
 export const queryClient = new QueryClient({
   defaultOptions: {
@@ -82,6 +82,13 @@ function listed(id: string): { camera: Camera; atMs: number } | undefined {
   return undefined;
 }
 
+/** Whether one can speak through a camera, and who does. */
+export const talk = (camera: string) => queryOptions({
+  queryKey: ["talk", camera],
+  queryFn: () => data(client.GET("/cameras/{camera}/talk", { params: { path: { camera } } })),
+  refetchInterval: (query) => (query.state.data?.by ? 5_000 : 60_000),
+});
+
 export const story = (site: string, fromUs: number) => queryOptions({
   queryKey: ["story", site, fromUs],
   queryFn: async () => (await data(client.GET("/sites/{site}/story", { params: { path: { site }, query: { from_us: fromUs } } }))).story,
@@ -97,9 +104,19 @@ export const coverage = (camera: string, stream: StreamKind, fromUs: number, toU
   gcTime: 120_000,
 });
 
+/** The same of several cameras, as a wall has them. It is renewed by the clock alone: something of so many changes all the time. */
+export const coverages = (cameras: string[], fromUs: number, toUs: number) => queryOptions({
+  queryKey: ["coverages", cameras, fromUs, toUs],
+  queryFn: ({ signal }) => data(client.GET("/coverage", { params: { query: { cameras, from_us: fromUs, to_us: toUs } }, signal })),
+  staleTime: 20_000,
+  refetchInterval: 30_000,
+  gcTime: 120_000,
+});
+
 export interface EventFilter {
   site?: string;
   camera?: string;
+  cameras?: string[];
   kind?: string;
   from_us?: number;
   to_us?: number;
@@ -122,6 +139,17 @@ export const clips = () => infiniteQueryOptions({
   refetchInterval: 15_000,
 });
 
+/** What the cloud has of a site's video in a range of time. */
+export const storedClips = (site: string, from_us: number, to_us: number) => queryOptions({
+  queryKey: ["clips", "stored", site, from_us, to_us],
+  queryFn: ({ signal }) => everyPage(async (before) => {
+    const got = await data(client.GET("/clips", { params: { query: { site, state: "stored", from_us, to_us, limit: 500, ...(before ? { before } : {}) } }, signal }));
+    return { items: got.clips, next: got.next };
+  }),
+  staleTime: 60_000,
+  refetchInterval: ({ state }) => (state.error ? 15_000 : false),
+});
+
 export const clip = (id: string) => queryOptions({
   queryKey: ["clip", id],
   queryFn: () => data(client.GET("/clips/{clip}", { params: { path: { clip: id } } })),
@@ -139,6 +167,26 @@ export const players = (site: string) => queryOptions({
   queryKey: ["players", site],
   queryFn: async () => (await data(client.GET("/sites/{site}/players", { params: { path: { site } } }))).players,
   refetchInterval: 30_000,
+});
+
+/** What a camera can be told to do. The site asks its device, which may take a while. */
+export const ptz = (camera: string) => queryOptions({
+  queryKey: ["ptz", camera],
+  queryFn: () => data(client.GET("/cameras/{camera}/ptz", { params: { path: { camera } } })),
+  staleTime: 300_000,
+  retry: false,
+});
+
+/** Whose turn it is with a camera, and when that was heard. */
+export type HeardTurn = Turn & { heardMs: number };
+export const heardTurn = (turn: Turn): HeardTurn => ({ ...turn, heardMs: Date.now() });
+
+/** Who moves a camera. Its end is not announced, and it becomes longer without a word: while it is somebody else's it is asked
+ *  for again and again. */
+export const turn = (camera: string) => queryOptions({
+  queryKey: ["turn", camera],
+  queryFn: async () => heardTurn(await data(client.GET("/cameras/{camera}/turn", { params: { path: { camera } } }))),
+  refetchInterval: ({ state }) => (state.data?.name && !state.data.mine ? 4000 : false),
 });
 
 /** What other limits of a camera would delete. */

@@ -123,6 +123,58 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/cameras/{camera}/presets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Keep the position that a camera has now */
+        post: operations["savePreset"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/cameras/{camera}/presets/{preset}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Forget a position that a camera keeps */
+        delete: operations["removePreset"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/cameras/{camera}/ptz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a camera can be told to do, as its device says, and who moves it */
+        get: operations["getPTZ"];
+        put?: never;
+        /** Move a camera, and have it for 15 s from then on */
+        post: operations["moveCamera"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/cameras/{camera}/retention": {
         parameters: {
             query?: never;
@@ -132,6 +184,23 @@ export interface paths {
         };
         /** What other limits of a camera would delete, before they are saved */
         get: operations["previewRetention"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/cameras/{camera}/socket": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a camera over a WebSocket, for a browser without WebRTC or for what that has no room for: MP4 in binary messages (Media Source Extensions), words in text messages */
+        get: operations["watchBySocket"];
         put?: never;
         post?: never;
         delete?: never;
@@ -152,6 +221,43 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/cameras/{camera}/talk": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether one can speak through a camera's loudspeaker now, and who does */
+        get: operations["getTalk"];
+        put?: never;
+        /** Speak through a camera's loudspeaker: an SDP offer with one place for sound that is sent, in G.711. It is the person's until it is ended, nothing comes any more, or five minutes are over; a second person is told who speaks */
+        post: operations["openTalk"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/cameras/{camera}/turn": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who moves a camera */
+        get: operations["getTurn"];
+        put?: never;
+        /** Take a camera over from somebody with a lower role */
+        post: operations["takeTurn"];
+        /** Leave a camera to others */
+        delete: operations["endTurn"];
         options?: never;
         head?: never;
         patch?: never;
@@ -272,6 +378,23 @@ export interface paths {
         };
         /** The file of a stored clip; ranges are answered (RFC 9110 section 14) */
         get: operations["getClipMedia"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/coverage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The same of several cameras, as a wall has them, in the order in which they are asked for */
+        get: operations["listCoverage"];
         put?: never;
         post?: never;
         delete?: never;
@@ -906,7 +1029,7 @@ export interface paths {
         delete: operations["endPlay"];
         options?: never;
         head?: never;
-        /** Tell of further addresses of a program's view (RFC 8840), or seek its path anew with an SDP offer that restarts ICE */
+        /** Tell of further addresses of a program's view (RFC 8840), or seek its path anew: with a fragment of another ICE user name and password, or with an SDP offer that restarts ICE */
         patch: operations["movePlay"];
         trace?: never;
     };
@@ -1007,6 +1130,8 @@ export interface components {
              */
             keep_days: number;
             name: string;
+            /** @description Its site has a device that may be asked whether it moves. */
+            ptz: boolean;
             /** @description A reason of the closed list of gap reasons. */
             reason?: string;
             recording: boolean;
@@ -1027,6 +1152,8 @@ export interface components {
             /** @description A clip of its main stream that the line can't carry in time is cut from the small stream instead, where that is recorded. */
             step_down: boolean;
             streams: components["schemas"]["Stream"][];
+            /** @description The site lets people speak through its loudspeaker. */
+            talk: boolean;
             /** @description For a person: what is wrong and what to do. */
             text?: string;
         };
@@ -1037,6 +1164,10 @@ export interface components {
             recording: number;
             /** Format: int64 */
             total: number;
+        };
+        CameraCoverage: {
+            camera: string;
+            coverage: components["schemas"]["Coverage"];
         };
         CameraPatch: {
             /** @description True: stop recording; the time is declared as a gap. */
@@ -1067,7 +1198,7 @@ export interface components {
              * @description What changed.
              * @enum {string}
              */
-            kind: "site" | "camera" | "event" | "clip" | "coverage" | "people" | "incident" | "wall";
+            kind: "site" | "camera" | "event" | "clip" | "coverage" | "people" | "incident" | "wall" | "turn" | "ptz" | "talk";
             site?: string;
         };
         Clip: {
@@ -1312,6 +1443,9 @@ export interface components {
             /** Format: int64 */
             to_us: number;
         };
+        Coverages: {
+            cameras: components["schemas"]["CameraCoverage"][];
+        };
         DiskInfo: {
             /**
              * Format: int64
@@ -1533,9 +1667,13 @@ export interface components {
             relay?: boolean;
             /** @enum {string} */
             stream?: "main" | "sub";
+            /** @description RFC 6381: the camera's sound, which only a WebSocket has room for; absent otherwise. */
+            unheard?: string;
+            /** @description RFC 6381: the pictures that were asked for, which only a WebSocket has room for; absent otherwise. */
+            unseen?: string;
         };
         Me: {
-            /** @description The actions that the role allows, inside the sites: self, view, health, events, live, playback, export, clips.edit, holds.edit, cameras.edit, sites.edit, sites.create, regions.edit, agents.edit, rules.edit, people.edit, alerts.edit, walls.edit, players.edit, audit.view. */
+            /** @description The actions that the role allows, inside the sites: self, view, health, events, live, talk, playback, cameras.move, export, clips.edit, holds.edit, cameras.edit, sites.edit, sites.create, regions.edit, agents.edit, rules.edit, people.edit, alerts.edit, walls.edit, players.edit, audit.view. */
             can: string[];
             organisation: components["schemas"]["OrganisationRef"];
             person: components["schemas"]["Self"];
@@ -1585,6 +1723,50 @@ export interface components {
             /** Format: int64 */
             start_us: number;
             text: string;
+        };
+        PTZ: {
+            /** @description It can bring a point of its picture into the middle. */
+            centre: boolean;
+            /** @description It has a home position. */
+            home: boolean;
+            /** @description It turns. */
+            move: boolean;
+            /** @description Positions that it keeps. */
+            presets: components["schemas"]["Preset"][];
+            /** @description Its positions can be kept and forgotten. */
+            save: boolean;
+            turn: components["schemas"]["Turn"];
+            /** @description It comes closer. */
+            zoom: boolean;
+        };
+        PTZRequest: {
+            /**
+             * @description A move lasts a second: say it again while it should go on.
+             * @enum {string}
+             */
+            act: "move" | "stop" | "centre" | "goto" | "home";
+            /**
+             * Format: int64
+             * @description Rises from request to request of one browser, as its clock does: one that comes late is left out.
+             */
+            number: number;
+            /**
+             * Format: double
+             * @description To the right above 0. Of centre: a point of the picture, 1 its right edge.
+             */
+            pan?: number;
+            /** @description Token of the preset to go to. */
+            preset?: string;
+            /**
+             * Format: double
+             * @description Up above 0. Of centre: 1 is the upper edge.
+             */
+            tilt?: number;
+            /**
+             * Format: double
+             * @description Closer above 0.
+             */
+            zoom?: number;
         };
         PasswordByLink: {
             /** @description At least 12 characters. */
@@ -1680,6 +1862,15 @@ export interface components {
         };
         Players: {
             players: components["schemas"]["Player"][];
+        };
+        Preset: {
+            name: string;
+            /** @description As the camera calls it. */
+            token: string;
+        };
+        PresetRequest: {
+            /** @description At most 128 characters. */
+            name: string;
         };
         QueueInfo: {
             /**
@@ -2092,6 +2283,34 @@ export interface components {
             /** Format: int64 */
             width?: number;
         };
+        TalkState: {
+            /** @description Who speaks now. */
+            by?: string;
+            /** @description It is the person who asks. */
+            mine: boolean;
+            /** @description One can, once nobody else does. */
+            possible: boolean;
+            /**
+             * Format: int64
+             * @description Since when.
+             */
+            since_us?: number;
+            /** @description For a person: why one can't. */
+            text?: string;
+        };
+        Turn: {
+            /**
+             * Format: int64
+             * @description Until it is free, if it is not moved again.
+             */
+            left_ms: number;
+            /** @description The asker may take it over: the role is higher. */
+            may_take: boolean;
+            /** @description It is the asker's own turn. */
+            mine: boolean;
+            /** @description Who moves it; absent: nobody. */
+            name?: string;
+        };
         Verdict: {
             cause: string;
             /** @description Sentences: what the agent said last. */
@@ -2452,12 +2671,111 @@ export interface operations {
                     "Holdfast-Note"?: string;
                     "Holdfast-Slots"?: number;
                     "Holdfast-Stream"?: "main" | "sub";
+                    "Holdfast-Unheard"?: string;
+                    "Holdfast-Unseen"?: string;
                     "Holdfast-View"?: string;
                     Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/sdp": string;
+                };
+            };
+        };
+    };
+    savePreset: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                camera: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PresetRequest"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PTZ"];
+                };
+            };
+        };
+    };
+    removePreset: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                camera: string;
+                preset: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PTZ"];
+                };
+            };
+        };
+    };
+    getPTZ: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                camera: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PTZ"];
+                };
+            };
+        };
+    };
+    moveCamera: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                camera: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PTZRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Turn"];
                 };
             };
         };
@@ -2486,6 +2804,29 @@ export interface operations {
                 };
             };
         };
+    };
+    watchBySocket: {
+        parameters: {
+            query?: {
+                /** @description Width of the tile in device pixels; it chooses the stream. */
+                width?: number;
+                /** @description Absent: chosen by width. */
+                stream?: "main" | "sub";
+                /** @description Video codecs that the browser can show: h264, h265, with a comma. */
+                codecs?: string;
+                /** @description Above 0: playback of recorded video from then on; else live. */
+                from_us?: number;
+                /** @description Without sound. */
+                silent?: boolean;
+            };
+            header?: never;
+            path: {
+                camera: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: never;
     };
     getStill: {
         parameters: {
@@ -2516,6 +2857,125 @@ export interface operations {
                 content: {
                     "application/octet-stream": string;
                 };
+            };
+        };
+    };
+    getTalk: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                camera: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TalkState"];
+                };
+            };
+        };
+    };
+    openTalk: {
+        parameters: {
+            query?: {
+                /** @description User name of the credentials that GET /live/ice gave for this connection: they serve as long as it does, and without it for two minutes. */
+                relay?: string;
+                /** @description Addresses that the viewer learns of after its offer follow by PATCH on the session (RFC 8840), and the answer has only those that the far end knows of itself: its others come with the answers to PATCH. */
+                trickle?: boolean;
+            };
+            header?: never;
+            path: {
+                camera: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/sdp": string;
+            };
+        };
+        responses: {
+            /** @description The SDP answer, once the camera listens */
+            201: {
+                headers: {
+                    "Content-Type"?: string;
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/sdp": string;
+                };
+            };
+        };
+    };
+    getTurn: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                camera: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Turn"];
+                };
+            };
+        };
+    };
+    takeTurn: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                camera: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Turn"];
+                };
+            };
+        };
+    };
+    endTurn: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                camera: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };
@@ -2797,6 +3257,31 @@ export interface operations {
             };
         };
     };
+    listCoverage: {
+        parameters: {
+            query: {
+                cameras: string[] | null;
+                from_us: number;
+                to_us: number;
+                stream?: "main" | "sub";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Coverages"];
+                };
+            };
+        };
+    };
     listEvents: {
         parameters: {
             query?: {
@@ -2807,6 +3292,8 @@ export interface operations {
                 to_us?: number;
                 site?: string;
                 camera?: string;
+                /** @description Events of any of these cameras, as a wall has them; instead of camera. */
+                cameras?: string[] | null;
                 kind?: string;
             };
             header?: never;
@@ -3781,6 +4268,8 @@ export interface operations {
                     "Holdfast-Note"?: string;
                     "Holdfast-Slots"?: number;
                     "Holdfast-Stream"?: "main" | "sub";
+                    "Holdfast-Unheard"?: string;
+                    "Holdfast-Unseen"?: string;
                     "Holdfast-View"?: string;
                     Location?: string;
                     [name: string]: unknown;
@@ -4071,7 +4560,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The SDP answer to an offer */
+            /** @description The far end's fragment of the new path, or the SDP answer to an offer */
             200: {
                 headers: {
                     "Content-Type"?: string;
@@ -4079,6 +4568,7 @@ export interface operations {
                 };
                 content: {
                     "application/sdp": string;
+                    "application/trickle-ice-sdpfrag": string;
                 };
             };
             /** @description The addresses were taken; those of the far end were in its answer */

@@ -21,9 +21,13 @@ export function touched(change: Change): QueryKey[] {
     case "event":
       return [["events"]];
     case "clip":
-      return [["clips"], ...(change.id ? [["clip", change.id]] : []), ...(change.camera ? [["coverage", change.camera]] : [])];
+      return [["clips"], ...(change.id ? [["clip", change.id]] : []), ...(change.camera ? [["coverage", change.camera]] : []), ["coverages"]];
     case "wall":
       return [["walls"], ...(change.id ? [["wall", change.id]] : [])];
+    case "turn":
+    case "ptz":
+    case "talk":
+      return [change.camera ? [change.kind, change.camera] : [change.kind]];
     case "people":
       return [["people"], ["me"]];
     case "incident":

@@ -29,6 +29,9 @@ export function useSettled<T>(value: T, forMs: number): T {
   return settled;
 }
 
+/** Keys that repeat while they are held: steps. What any other key does it does once. */
+const repeating = new Set(["<", ">", "arrowleft", "arrowright", "arrowup", "arrowdown", "j", "k", "+", "=", "-", ",", "."]);
+
 /** Keys that work anywhere on the page, except where text is typed or another control takes them. Those of `own`, a
  *  selector, leave the space bar and Enter to the page. */
 export function usePageKeys(actions: Record<string, (event: KeyboardEvent) => void>, own?: string): void {
@@ -44,10 +47,11 @@ export function usePageKeys(actions: Record<string, (event: KeyboardEvent) => vo
       if ((event.key === " " || event.key === "Enter") && target.closest("button, a, [role=button]") && !(own && target.closest(own))) return;
       // < and > are those beside the dot and the comma, whatever a layout has there.
       const shifted = event.shiftKey ? ({ Comma: "<", Period: ">" } as Record<string, string>)[event.code] : undefined;
-      const act = latest.current[shifted ?? event.key.toLowerCase()];
+      const key = shifted ?? event.key.toLowerCase();
+      const act = latest.current[key];
       if (!act) return;
       event.preventDefault();
-      act(event);
+      if (!event.repeat || repeating.has(key)) act(event);
     };
     addEventListener("keydown", press);
     return () => removeEventListener("keydown", press);
@@ -61,4 +65,18 @@ export function useStable<A extends unknown[], R>(act: (...given: A) => R): (...
     newest.current = act;
   });
   return useCallback((...given: A) => newest.current(...given), []);
+}
+
+/** For answers that take a while: whoever asks takes a turn, and is told later whether it is still the newest and the component
+ *  is still there. */
+export function useNewest(): () => () => boolean {
+  const newest = useRef(0);
+  useEffect(() => {
+    const turns = newest;
+    return () => void turns.current++;
+  }, []);
+  return useCallback(() => {
+    const mine = ++newest.current;
+    return () => newest.current === mine;
+  }, []);
 }

@@ -1,4 +1,4 @@
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { Pencil } from "lucide-react";
 import { memo, startTransition, useCallback, useEffect, useMemo, useState } from "react";
@@ -6,16 +6,17 @@ import { memo, startTransition, useCallback, useEffect, useMemo, useState } from
 import { useCan } from "../api/can";
 import { client } from "../api/client";
 import { words } from "../api/errors";
-import { camera as cameraQuery, events as eventsQuery, holds as holdsQuery, site as siteQuery } from "../api/queries";
+import { camera as cameraQuery, holds as holdsQuery, site as siteQuery } from "../api/queries";
 import type { Camera, Hold, Site } from "../api/types";
 import { usePageKeys, useStable } from "../lib/hooks";
 import { nowUs } from "../lib/time";
 import { text } from "../text";
 import { rangeAt } from "../timeline/coverage";
-import { type AskEvents, eventAfter, eventBefore, overGap } from "../timeline/jump";
+import { overGap } from "../timeline/jump";
 import { HoldDialog } from "../timeline/HoldDialog";
 import { KeepDialog } from "../timeline/KeepDialog";
 import { Timeline } from "../timeline/Timeline";
+import { useEventJump } from "../timeline/useEventJump";
 import { useTimeline } from "../timeline/useTimeline";
 import { CameraBadge } from "../ui/badge";
 import { Button } from "../ui/button";
@@ -25,8 +26,10 @@ import { say } from "../ui/toast";
 import { nextRate, turned } from "../video/control";
 import { prepare } from "../video/link";
 import { Player } from "../video/Player";
+import { TalkBar } from "../video/TalkBar";
 import { toggleFullScreen, toggleMute } from "../video/stage";
 import type { VideoSession } from "../video/session";
+import { useStepOff } from "../video/useStepOff";
 import { useSession, useSnapshot, useWarm } from "../video/useVideo";
 import { CameraAside } from "./camera/CameraAside";
 import { CameraDialog } from "./camera/CameraDialog";
@@ -78,22 +81,30 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
   const selection = search.in !== undefined && search.out !== undefined ? { inUs: search.in, outUs: search.out } : undefined;
   const set = useCallback((change: Partial<typeof search>, replace = true) => void navigate({ search: (old) => ({ ...old, ...change }) as typeof old, replace }), [navigate]);
 
-  const play = useStable((us: number) => {
-    // The newest seconds are not on the disk yet: that near to now is live.
-    if (us > nowUs() - 3_000_000) {
-      set({ at: undefined });
-      if (asked === undefined) session?.backToLive(); // scrubbing has led away from there
-    } else if (asked !== undefined && Math.round(us) === asked) session?.seek(us);
-    else set({ at: Math.round(us) });
-  });
   const mayLive = can("live") && site.status !== "dark" && site.status !== "never";
+  const { jump, rest } = useEventJump({ of: { camera: camera.id }, momentUs: playheadUs, go: (event) => play(event.at_us), none: { after: text.live.noEventAfter, before: text.live.noEventBefore } });
   const live = useStable(async () => {
-    if (asked !== undefined && mayLive && session) {
+    rest();
+    if (asked === undefined) {
+      if (session?.snapshot().fromUs !== undefined) session.backToLive(); // scrubbing has led away from there
+      else if (session?.snapshot().paused) session.resume();
+      return;
+    }
+    if (mayLive && session) {
       await session.ahead({ site: camera.site, camera: camera.id, stream: search.stream });
       const { phase, fromUs } = session.snapshot();
       if (phase === "closed" || fromUs !== undefined) return; // somebody has gone elsewhere meanwhile
     }
     set({ at: undefined });
+  });
+  const play = useStable((us: number) => {
+    rest();
+    // The newest seconds are not on the disk yet: that near to now is live.
+    if (us > nowUs() - 3_000_000) {
+      if (asked === undefined) void live();
+      else set({ at: undefined });
+    } else if (asked !== undefined && Math.round(us) === asked) session?.seek(us);
+    else set({ at: Math.round(us) });
   });
   const keep = can("export") ? () => setKeeping("clip") : undefined;
   const hold = can("holds.edit") ? () => setKeeping("hold") : undefined;
@@ -106,7 +117,6 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
       say(words(error), true);
     }
   } : undefined;
-  const jump = useEventJump(camera.id, playheadUs, play);
   const onEvent = can("playback") && can("events") ? jump : undefined;
   const skip = (direction: 1 | -1) => {
     const us = overGap(timeline.ranges, playheadUs(), direction);
@@ -115,11 +125,17 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
   };
   const shows = () => session?.snapshot();
   const recorded = () => shows()?.fromUs !== undefined;
-  const step = (count: number) => { if (recorded()) session?.step(count); };
+  const clockOffsetUs = site.agent?.clock_offset_us ?? 0;
+  const fps = camera.streams.find(({ kind }) => kind === stream)?.fps;
+  const off = useStepOff(session, { allowed: can("playback"), pictureUs: fps ? 1_000_000 / fps : undefined, clockOffsetUs }, (at) => set({ at }));
+  const step = useStable((count: number) => off.step(count, video.current));
   usePageKeys({
-    " ": () => (shows()?.paused ? session?.resume() : session?.pause()),
+    " ": () => { if (watchable) (shows()?.paused ? session?.resume() : session?.pause()); },
     l: () => { timeline.follow(); live(); },
-    m: () => { if (video.current) toggleMute(video.current); },
+    m: () => {
+      if (shows()?.soundElsewhere && !shows()?.hasAudio) session?.aloud();
+      else if (video.current) toggleMute(video.current);
+    },
     f: () => { if (video.current) toggleFullScreen(video.current); },
     k: () => { if (selection) keep?.(); },
     b: () => void bookmark?.(),
@@ -137,7 +153,6 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
     o: () => set({ in: Math.min(search.in ?? Infinity, Math.round(playheadUs()) - 1_000_000), out: Math.round(playheadUs()) }),
   });
 
-  const clockOffsetUs = site.agent?.clock_offset_us ?? 0;
   const origin = useMemo(() => ({ site: site.name, camera: camera.name, zone, clockOffsetUs }), [site.name, camera.name, zone, clockOffsetUs]);
   const around = useAfterPicture(session, watchable);
   const chooseStream = useCallback((next: typeof search.stream) => set({ stream: next }), [set]);
@@ -149,8 +164,9 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
       actions={can("cameras.edit") && <Button small icon={<Pencil size={15} aria-hidden />} onPress={() => setEditing(true)} data-testid="edit-camera">{text.actions.edit}</Button>}>
       <div className="camera-page">
         <div className="camera-stage">
-          <Stage camera={camera} origin={origin} video={video} session={session} bare={!can("live")} onLive={live} onEvent={onEvent}
+          <Stage camera={camera} origin={origin} video={video} session={session} ptz={camera.ptz && can("cameras.move")} bare={!can("live")} onLive={live} onEvent={onEvent} onStep={can("playback") ? step : undefined} held={off.held}
             instead={watchable ? undefined : <Instead site={site} allowed={can("live")} asked={asked} hole={hole} ranges={timeline.ranges} zone={zone} onPlay={play} onLive={live} />} />
+          {camera.talk && can("talk") && around && watchable && asked === undefined && <TalkBar camera={camera.id} zone={zone} video={video} />}
         </div>
         {!around ? <aside className="camera-aside" /> : <Aside camera={camera} zone={zone} stream={search.stream} onStream={chooseStream} events={events} mayPlay={can("playback")} onPlay={play} hasSub={sub} />}
         <div className="camera-timeline">
@@ -213,23 +229,4 @@ const noHolds: Hold[] = [];
 function useHeld(site: string, camera: string, allowed: boolean): readonly Hold[] {
   const { data } = useQuery({ ...holdsQuery(site), enabled: allowed });
   return useMemo(() => data?.filter((hold) => hold.camera === camera && (hold.state === "kept" || hold.state === "partly")) ?? noHolds, [data, camera]);
-}
-
-/** Goes from the moment on the stage to the next event, or to the one before. */
-function useEventJump(camera: string, playheadUs: () => number, play: (us: number) => void) {
-  const queries = useQueryClient();
-  return useCallback(async (direction: 1 | -1) => {
-    const ask: AskEvents = async (from_us, to_us) => {
-      const { pages } = await queries.fetchInfiniteQuery({ ...eventsQuery({ camera, from_us, to_us }, direction === 1 ? 100 : 1), staleTime: 5000 });
-      return { events: pages[0]?.events ?? [], more: !!pages[0]?.next };
-    };
-    try {
-      const us = playheadUs();
-      const event = await (direction === 1 ? eventAfter(ask, us, nowUs()) : eventBefore(ask, us));
-      if (event) play(event.at_us);
-      else say(direction === 1 ? text.live.noEventAfter : text.live.noEventBefore);
-    } catch (error) {
-      say(words(error), true);
-    }
-  }, [camera, playheadUs, play, queries]);
 }

@@ -2,6 +2,7 @@ import { Clock, Download } from "lucide-react";
 import { useState } from "react";
 
 import { useCan } from "../api/can";
+import { mediaUrl } from "../api/client";
 import type { Clip } from "../api/types";
 import { bytes, codecName, duration, isH265, percent } from "../lib/format";
 import { eventName } from "../lib/events";
@@ -14,7 +15,7 @@ import { FileButton, LinkButton } from "../ui/button";
 import { Dialog } from "../ui/dialog";
 import { Notice } from "../ui/notice";
 import { Facts } from "../ui/page";
-import { clipTitle, expiry, mediaUrl, waitWords } from "./Clips";
+import { clipTitle, expiry, waitWords } from "./Clips";
 
 const capital = (words: string): string => words.charAt(0).toUpperCase() + words.slice(1);
 

@@ -4,7 +4,7 @@ import { ArrowUp, Clock, Download, Ellipsis, Film, Hourglass, ListEnd, Pencil, P
 import { useState } from "react";
 
 import { useCan } from "../api/can";
-import { base, client } from "../api/client";
+import { client, mediaUrl } from "../api/client";
 import { words } from "../api/errors";
 import { clip as clipQuery, clips as clipsQuery, rules as rulesQuery, sites as sitesQuery } from "../api/queries";
 import type { Clip, Priority } from "../api/types";
@@ -66,9 +66,6 @@ export default function ClipsPage() {
 
 /** The title, or a name made of the camera's. */
 export const clipTitle = (clip: Clip): string => clip.title || text.clips.untitled(clip.camera_name);
-
-/** Where a clip's file is. */
-export const mediaUrl = (clip: Clip, download = false): string => `${base}/clips/${encodeURIComponent(clip.id)}/media${download ? "?download=1" : ""}`;
 
 /** When a clip is deleted, in words; undefined: never. */
 export function expiry(clip: Clip, zone: string, now: number): { words: string; soon: boolean } {

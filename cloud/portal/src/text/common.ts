@@ -77,7 +77,7 @@ export const common = {
   },
   roleHints: {
     owner: "Everything, in every site.",
-    manager: "Runs the chosen sites: agents, cameras, rules, clips, and viewers.",
+    manager: "Runs the chosen sites: agents, cameras, rules, clips, and viewers. Speaks through cameras where their site allows it.",
     viewer: "Watches live and recorded video, sees events and keeps clips in the chosen sites.",
     support: "Sees the health of the chosen sites, and never any video.",
   },

@@ -3,12 +3,13 @@ import { type ReactNode, type RefObject, useEffect, useRef, useState } from "rea
 
 import { clockMillis, clockSeconds, dayWord } from "../lib/time";
 import { useNow, useStable } from "../lib/hooks";
+import { Ptz } from "../ptz/Ptz";
 import { text } from "../text";
 import { Button } from "../ui/button";
 import { PlayerBar } from "./PlayerBar";
 import type { VideoSession } from "./session";
 import { blank, type Snapshot } from "./snapshot";
-import { saveSnapshot } from "./stage";
+import { recallSound, saveSnapshot } from "./stage";
 import type { Origin } from "./stamp";
 import { Still } from "./Still";
 import { StatsTable } from "./StatsTable";
@@ -24,17 +25,23 @@ interface PlayerProps {
   session: VideoSession | undefined;
   /** Set: nothing is played, and this says why, with what to do. */
   instead?: ReactNode;
+  /** It may be asked whether it moves, and moved by who watches. */
+  ptz?: boolean;
   /** Never shows a still, because the role or the site does not allow it. */
   bare?: boolean;
   onLive: () => void;
   /** Goes to the event after the moment on the stage, or to the one before; absent where events are not shown. */
   onEvent?: ((direction: 1 | -1) => void) | undefined;
+  /** Shows the picture so many on or back; absent where recordings may not be seen. */
+  onStep?: ((count: number) => void) | undefined;
+  /** Stays on the stage until the picture that comes next is there. */
+  held?: HTMLCanvasElement | undefined;
 }
 
 const habits: Habits = { alone: false, doubleIn: true };
 
 /** The stage: the video, what it is, why it is not there, and its controls. */
-export function Player({ camera, origin, video, session, instead, bare, onLive, onEvent }: PlayerProps) {
+export function Player({ camera, origin, video, session, instead, ptz, bare, onLive, onEvent, onStep, held }: PlayerProps) {
   const snapshot = useSnapshot(session);
   const [muted, setMuted] = useState(true);
   const [stats, showStats] = useState(false);
@@ -56,29 +63,37 @@ export function Player({ camera, origin, video, session, instead, bare, onLive, 
     if (!element) return;
     const changed = () => setMuted(element.muted);
     element.addEventListener("volumechange", changed);
+    recallSound(element);
     return () => element.removeEventListener("volumechange", changed);
   }, [video]);
   const save = useStable(() => {
     if (video.current && session) void saveSnapshot(video.current, session.moment(), origin, zoom?.part());
   });
 
+  const [steers, setSteers] = useState(false); // on the full screen and beside it alike
+  const hands = ptz && !instead && snapshot.fromUs === undefined && <Ptz camera={camera} stage={stage} zoom={zoom} open={steers} onOpen={setSteers} />;
   return (
-    <div className="player" ref={stage} tabIndex={0} role="group" aria-label={text.live.stage(camera.name)} data-testid="player" data-phase={instead ? "instead" : phase} data-playing={(playing && !paused) || undefined}>
-      {!bare && (phase === "connecting" || phase === "waiting") && snapshot.fromUs === undefined && !instead && <Still plain camera={camera.id} name={camera.name} />}
-      <video ref={video} className="player-video" data-testid="live-video" data-frames="0" muted playsInline autoPlay
-        aria-label={text.live.player(camera.name)} data-shown={(snapshot.firstFrameMs !== undefined && !instead) || undefined} />
-      {instead ? <div className="player-message">{instead}</div> : <Message snapshot={snapshot} session={session} onLive={onLive} />}
-      {!instead && (
-        <div className="player-marks">
-          <Mode snapshot={snapshot} session={session} zone={zone} />
-          {close && zoom && <ZoomMark zoom={zoom} />}
-        </div>
-      )}
-      {!instead && snapshot.missing && <Missing words={snapshot.missing} />}
-      {!instead && (snapshot.hint || snapshot.note) && <p className="player-note" data-testid="live-note">{snapshot.hint || snapshot.note}</p>}
-      {stats && !instead && <StatsTable snapshot={snapshot} />}
-      <PlayerBar video={video} session={session} shows={instead ? blank : snapshot} muted={muted} stats={stats} full={full} hidden={!!instead}
-        onSnapshot={save} onStats={showStats} onLive={onLive} onEvent={onEvent} />
+    <div className="player-place">
+      <div className="player" ref={stage} tabIndex={0} role="group" aria-label={text.live.stage(camera.name)} data-testid="player" data-phase={instead ? "instead" : phase} data-playing={(playing && !paused) || undefined}>
+        {!bare && (phase === "connecting" || phase === "waiting") && snapshot.fromUs === undefined && !instead && <Still plain camera={camera.id} name={camera.name} />}
+        <video ref={video} className="player-video" data-testid="live-video" data-frames="0" muted playsInline autoPlay
+          aria-label={text.live.player(camera.name)} data-shown={(snapshot.firstFrameMs !== undefined && !instead) || undefined} />
+        {held && !instead && <div className="player-held" data-testid="live-held" ref={(place) => place?.replaceChildren(held)} />}
+        {instead ? <div className="player-message">{instead}</div> : !held && <Message snapshot={snapshot} session={session} onLive={onLive} />}
+        {!instead && (
+          <div className="player-marks">
+            <Mode snapshot={snapshot} session={session} zone={zone} />
+            {close && zoom && <ZoomMark zoom={zoom} />}
+          </div>
+        )}
+        {!instead && snapshot.missing && <Missing words={snapshot.missing} />}
+        {!instead && (held || snapshot.hint || snapshot.note) && <p className="player-note" data-testid="live-note">{held ? text.live.fetchingRecorded : snapshot.hint || snapshot.note}</p>}
+        {stats && !instead && <StatsTable snapshot={snapshot} />}
+        <PlayerBar video={video} session={session} shows={instead ? blank : snapshot} muted={muted} stats={stats} full={full} hidden={!!instead}
+          onSnapshot={save} onStats={showStats} onLive={onLive} onEvent={onEvent} onStep={onStep} />
+        {full && hands}
+      </div>
+      {!full && hands}
     </div>
   );
 }

@@ -20,29 +20,30 @@ interface PlayerBarProps {
   onStats: (shown: boolean) => void;
   onLive: () => void;
   onEvent: ((direction: 1 | -1) => void) | undefined;
+  onStep: ((count: number) => void) | undefined;
 }
 
 /** The stage's controls. They are there all the time, and rendered anew for what they show alone: they are many, and what
  *  moves does not wait for them. */
 export function PlayerBar({ shows, ...rest }: PlayerBarProps) {
   const runs = shows.phase === "playing" || shows.phase === "stalled";
-  return <Bar {...rest} recorded={shows.fromUs !== undefined} paused={shows.paused} runs={runs} hasAudio={shows.hasAudio} rate={shows.rate} steps={shows.steps} />;
+  return <Bar {...rest} recorded={shows.fromUs !== undefined} paused={shows.paused} runs={runs} hasAudio={shows.hasAudio} soundElsewhere={shows.soundElsewhere} rate={shows.rate} steps={shows.steps} />;
 }
 
-interface BarProps extends Omit<PlayerBarProps, "shows">, Pick<Snapshot, "paused" | "hasAudio" | "rate" | "steps"> {
+interface BarProps extends Omit<PlayerBarProps, "shows">, Pick<Snapshot, "paused" | "hasAudio" | "soundElsewhere" | "rate" | "steps"> {
   recorded: boolean;
   runs: boolean;
 }
 
-const Bar = memo(function Bar({ video, session, muted, stats, full, hidden, recorded, paused, runs, hasAudio, rate, steps, onSnapshot, onStats, onLive, onEvent }: BarProps) {
+const Bar = memo(function Bar({ video, session, muted, stats, full, hidden, recorded, paused, runs, hasAudio, soundElsewhere, rate, steps, onSnapshot, onStats, onLive, onEvent, onStep }: BarProps) {
   const withVideo = (act: (element: HTMLVideoElement) => unknown) => () => { if (video.current) act(video.current); };
   return (
     <div className="player-bar" role="toolbar" aria-label={text.live.controls} hidden={hidden}>
       <IconButton look="stage" label={paused ? text.live.play : text.live.pause} keys="Space" isDisabled={!session} onPress={() => (paused ? session?.resume() : session?.pause())}>
         {paused ? <Play size={18} aria-hidden /> : <Pause size={18} aria-hidden />}
       </IconButton>
-      {(recorded || onEvent) && <Transport session={session} recorded={recorded} rate={rate} steps={steps} onEvent={onEvent} />}
-      <IconButton look="stage" label={!hasAudio ? text.live.noAudio : muted ? text.live.unmute : text.live.mute} keys="M" isDisabled={!hasAudio} onPress={withVideo(toggleMute)} data-testid="mute">
+      {(recorded || onEvent || onStep) && <Transport session={session} recorded={recorded} paused={paused} rate={rate} steps={steps} onEvent={onEvent} onStep={onStep} />}
+      <IconButton look="stage" label={!hasAudio ? (soundElsewhere ? text.live.withSound : text.live.noAudio) : muted ? text.live.unmute : text.live.mute} keys="M" isDisabled={!hasAudio && !soundElsewhere} onPress={hasAudio ? withVideo(toggleMute) : () => session?.aloud()} data-testid="mute">
         {muted || !hasAudio ? <VolumeX size={18} aria-hidden /> : <Volume2 size={18} aria-hidden />}
       </IconButton>
       <span className="player-space" />
@@ -51,7 +52,7 @@ const Bar = memo(function Bar({ video, session, muted, stats, full, hidden, reco
       )}
       {(recorded || paused) && (
         <span className="player-live-place">
-          <Button small look="stage" icon={<Radio size={16} aria-hidden />} onPress={() => { if (!recorded) session?.resume(); onLive(); }} data-testid="back-to-live">{text.live.backToLive}</Button>
+          <Button small look="stage" icon={<Radio size={16} aria-hidden />} onPress={onLive} data-testid="back-to-live">{text.live.backToLive}</Button>
         </span>
       )}
       <IconButton look="stage" label={stats ? text.live.statsHide : text.live.statsShow} onPress={() => onStats(!stats)} data-testid="stats-toggle">
@@ -68,14 +69,14 @@ const Bar = memo(function Bar({ video, session, muted, stats, full, hidden, reco
 });
 
 /** Ways through a recording that are no speed: picture by picture, backwards, from event to event. */
-function Transport({ session, recorded, rate, steps, onEvent }: Pick<BarProps, "session" | "recorded" | "rate" | "steps" | "onEvent">) {
+function Transport({ session, recorded, paused, rate, steps, onEvent, onStep }: Pick<BarProps, "session" | "recorded" | "paused" | "rate" | "steps" | "onEvent" | "onStep">) {
   const backwards = rate < 0;
   return (
     <span className="player-transport">
-      {recorded && (
+      {onStep && (recorded || paused) && (
         <>
-          <IconButton look="stage" label={text.live.stepBack} keys="<" isDisabled={!session} onPress={() => session?.step(-1)} data-testid="step-back"><StepBack size={18} aria-hidden /></IconButton>
-          <IconButton look="stage" label={text.live.stepForward} keys=">" isDisabled={!session} onPress={() => session?.step(1)} data-testid="step-forward"><StepForward size={18} aria-hidden /></IconButton>
+          <IconButton look="stage" label={text.live.stepBack} keys="<" isDisabled={!session} onPress={() => onStep(-1)} data-testid="step-back"><StepBack size={18} aria-hidden /></IconButton>
+          <IconButton look="stage" label={text.live.stepForward} keys=">" isDisabled={!session} onPress={() => onStep(1)} data-testid="step-forward"><StepForward size={18} aria-hidden /></IconButton>
         </>
       )}
       {recorded && steps && (

@@ -35,15 +35,16 @@ export interface Born {
 }
 
 /** What the site says: where it is (in a recording: with the picture at that moment, the moment that it was asked for and what its clock was off by)
- * and whether it knows steps, the single picture that a step, a moment or a pause led to (without rtp: none, and
- * text says why), that backward playback has come to the beginning, what its clock shows, that it has no picture now and why, that it skips a gap,
- * that the line has room for less than was asked for, that the camera is to be taken from the relay, or that this is all. */
+ * and whether it knows steps, the single picture that a step, a moment or a pause led to and whether it was a step (without
+ * rtp: none, and text says why), that backward playback has come to the beginning, what its clock shows, that it has no picture now and why, that it skips a gap,
+ * that the line has room for less than was asked for, that it is another stream from now on (over a WebSocket), that the camera is to be taken from the relay, or that this is all. */
 export type Word =
   | { type: "position"; at_us: number; born?: Born; rate?: number; steps?: true; rtp?: number; asked_us?: number; off_us?: number }
-  | { type: "picture"; at_us: number; rtp?: number; text: string }
+  | { type: "picture"; at_us: number; rtp?: number; step?: true; text: string }
   | { type: "stop"; at_us: number; text: string }
   | { type: "pong"; at_us: number; sent_us: number }
   | { type: "relay" }
+  | { type: "begin"; stream: string; codec: string; sound: boolean; text: string }
   | { type: "state" | "gap" | "note" | "end"; text: string };
 
 const longestText = 500;
@@ -60,7 +61,7 @@ export function readWord(message: unknown): Word | undefined {
     return undefined;
   }
   if (typeof body !== "object" || body === null) return undefined;
-  const { type, at_us: atUs, text, rtp, sent_us: sentUs, age_us: ageUs, rate, steps, asked_us: askedUs, off_us: offUs } = body as Record<string, unknown>;
+  const { type, at_us: atUs, text, rtp, sent_us: sentUs, age_us: ageUs, rate, steps, step, asked_us: askedUs, off_us: offUs } = body as Record<string, unknown>;
   if (type === "position" || type === "pong") {
     if (!finite(atUs)) return undefined;
     if (type === "pong") return finite(sentUs) ? { type, at_us: atUs, sent_us: sentUs } : undefined;
@@ -73,9 +74,13 @@ export function readWord(message: unknown): Word | undefined {
   const words = typeof text === "string" ? text.slice(0, longestText) : "";
   if (type === "picture" || type === "stop") {
     if (!finite(atUs)) return undefined;
-    return type === "picture" && finite(rtp) ? { type, at_us: atUs, rtp, text: words } : { type, at_us: atUs, text: words };
+    return type === "picture" && finite(rtp) ? { type, at_us: atUs, rtp, ...(step === true ? { step } : {}), text: words } : { type, at_us: atUs, text: words };
   }
   if (type === "relay") return { type };
+  if (type === "begin") {
+    const { stream, codec, sound, note } = body as Record<string, unknown>;
+    return { type, stream: String(stream), codec: String(codec), sound: sound === true, text: typeof note === "string" ? note.slice(0, longestText) : "" };
+  }
   if (type !== "state" && type !== "gap" && type !== "note" && type !== "end") return undefined;
   return { type, text: words };
 }

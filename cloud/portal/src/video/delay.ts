@@ -8,8 +8,8 @@ const rtpPerMs = 90; // of every video codec (RFC 6184 and 7798 section 8.2.1)
 
 export class Delay {
   private readonly answers: { tripMs: number; aheadMs: number }[] = [];
-  /** A picture of which the site has said when it came. */
-  private known: { rtp: number; bornMs: number } | undefined;
+  /** A picture of which the site has said when it came, and how long after the first such one that was. */
+  private known: { rtp: number; bornMs: number; sinceMs: number } | undefined;
 
   /** The word that asks for the site's clock. */
   static ask(nowMs: number): string {
@@ -24,13 +24,17 @@ export class Delay {
       this.answers.push({ tripMs, aheadMs: word.sent_us / 1000 - (nowMs - tripMs / 2) });
       if (this.answers.length > remembered) this.answers.shift();
     } else if (word.type === "position" && word.born) {
-      this.known = { rtp: word.born.rtp, bornMs: (word.born.sent_us - word.born.age_us) / 1000 };
+      const { rtp, sent_us, age_us } = word.born;
+      this.known = { rtp, bornMs: (sent_us - age_us) / 1000, sinceMs: this.known ? this.known.sinceMs + laterMs(rtp, this.known.rtp) : 0 };
     }
   }
 
-  /** When a picture came to the site, milliseconds since 1970 by the far side's clock; undefined while that is not known. */
+  /** When a picture came to the site, milliseconds since 1970 by the far side's clock; undefined while that is not known, and of
+   *  the burst before the first picture that the site has named: the RTP time of a burst is that of sending. */
   bornMs(rtp: number | undefined): number | undefined {
-    return rtp === undefined || !this.known ? undefined : this.known.bornMs + ((rtp - this.known.rtp) | 0) / rtpPerMs; // RTP time wraps
+    if (rtp === undefined || !this.known) return undefined;
+    const later = laterMs(rtp, this.known.rtp);
+    return this.known.sinceMs + later < 0 ? undefined : this.known.bornMs + later;
   }
 
   /** Milliseconds from a picture's arrival at the site to `shownMs`; undefined while that is not known. */
@@ -41,3 +45,5 @@ export class Delay {
     return Math.max(0, shownMs + best.aheadMs - bornMs);
   }
 }
+
+const laterMs = (rtp: number, than: number): number => ((rtp - than) | 0) / rtpPerMs; // RTP time wraps

@@ -2,10 +2,13 @@
 // one request. It lives outside React; a page says that it may want to watch, and video sessions take places on it.
 import { ApiError } from "../api/errors";
 import { text } from "../text";
+import { Ahead } from "./ahead";
 import { channelName } from "./control";
 import { Paths } from "./paths";
+import type { Seat } from "./seat";
 import { askAhead, iceServers, relayUser } from "./servers";
-import { type Answer, connect, end, type Offer, restart, tell, view, type Way } from "./whep";
+import { hasWebRTC, noPath, shut } from "./ways";
+import { type Answer, connect, end, type Offer, prefer, restart, tell, view, type Way } from "./whep";
 
 /** Cameras of one connection, at least and at most: each place makes it longer to set up, and a wall with more than the most
  *  has several connections. */
@@ -19,22 +22,8 @@ const quietMs = 1500;
 const silentMs = 2500;
 /** How long that may take before the connection is given up. */
 const mendMs = 6000;
-
-/** A place for one camera on a connection. */
-export interface Seat {
-  readonly media: MediaStream;
-  readonly channel: RTCDataChannel;
-  /** What the site said of a gap before anybody listened: on a connection that is there already its words are faster than its
-   *  answer. */
-  readonly early: unknown[];
-  /** Measures what comes in on this place, and its path. */
-  readonly measure: () => Promise<RTCStatsReport>;
-  readonly answer: Answer;
-  /** It comes from the relay. */
-  readonly relayed: boolean;
-  /** Gives the place back, and ends what is shown there. */
-  readonly leave: () => void;
-}
+/** How long it takes at most to find a path: browsers themselves give up much later. */
+const pathMs = 8000;
 
 type Lost = (why: string) => void;
 
@@ -77,13 +66,17 @@ class Link {
     this.connection = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
     for (let index = 0; index < places; index++) this.addSlot(index);
     this.connection.onconnectionstatechange = () => {
-      if (this.connection.connectionState === "failed") {
-        if (way === "relay") shun(site);
-        this.close(text.live.noPath);
-      }
+      if (this.connection.connectionState === "failed") this.pathless();
       if (this.connection.connectionState === "closed") this.close(text.live.ended);
       if (this.connection.connectionState === "connected") this.watch();
     };
+  }
+
+  /** There is no path to the far end, so nobody waits for one any more. */
+  private pathless(): void {
+    if (this.way === "relay") shun(this.site);
+    else if (this.watching === undefined) noPath(this.site);
+    this.close(text.live.noPath);
   }
 
   /** Notices when nothing comes in any more: the browser itself takes half a minute for that. */
@@ -184,6 +177,9 @@ class Link {
     this.capacity = Math.min(answer.slots || 1, this.slots.length);
     await this.connection.setRemoteDescription({ type: "answer", sdp: answer.sdp });
     if (answer.slots > 0) this.exchange(paths);
+    setTimeout(() => {
+      if (!this.gone && this.watching === undefined) this.pathless();
+    }, pathMs);
     return answer;
   }
 
@@ -198,18 +194,20 @@ class Link {
     clearTimeout(this.resting);
     slot.taken = true;
     slot.early = [];
+    for (const track of slot.media.getAudioTracks()) track.enabled = true; // whoever spoke there has kept it down
     slot.channel.onmessage = ({ data }) => {
       if (typeof data === "string" && data.includes('"gap"')) slot.early.push(data);
     };
     return slot;
   }
 
-  /** Shows a camera on a place that was reserved. */
-  async show(slot: Slot, offer: Offer, signal: AbortSignal): Promise<Answer> {
+  /** Shows a camera on a place that was reserved. Once the site was asked that is not called off, for it would send to nobody:
+   *  what comes too late is ended. */
+  async show(slot: Slot, offer: Offer, signal?: AbortSignal): Promise<Answer> {
     if (this.location === undefined) await this.opening;
     if (slot.index >= this.capacity) throw new Full();
-    if (signal.aborted) throw new DOMException("called off", "AbortError");
-    return view(this.location ?? "", slot.index, offer, signal);
+    if (signal?.aborted) throw new DOMException("called off", "AbortError");
+    return view(this.location ?? "", slot.index, offer, this.calledOff.signal);
   }
 
   seat(slot: Slot, answer: Answer, lost: Lost): Seat {
@@ -218,7 +216,14 @@ class Link {
     return {
       media: slot.media, channel: slot.channel, early: slot.early, answer, relayed: this.way === "relay",
       measure: () => slot.receiver.getStats(),
+      hears: (tell) => {
+        for (const track of slot.media.getAudioTracks()) {
+          track.onunmute = tell;
+          if (!track.muted) tell();
+        }
+      },
       leave: () => {
+        for (const track of slot.media.getAudioTracks()) track.onunmute = null;
         if (answer.session && !this.gone) end(answer.session);
         this.free(slot);
       },
@@ -270,8 +275,6 @@ function made(site: string, way: Way): Link {
   return link;
 }
 
-const possible = (): boolean => typeof RTCPeerConnection !== "undefined";
-
 /** Makes ready for a connection that may be wanted soon, to whatever site, where there is none yet. */
 export function prepare(): void {
   if (links.size === 0) askAhead();
@@ -280,7 +283,7 @@ export function prepare(): void {
 /** Keeps a connection to a site at hand, on which so many cameras have place, until the returned function is called. */
 export function warm(site: string, places: number): () => void {
   wanted.set(site, [...(wanted.get(site) ?? []), places]);
-  if (possible()) {
+  if (hasWebRTC() && !shut(site)) {
     const there = () => of(site).filter((link) => link.way !== "relay");
     while (lacking(site, there()) > 0) made(site, "either").open().catch(() => undefined);
   }
@@ -328,14 +331,33 @@ export async function relayed(site: string, offer: Offer, lost: Lost, early: (me
   return seat;
 }
 
+const ahead = new Ahead<Link, Slot>();
+
+/** Asks for a camera whose page is about to come, over a connection that is there. */
+export function beforehand(site: string, offer: Offer): void {
+  ahead.ask(site, offer, () => {
+    for (const link of of(site, shuns(site) ? "site" : "either")) {
+      const slot = link.reserve();
+      if (!slot) continue;
+      const drop = (answer: Answer | undefined) => {
+        if (answer?.session) end(answer.session);
+        link.free(slot);
+      };
+      return { link, slot, answer: link.show(slot, offer), drop };
+    }
+    return undefined;
+  });
+}
+
 /** Takes a place on a connection of one way; undefined when its far end sends the viewer on to the relay. */
 async function over(way: Way, site: string, offer: Offer, lost: Lost, early: (media: MediaStream) => void, signal: AbortSignal): Promise<Seat | undefined> {
-  for (const link of of(site, way)) {
-    const slot = link.reserve();
+  const asked = way === "relay" ? undefined : ahead.claim(site, offer);
+  for (const link of asked ? [asked.link] : of(site, way)) {
+    const slot = asked?.slot ?? link.reserve();
     if (!slot) continue;
     if (performance.now() - slot.freedMs > quietMs) early(slot.media);
     try {
-      const answer = await link.show(slot, offer, signal);
+      const answer = await (asked?.answer ?? link.show(slot, offer, signal));
       if (!answer.relay) return settled(link, slot, answer, lost, signal);
       link.free(slot);
       return undefined;
@@ -376,11 +398,4 @@ if (typeof addEventListener === "function") {
   addEventListener("pagehide", () => {
     for (const link of links) link.close(text.live.ended);
   });
-}
-
-/** Keeps an offer to what a site can send: an offer that lists everything is many times as long. */
-function prefer(transceiver: RTCRtpTransceiver, types: string[]): void {
-  const kind = transceiver.receiver.track.kind;
-  const known = RTCRtpReceiver.getCapabilities(kind)?.codecs.filter((codec) => types.includes(codec.mimeType.toLowerCase())) ?? [];
-  if (known.length > 0) transceiver.setCodecPreferences(known);
 }

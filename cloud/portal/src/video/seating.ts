@@ -2,9 +2,13 @@
 // is told to, and lets go.
 import { ApiError, words } from "../api/errors";
 import { text } from "../text";
-import { relayed, type Seat, shun, take } from "./link";
+import type { Media } from "./film";
+import { relayed, shun, take } from "./link";
+import type { Seat } from "./seat";
+import { sit } from "./socket";
 import { hasPicture } from "./stage";
-import { type Offer, receivable } from "./whep";
+import { fallsShort, hasWebRTC, refusedPictures, retract, shut, type Why, whySocket } from "./ways";
+import type { Offer } from "./whep";
 
 const retries = 6;
 
@@ -14,11 +18,15 @@ export interface Sitter {
   /** What is to be shown; asked anew at every try. */
   offer: () => Offer;
   /** The place is known before it is taken. */
-  early: (media: MediaStream) => void;
+  early: (media: Media) => void;
+  /** Sound is wanted that WebRTC has no room for. */
+  loud: () => boolean;
   /** The place is taken; relayed: instead of the one before, whose picture is on the screen. */
   accept: (seat: Seat, relayed: boolean) => void;
   /** A place is not looked at any more. */
-  release: (seat: Seat | undefined) => void;
+  release: () => void;
+  /** A place by WebSocket has failed. */
+  fell: () => void;
   /** It did not work, or works no more; again: it is tried once more after a while. */
   failed: (reason: string, again: boolean) => void;
   /** Nobody waits for it. */
@@ -40,14 +48,41 @@ export class Seating {
     const attempt = new AbortController();
     this.attempt = attempt;
     try {
-      if (typeof RTCPeerConnection === "undefined") throw new ApiError(501, text.live.unsupported);
-      if (receivable().length === 0) throw new ApiError(501, text.live.noCodec);
       const lost = (why: string) => {
         if (!attempt.signal.aborted) this.fail(why);
       };
-      this.sit(await take(this.sitter.site(), this.sitter.offer(), lost, this.sitter.early, attempt.signal), false);
+      this.sit(await this.place(this.sitter.site(), this.sitter.offer(), lost, attempt.signal), false);
     } catch (error) {
       if (!attempt.signal.aborted) this.fail(words(error), error);
+    }
+  }
+
+  /** Takes a place by the way that has room for what is wanted. */
+  private async place(site: string, offer: Offer, lost: (why: string) => void, signal: AbortSignal): Promise<Seat> {
+    const why = whySocket(site, offer, this.sitter.loud());
+    const socket = (why: Why) => sit(offer, why, lost, signal).catch((error: unknown) => {
+      if (!signal.aborted) retract(site, offer);
+      throw error;
+    });
+    if (why === "no WebRTC" || why === "no path") return socket(why);
+    if (!hasWebRTC()) throw new ApiError(501, typeof RTCPeerConnection === "undefined" ? text.live.unsupported : text.live.noCodec);
+    const better = why && (await socket(why).catch(() => undefined));
+    if (signal.aborted) {
+      better?.leave();
+      throw new DOMException("called off", "AbortError");
+    }
+    if (better) return better;
+    try {
+      const seat = await take(site, offer, lost, this.sitter.early, signal);
+      if (why || !fallsShort(offer, seat.answer)) return seat;
+      // The place is kept until the better one is there, and if that does not come, for good.
+      const film = await socket("pictures").catch(() => undefined);
+      if (film || signal.aborted) seat.leave();
+      if (signal.aborted) throw new DOMException("called off", "AbortError");
+      return film ?? seat;
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 409 && !signal.aborted && !why && refusedPictures(offer)) return socket("pictures");
+      throw error;
     }
   }
 
@@ -62,7 +97,7 @@ export class Seating {
         if (!attempt.signal.aborted && this.seat === after) this.fail(why);
       };
       after = await relayed(this.sitter.site(), this.sitter.offer(), lost, () => undefined, attempt.signal);
-      const there = await hasPicture(after.media);
+      const there = after.media instanceof MediaStream && (await hasPicture(after.media));
       if (!there) shun(this.sitter.site());
       if (there && !attempt.signal.aborted && this.seat === before) {
         this.release();
@@ -83,13 +118,15 @@ export class Seating {
   }
 
   fail(reason: string, error?: unknown): void {
+    if (this.seat?.path === "socket") this.sitter.fell();
     this.drop();
     const final = error instanceof ApiError && (error.status === 501 || (error.status >= 400 && error.status < 500 && error.status !== 429));
     if (final || this.sitter.stands() || this.failures >= retries) {
       this.sitter.failed(reason, false);
       return;
     }
-    const wait = Math.min(1000 * 2 ** this.failures, 15_000) * (0.5 + Math.random() / 2);
+    // Where there is no path by WebRTC, another way is taken at once.
+    const wait = shut(this.sitter.site()) && this.failures === 0 ? 0 : Math.min(1000 * 2 ** this.failures, 15_000) * (0.5 + Math.random() / 2);
     this.failures++;
     this.sitter.failed(reason, true);
     this.retryTimer = setTimeout(() => void this.connect(), wait);
@@ -105,8 +142,7 @@ export class Seating {
   }
 
   private release(): void {
-    const { seat } = this;
     this.seat = undefined;
-    this.sitter.release(seat);
+    this.sitter.release();
   }
 }

@@ -1,28 +1,33 @@
 // One video on the screen: it connects, counts frames, notices when they stop, connects again, and says in words
 // what is wrong. It lives outside React: components subscribe to its snapshot.
 import { text } from "../text";
+import { onLeave } from "../lib/page";
 import { nowUs } from "../lib/time";
 import { type Order, Playhead, readWord, type Word } from "./control";
-import { type Seat, shun } from "./link";
+import { Film, show } from "./film";
+import { shun } from "./link";
 import { judge } from "./patience";
 import { Screen } from "./screen";
+import type { Seat } from "./seat";
 import { Seating } from "./seating";
 import { Shuttle } from "./shuttle";
-import { blank, type Phase, sameWish, type Snapshot, type Wish } from "./snapshot";
+import { blank, Board, changed, type Phase, sameWish, type Snapshot, type Wish } from "./snapshot";
 import type { Moment } from "./stamp";
 import { StatsReader } from "./stats";
 import type { Shown } from "./step";
+import { audible, tryAgain, unfit } from "./ways";
 import type { Offer } from "./whep";
 
 const nearUs = 1_000_000;
 const headStartMs = 150;
 
 export class VideoSession {
-  private readonly listeners = new Set<() => void>();
+  private readonly board = new Board();
+  readonly subscribe = this.board.subscribe;
+  readonly snapshot = this.board.snapshot;
   private wish: Wish = { site: "", camera: "" };
   private begun: Wish | undefined; // ahead of the page's own word
   private answered: () => void = () => undefined;
-  private current: Snapshot = blank;
   private readonly seating: Seating;
   private controlled = false;
   private playhead = new Playhead(0);
@@ -33,10 +38,12 @@ export class VideoSession {
   private decoded = 0;
   private movedMs = 0;
   private siteReason = "";
+  private readonly unlisten: () => void;
   private readonly shuttle = new Shuttle({
     say: (order) => this.order(order), positionUs: () => this.positionUs(), expect: (atUs) => this.playhead.hold(atUs),
   });
   private scrubbing = false;
+  private loud = false;
   /** It stands at the picture that it was prepared for, whatever happens to the connection. */
   private standing = false;
 
@@ -50,34 +57,37 @@ export class VideoSession {
       },
     });
     this.seating = new Seating({
-      site: () => this.wish.site, offer: () => this.offer(), stands: () => this.current.paused,
+      site: () => this.wish.site, offer: () => this.offer(), stands: () => this.current.paused, loud: () => this.loud,
       early: (media) => {
-        this.video.srcObject = media;
+        show(this.video, media);
         void this.screen.play();
       },
       accept: (seat, over) => this.accept(seat, over ? this.current.phase : "waiting"),
-      release: (seat) => this.release(seat),
+      release: () => this.release(),
+      fell: () => { if (this.current.firstFrameMs === undefined) unfit(this.wish.camera); },
       failed: (reason, again) => this.failed(reason, again),
     });
-    addEventListener("pagehide", this.leave);
-    addEventListener("pageshow", this.comeBack);
+    // A tab that is closed or put away: the site need not send on until the connection times out.
+    this.unlisten = onLeave(() => this.seating.drop(), () => { if (this.goesOn) this.start(this.here()); });
   }
 
-  readonly subscribe = (tell: () => void): (() => void) => {
-    this.listeners.add(tell);
-    return () => this.listeners.delete(tell);
-  };
+  private get current(): Snapshot { return this.board.current; }
 
-  readonly snapshot = (): Snapshot => this.current;
-
-  /** Does what is wished: inside what goes on when the site can. What was begun ahead goes on. */
+  /** Does what is wished: inside what goes on when the site can. What was begun for it, or stands there, goes on. */
   follow(wish: Wish): void {
-    const { begun } = this;
+    const begun = this.begun && sameWish(this.begun, wish);
     this.begun = undefined;
-    if (begun && sameWish(begun, wish)) return;
+    if (begun || this.follows(wish)) return;
     if (this.current.phase !== "closed" && wish.fromUs !== undefined && this.current.fromUs !== undefined) this.seek(wish.fromUs);
     else this.start(wish);
   }
+
+  /** Whether it does what is wished: the viewer himself has not led it elsewhere. */
+  private follows(wish: Wish): boolean {
+    return this.goesOn && sameWish(this.wish, wish) && !this.scrubbing && (this.standing || !this.current.paused);
+  }
+
+  private get goesOn(): boolean { return this.current.phase !== "closed" && this.current.phase !== "failed"; }
 
   /** Begins what will be wished in a moment. What is returned comes with the site's answer, but soon: until then the page does
    *  best to leave the browser to it. */
@@ -94,7 +104,7 @@ export class VideoSession {
   rest(): void {
     if (this.current.phase === "closed" || this.begun) return;
     this.seating.drop();
-    this.video.srcObject = null;
+    show(this.video, null);
     this.set({ ...blank, phase: "closed" });
   }
 
@@ -108,27 +118,31 @@ export class VideoSession {
     this.askedMs = performance.now();
     this.shuttle.forget();
     this.scrubbing = false;
-    this.current = { ...blank, fromUs: wish.fromUs, rate: wish.fromUs === undefined ? 1 : this.current.rate };
+    this.board.current = { ...blank, fromUs: wish.fromUs, rate: wish.fromUs === undefined ? 1 : this.current.rate };
     void this.seating.connect(); // before anything is painted
     this.set({});
   }
 
-  /** The tab is closed or put away: the site need not send on until the connection times out. */
-  private readonly leave = (): void => this.seating.drop();
-
-  private readonly comeBack = (event: PageTransitionEvent): void => {
-    if (event.persisted && this.current.phase !== "failed" && this.current.phase !== "closed") this.start({ ...this.wish, ...(this.wish.fromUs === undefined ? {} : { fromUs: this.positionUs() }) });
-  };
+  private here(): Wish {
+    return this.wish.fromUs === undefined ? this.wish : { ...this.wish, fromUs: this.positionUs() };
+  }
 
   /** Ends for good: after this the object is of no more use. */
   close(): void {
     this.screen.close();
-    removeEventListener("pagehide", this.leave);
-    removeEventListener("pageshow", this.comeBack);
+    this.unlisten();
     this.seating.drop();
-    this.video.srcObject = null;
+    show(this.video, null);
     this.set({ phase: "closed" });
-    this.listeners.clear();
+    this.board.close();
+  }
+
+  /** Has sound come by the way that has room for it. */
+  aloud(): void {
+    this.loud = true;
+    tryAgain(this.wish.camera);
+    this.video.muted = false;
+    this.start(this.here());
   }
 
   /** The moment that is on the screen. */
@@ -139,10 +153,7 @@ export class VideoSession {
   /** The moment of the picture on the screen, and how that is known. */
   moment(): Moment {
     if (this.wish.fromUs === undefined) return this.screen.born(this.seating.seat?.relayed ?? false);
-    const shown = this.current.paused || this.scrubbing ? undefined : this.screen.moments.shown();
-    if (shown) return { atUs: shown.siteUs, recorded: true, exact: true, clock: "site", offUs: shown.offUs };
-    const atUs = this.positionUs();
-    return { atUs, recorded: true, exact: this.screen.confirms(atUs), clock: "site" };
+    return this.screen.recorded(this.positionUs(), this.current.paused || this.scrubbing);
   }
 
   /** Goes to another moment of the recording: inside the session when the site can, else with a new one. */
@@ -187,8 +198,12 @@ export class VideoSession {
     if (this.wish.fromUs === undefined) return;
     if (!this.current.paused) this.pause();
     if (this.video.paused) void this.screen.play(); // what comes is to be seen
+    this.screen.steps();
     this.shuttle.step(count);
   }
+
+  /** The moment to which all steps have led, by the site's clock, once its picture is on the screen. */
+  readonly landed = (): number | undefined => (this.shuttle.idle ? this.screen.stepped() : undefined);
 
   /** Shows what lies at a moment while the pointer moves; a seek lets go. */
   scrub(atUs: number): void {
@@ -291,18 +306,16 @@ export class VideoSession {
     this.answered();
     this.siteReason = "";
     const { note, stream, codec } = seat.answer;
-    this.set({ phase, reason: "", note, stream, codec });
+    this.set({ phase, reason: "", note, stream, codec, soundElsewhere: audible(seat.answer.unheard) });
     const listen = (message: unknown) => {
       const word = readWord(message);
       if (word && this.seating.seat === seat) this.hear(word);
     };
     seat.channel.onmessage = (event) => listen(event.data);
     for (const message of seat.early) listen(message);
-    for (const track of seat.media.getAudioTracks()) {
-      track.onunmute = () => this.set({ hasAudio: true });
-      if (!track.muted) this.set({ hasAudio: true });
-    }
-    if (this.video.srcObject !== seat.media) this.video.srcObject = seat.media;
+    seat.hears(() => this.set({ hasAudio: true }));
+    show(this.video, seat.media);
+    this.screen.filmed = seat.media instanceof Film;
     this.decoded = 0;
     this.movedMs = performance.now();
     this.ticking = setInterval(() => void this.tick(seat), 1000);
@@ -332,21 +345,16 @@ export class VideoSession {
         return;
       case "picture":
       case "stop":
-        this.single(word);
-        return;
+        return this.single(word);
       case "state":
         this.siteReason = word.text;
         if (word.text && this.current.phase !== "failed") this.set({ phase: "stalled", reason: word.text });
         return;
-      case "note":
-        this.set({ note: word.text });
-        return;
-      case "gap":
-        this.set({ note: word.text || text.live.skipped, gap: word.text });
-        return;
       case "end":
         this.seating.drop();
-        this.set({ phase: "failed", reason: word.text || text.live.ended });
+        return this.set({ phase: "failed", reason: word.text || text.live.ended });
+      default:
+        this.set(changed(word));
     }
   }
 
@@ -361,14 +369,16 @@ export class VideoSession {
     const stats = await this.reader.read(seat).catch(() => undefined);
     if (seat !== this.seating.seat || !stats) return;
     // Decoded frames count even where the browser does not paint them, as in a hidden tab.
-    if (stats.framesDecoded > this.decoded) this.moving();
+    const decodes = stats.framesDecoded > this.decoded;
+    if (decodes && !this.screen.sees && this.current.firstFrameMs === undefined) this.first();
+    else if (decodes) this.moving();
     this.decoded = stats.framesDecoded;
     this.set({ stats, delayMs: this.screen.delayMs });
     this.screen.ask(seat.channel);
     if (this.current.paused || this.scrubbing) return;
     const found = judge(this.current.phase, performance.now() - this.movedMs, this.current.rate);
     if (found === "never") {
-      if (seat.relayed) shun(this.wish.site); // the site itself may do better
+      if (seat.relayed && seat.path !== "socket") shun(this.wish.site); // the site itself may do better
       this.seating.fail(text.live.noPicture);
     } else if (this.siteReason) return; // the site is there and says why: it goes on by itself
     else if (found === "stalled") this.set({ phase: "stalled", reason: text.live.stalled });
@@ -376,9 +386,8 @@ export class VideoSession {
   }
 
   /** Stops to look at what comes in on the place. */
-  private release(seat: Seat | undefined): void {
+  private release(): void {
     clearInterval(this.ticking);
-    for (const track of seat?.media.getAudioTracks() ?? []) track.onunmute = null;
     this.controlled = false;
     this.shuttle.knows = undefined;
     this.reader = new StatsReader();
@@ -391,8 +400,5 @@ export class VideoSession {
     if (again && this.wish.fromUs !== undefined) this.playhead.jump(this.playhead.at(this.video.currentTime));
   }
 
-  private set(change: Partial<Snapshot>): void {
-    this.current = { ...this.current, ...change };
-    for (const tell of this.listeners) tell();
-  }
+  private readonly set = (change: Partial<Snapshot>): void => this.board.set(change);
 }

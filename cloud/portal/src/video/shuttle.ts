@@ -33,6 +33,11 @@ export class Shuttle {
 
   constructor(private readonly stage: Stage) {}
 
+  /** Nothing is wished, and nothing under way. */
+  get idle(): boolean {
+    return this.due === 0 && this.wantedUs === undefined && this.sentMs === undefined;
+  }
+
   /** So many pictures on, or back where `count` is below 0. */
   step(count: number): void {
     this.wantedUs = undefined;

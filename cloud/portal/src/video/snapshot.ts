@@ -1,5 +1,7 @@
 // What a video on the screen is wished to show, and what it shows: the words between a session and its components.
 import type { StreamKind } from "../api/types";
+import { text } from "../text";
+import type { Word } from "./control";
 import type { Stats } from "./stats";
 
 export type Phase = "connecting" | "waiting" | "playing" | "stalled" | "reconnecting" | "failed" | "closed";
@@ -27,6 +29,8 @@ export interface Snapshot {
   stream: string;
   codec: string;
   hasAudio: boolean;
+  /** There is sound that can be had by another way. */
+  soundElsewhere: boolean;
   /** From asking to the first picture, milliseconds. */
   firstFrameMs: number | undefined;
   stats: Stats | undefined;
@@ -47,6 +51,42 @@ export const sameWish = (one: Wish, other: Wish): boolean =>
 
 /** What a session that has just begun shows. */
 export const blank: Snapshot = {
-  phase: "connecting", fromUs: undefined, paused: false, rate: 1, steps: false, missing: "", hint: "", reason: "", note: "", gap: "", stream: "", codec: "", hasAudio: false,
+  phase: "connecting", fromUs: undefined, paused: false, rate: 1, steps: false, missing: "", hint: "", reason: "", note: "", gap: "", stream: "", codec: "", hasAudio: false, soundElsewhere: false,
   firstFrameMs: undefined, stats: undefined, delayMs: undefined,
 };
+
+/** What a word changes of what is shown. */
+export function changed(word: Word): Partial<Snapshot> {
+  switch (word.type) {
+    case "note":
+      return { note: word.text };
+    case "gap":
+      return { note: word.text || text.live.skipped, gap: word.text };
+    case "begin":
+      return { stream: word.stream, codec: word.codec, hasAudio: word.sound };
+    default:
+      return {};
+  }
+}
+
+/** What a session shows now, for components that subscribe to it. */
+export class Board {
+  current = blank;
+  private readonly listeners = new Set<() => void>();
+
+  readonly subscribe = (tell: () => void): (() => void) => {
+    this.listeners.add(tell);
+    return () => this.listeners.delete(tell);
+  };
+
+  readonly snapshot = (): Snapshot => this.current;
+
+  set(change: Partial<Snapshot>): void {
+    this.current = { ...this.current, ...change };
+    for (const tell of this.listeners) tell();
+  }
+
+  close(): void {
+    this.listeners.clear();
+  }
+}

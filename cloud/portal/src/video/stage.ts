@@ -3,8 +3,26 @@ import { clockSeconds, dateInput } from "../lib/time";
 import { corrected, type Moment, type Origin, shortened, told } from "./stamp";
 import type { Part } from "./zoom";
 
+const soundKey = "holdfast.sound";
+
+/** Switches the sound on or off, and keeps the choice in this browser. */
 export function toggleMute(video: HTMLVideoElement): void {
   video.muted = !video.muted;
+  try {
+    localStorage.setItem(soundKey, video.muted ? "off" : "on");
+  } catch {
+    // Storage is blocked: the choice holds until the page is left.
+  }
+}
+
+/** Switches the sound on where somebody has chosen that before, and has done something on this page: before that a browser
+ *  plays nothing that can be heard. */
+export function recallSound(video: HTMLVideoElement): void {
+  try {
+    if (localStorage.getItem(soundKey) === "on" && navigator.userActivation?.hasBeenActive) video.muted = false;
+  } catch {
+    // Storage is blocked: it begins without.
+  }
 }
 
 export function toggleFullScreen(video: HTMLVideoElement): void {

@@ -1,5 +1,5 @@
 // What the browser measures of a camera's place on a connection, boiled down to what a person asks about.
-import type { Seat } from "./link";
+import type { Seat } from "./seat";
 
 export interface Stats {
   codec: string;
@@ -10,7 +10,7 @@ export interface Stats {
   lost: number;
   /** Round trip in milliseconds; undefined until measured. */
   rttMs: number | undefined;
-  /** "host", "srflx" or "relay"; "shared" when it comes from the relay that many watch through. */
+  /** "host", "srflx" or "relay"; "shared" when it comes from the relay that many watch through, "socket" by WebSocket. */
   path: string;
   framesDecoded: number;
 }
@@ -39,7 +39,7 @@ export class StatsReader {
       kbps: this.rate(video.bytesReceived ?? 0, video.timestamp),
       lost: video.packetsLost ?? 0,
       rttMs: pair?.currentRoundTripTime === undefined ? undefined : pair.currentRoundTripTime * 1000,
-      path: seat.relayed && pair ? "shared" : pathOf(report, pair),
+      path: seat.path ?? (seat.relayed && pair ? "shared" : pathOf(report, pair)),
       framesDecoded: video.framesDecoded ?? 0,
     };
   }

@@ -40,7 +40,16 @@ export class Moments {
   hear(word: Extract<Word, { type: "position" }>): void {
     this.exact = word.rtp !== undefined;
     if (word.rtp === undefined || (word.asked_us !== undefined && word.asked_us !== this.askedUs)) return;
-    this.marks.push({ rtp: word.rtp, atUs: word.at_us, rate: word.rate ?? 1, offUs: word.off_us });
+    this.remember({ rtp: word.rtp, atUs: word.at_us, rate: word.rate ?? 1, offUs: word.off_us });
+  }
+
+  /** Takes the picture that a step has led to: it follows no other. */
+  single(rtp: number, atUs: number): void {
+    this.remember({ rtp, atUs, rate: 1, offUs: this.marks.at(-1)?.offUs });
+  }
+
+  private remember(mark: Mark): void {
+    this.marks.push(mark);
     if (this.marks.length > remembered) this.marks.shift();
   }
 

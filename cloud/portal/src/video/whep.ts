@@ -3,6 +3,7 @@
 import { raw } from "../api/client";
 import type { components } from "../api/schema";
 import type { StreamKind } from "../api/types";
+import { receivable } from "./ways";
 
 export interface Offer {
   camera: string;
@@ -28,6 +29,10 @@ export interface Answer {
   codec: string;
   /** Why it is not what was asked for, in words. */
   note: string;
+  /** What the camera has and only a WebSocket has room for (RFC 6381): sound, and the pictures that were asked for. Empty:
+   *  nothing. */
+  unheard: string;
+  unseen: string;
   /** Nothing is shown: the site sends the camera to the relay already, which has it for everybody. */
   relay: boolean;
 }
@@ -35,14 +40,9 @@ export interface Answer {
 /** What serves a connection: the site alone, the site until it sends its viewers on, or the relay that many watch through. */
 export type Way = "site" | "either" | "relay";
 
-/** The video codecs that this browser can receive, in the door's words. */
-export function receivable(): string[] {
-  const types = new Set(RTCRtpReceiver.getCapabilities("video")?.codecs.map((codec) => codec.mimeType.toLowerCase()) ?? []);
-  return ["h264", "h265"].filter((name) => types.has(`video/${name}`));
-}
-
-function query(offer: Offer): URLSearchParams {
-  const out = new URLSearchParams({ width: String(Math.round(offer.width)), codecs: receivable().join(",") });
+/** What an offer asks the door for; codecs are those that the browser shows in the way that is meant. */
+export function query(offer: Offer, codecs = receivable()): URLSearchParams {
+  const out = new URLSearchParams({ width: String(Math.round(offer.width)), codecs: codecs.join(",") });
   if (offer.stream) out.set("stream", offer.stream);
   if (offer.fromUs !== undefined) out.set("from_us", String(Math.round(offer.fromUs)));
   if (offer.silent) out.set("silent", "true");
@@ -79,6 +79,8 @@ export async function connect({ sdp, site, way, first, relay, trickle }: Connect
     stream: response.headers.get("Holdfast-Stream") ?? "",
     codec: response.headers.get("Holdfast-Codec") ?? "",
     note: unescape(response.headers.get("Holdfast-Note")),
+    unheard: response.headers.get("Holdfast-Unheard") ?? "",
+    unseen: response.headers.get("Holdfast-Unseen") ?? "",
     relay: false,
   };
 }
@@ -108,7 +110,16 @@ export async function view(connection: string, slot: number, offer: Offer, signa
   const got = (await response.json()) as components["schemas"]["LiveView"];
   return {
     sdp: "", connection: undefined, slots: 0, session: got.path, stream: got.stream ?? "", codec: got.codec ?? "", note: got.note ?? "", relay: got.relay ?? false,
+    unheard: got.unheard ?? "", unseen: got.unseen ?? "",
   };
+}
+
+/** Asks to speak through a camera's loudspeaker, by an offer with one place for sound; the answer comes when the camera
+ *  listens. Throws an ApiError whose words are for the person who wants to speak. */
+export async function speak(camera: string, sdp: string, relay: string | undefined, trickle: boolean): Promise<{ sdp: string; session: string }> {
+  const wish = new URLSearchParams({ ...(relay ? { relay } : {}), ...(trickle ? { trickle: "true" } : {}) });
+  const response = await raw(`/cameras/${encodeURIComponent(camera)}/talk?${wish}`, { method: "POST", body: sdp, headers: { "Content-Type": "application/sdp" } });
+  return { sdp: await response.text(), session: response.headers.get("Location") ?? "" };
 }
 
 /** Ends a session, also while the page is being left. */
@@ -123,4 +134,11 @@ function unescape(header: string | null): string {
   } catch {
     return header;
   }
+}
+
+/** Keeps an offer to what a site can send: an offer that lists everything is many times as long. */
+export function prefer(transceiver: RTCRtpTransceiver, types: string[]): void {
+  const kind = transceiver.receiver.track.kind;
+  const known = RTCRtpReceiver.getCapabilities(kind)?.codecs.filter((codec) => types.includes(codec.mimeType.toLowerCase())) ?? [];
+  if (known.length > 0) transceiver.setCodecPreferences(known);
 }

@@ -1,7 +1,7 @@
 // Wheel, mouse, fingers and keys on a frame with a video in it. What they lead to is written to the frame's style at once,
 // from where zoom.css gives it to the video: nothing is rendered anew while a pointer moves.
 import { text } from "../text";
-import { bounded, moved, type Part, type Point, seen, shift, type Size, type View, whole, zoomed } from "./zoom";
+import { bounded, fitted, moved, type Part, type Point, seen, shift, type Size, type View, whole, zoomed } from "./zoom";
 
 export interface Habits {
   /** Nothing here scrolls, and no other picture is seen: the wheel and the keys always mean this one. */
@@ -81,6 +81,17 @@ export class Zoom {
   part(): Part | undefined {
     const picture = this.picture();
     return picture && this.isClose() ? seen(this.view, picture, this.size()) : undefined;
+  }
+
+  /** Which point of the picture lies under a pointer, from its middle: 1 is its right or upper edge. Undefined beside it. */
+  at(event: MouseEvent): Point | undefined {
+    const picture = this.picture();
+    if (!picture) return undefined;
+    const fit = fitted(picture, this.size());
+    const from = this.place(event);
+    const x = 2 * (this.view.x + from.x / (this.view.scale * fit.width)) - 1;
+    const y = 1 - 2 * (this.view.y + from.y / (this.view.scale * fit.height));
+    return Math.abs(x) > 1 || Math.abs(y) > 1 ? undefined : { x, y };
   }
 
   private isClose(): boolean {

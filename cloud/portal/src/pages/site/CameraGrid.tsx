@@ -1,4 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
+import type { MouseEvent } from "react";
 import { Link } from "@tanstack/react-router";
 import { Cctv, EyeOff, FileX2, KeyRound, type LucideIcon, Unplug } from "lucide-react";
 
@@ -12,6 +13,7 @@ import { reasonWords } from "../../text/health";
 import { CameraBadge } from "../../ui/badge";
 import { Button } from "../../ui/button";
 import { Empty, Failure, Skeleton } from "../../ui/notice";
+import { beforehand } from "../../video/link";
 import { Still, useStill } from "../../video/Still";
 
 /** The cameras of a site with recent stills. */
@@ -30,8 +32,13 @@ export function CameraGrid({ site, onEnrol }: { site: Site; onEnrol: (() => void
   return <ul className="tiles">{data.map((camera) => <li key={camera.id}><Tile camera={camera} site={site} /></li>)}</ul>;
 }
 
+/** Device pixels of a camera page's stage, about. */
+const stageWidth = (): number => Math.min(innerWidth, 1100) * devicePixelRatio;
+
 function Tile({ camera, site }: { camera: Camera; site: Site }) {
   const can = useCan();
+  // The site can answer while the page is being made. A finger that comes down may be about to scroll.
+  const ask = () => { if (can("live")) beforehand(site.id, { camera: camera.id, width: stageWidth() }); };
   // Without a picture its place says why, unless the role alone is the reason.
   const said = useStill(camera.id).picture === undefined && can("live");
   return (
@@ -39,7 +46,8 @@ function Tile({ camera, site }: { camera: Camera; site: Site }) {
       <div className="tile-frame"><Still camera={camera.id} name={camera.name} withheld={withheld(camera, site, can("live"))} because={camera.status === "ok" ? undefined : why(camera)} /></div>
       <div className="tile-words">
         <div className="tile-head">
-          <h2 className="clip-text"><Link to="/cameras/$camera" params={{ camera: camera.id }} className="tile-link clip-text">{camera.name}</Link></h2>
+          <h2 className="clip-text"><Link to="/cameras/$camera" params={{ camera: camera.id }} className="tile-link clip-text" onClickCapture={(press) => { if (plain(press)) ask(); }}
+            onPointerDown={(press) => { if (press.pointerType === "mouse" && plain(press)) ask(); }}>{camera.name}</Link></h2>
           <CameraBadge camera={camera} />
         </div>
         {camera.status !== "ok" && !said && <p className="tile-why">{why(camera)}</p>}
@@ -47,6 +55,9 @@ function Tile({ camera, site }: { camera: Camera; site: Site }) {
     </article>
   );
 }
+
+/** The press leads to the page, here. */
+const plain = (press: MouseEvent): boolean => press.button === 0 && !press.ctrlKey && !press.metaKey && !press.shiftKey && !press.altKey;
 
 /** Why no still is asked for; undefined when one is. */
 export function withheld(camera: Pick<Camera, "reported">, site: Site, mayWatch: boolean): { icon: LucideIcon; words: string } | undefined {

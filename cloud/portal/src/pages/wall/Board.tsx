@@ -11,16 +11,16 @@ import { nowUs } from "../../lib/time";
 import { text } from "../../text";
 import { LinkButton } from "../../ui/button";
 import { Empty } from "../../ui/notice";
-import { nextRate } from "../../video/control";
 import type { Conductor } from "../../video/together";
 import { useWarm } from "../../video/useVideo";
 import { type Direction, layoutOfKey, neighbour, plan } from "../../wall/layout";
 import { after, cycleOf, resumed, type Stop, stops } from "../../wall/tour";
 import { BoardBar } from "./BoardBar";
 import { BoardTile } from "./BoardTile";
-import { PlayBar, skipUs } from "./PlayBar";
+import { PlayBar } from "./PlayBar";
 import { useConductor, zoneOf } from "./playback";
 import { useAwake, useFullScreen, useIdle, useLasting } from "./screen";
+import { camerasOf } from "./useBands";
 
 /** How long the tiles under a large one go on: whoever only wants a closer look finds them running. */
 const coveredMs = 10_000;
@@ -42,6 +42,7 @@ export function Board({ walls, every }: { walls: readonly Wall[]; every: number 
   const { conductor, begin, seek, live } = usePlayback();
   const { data: sites } = useQuery(sitesQuery());
   const zone = useMemo(() => zoneOf(stop?.wall.tiles ?? [], sites), [stop?.wall.tiles, sites]);
+  const cameras = useMemo(() => camerasOf(stop?.wall.tiles ?? [], sites), [stop?.wall.tiles, sites]);
   const playback = useMemo(() => conductor && { conductor, zone: zone.zone }, [conductor, zone]);
   const turning = cycle > 0 && !paused && !conductor && round.length > 1 && large === undefined;
   useTitle(stop?.wall.name ?? text.walls.title);
@@ -61,7 +62,7 @@ export function Board({ walls, every }: { walls: readonly Wall[]; every: number 
   }, [turning, turn, cycle]);
 
   const board = useRef<HTMLDivElement>(null);
-  useBoardKeys({ stop, selected, large, board, setSelected, setLarge, setLayout, turn, toggleFull, pause: () => setPaused(!paused), conductor, begin, seek, live });
+  useBoardKeys({ stop, selected, large, board, setSelected, setLarge, setLayout, turn, toggleFull, pause: () => setPaused(!paused), conductor, begin });
   const toggleLarge = useCallback((place: number) => setLarge((was) => (was === undefined && round[at]?.tiles[place]?.state === "camera" ? place : undefined)), [round, at]);
   const covered = useLasting(large !== undefined, coveredMs);
   if (!stop) return null;
@@ -84,7 +85,7 @@ export function Board({ walls, every }: { walls: readonly Wall[]; every: number 
             <Tiles stop={stop} frame={frame} selected={selected} large={large} covered={covered} playback={playback} onSelect={setSelected} onToggle={toggleLarge} />
           </div>
         )}
-      {conductor && <PlayBar conductor={conductor} zone={zone} onSeek={seek} onLive={live} />}
+      {conductor && <PlayBar conductor={conductor} zone={zone} cameras={cameras} chosen={stop.tiles[large ?? selected]?.camera} onSeek={seek} onLive={live} />}
       {[...placesAt([stop.tiles, turning ? (next?.tiles ?? []) : []])].map(([site, places]) => <Warm key={site} site={site} places={places} />)}
     </div>
   );
@@ -176,11 +177,10 @@ interface KeysProps {
   pause: () => void;
   conductor: Conductor | undefined;
   begin: (() => void) | undefined;
-  seek: (us: number) => void;
-  live: () => void;
 }
 
-function useBoardKeys({ stop, selected, large, board, setSelected, setLarge, setLayout, turn, toggleFull, pause, conductor, begin, seek, live }: KeysProps): void {
+/** The keys of a wall; what is played back has more of its own (PlayBar). */
+function useBoardKeys({ stop, selected, large, board, setSelected, setLarge, setLayout, turn, toggleFull, pause, conductor, begin }: KeysProps): void {
   const navigate = useNavigate();
   const move = (direction: Direction) => {
     if (!stop) return;
@@ -201,7 +201,7 @@ function useBoardKeys({ stop, selected, large, board, setSelected, setLarge, set
     enter: () => setLarge(large === undefined && tile?.state === "camera" ? selected : undefined),
     escape: () => setLarge(undefined),
     " ": conductor ? () => (conductor.direction().playing ? conductor.pause(performance.now()) : conductor.play(performance.now())) : pause,
-    ...playbackKeys(conductor, begin, seek, live),
+    ...(begin && !conductor ? { p: begin } : {}),
     f: toggleFull,
     pageup: () => turn(-1),
     pagedown: () => turn(1),
@@ -209,17 +209,4 @@ function useBoardKeys({ stop, selected, large, board, setSelected, setLarge, set
     "0": arrange(undefined),
     ...Object.fromEntries(Object.entries(layoutOfKey).map(([key, layout]) => [key, arrange(layout)])),
   }, ".board-pick");
-}
-
-/** The keys of playback, as on a camera's page as far as one camera's and all of a wall's are the same. */
-function playbackKeys(conductor: Conductor | undefined, begin: (() => void) | undefined, seek: (us: number) => void, live: () => void): Record<string, () => void> {
-  if (!conductor) return begin ? { p: begin } : {};
-  const now = () => performance.now();
-  return {
-    l: live,
-    j: () => seek(conductor.momentUs(now()) - skipUs),
-    k: () => seek(conductor.momentUs(now()) + skipUs),
-    ",": () => conductor.pace(nextRate(conductor.direction().rate, -1), now()),
-    ".": () => conductor.pace(nextRate(conductor.direction().rate, 1), now()),
-  };
 }

@@ -2,8 +2,10 @@ import { Link } from "@tanstack/react-router";
 import { ChevronLeft, ChevronRight, History, Keyboard, LayoutGrid, Maximize, Minimize, Pause, Pencil, Play } from "lucide-react";
 import { Dialog as AriaDialog, DialogTrigger } from "react-aria-components/Dialog";
 import { Popover } from "react-aria-components/Popover";
+import { useState } from "react";
 
 import type { WallLayout } from "../../api/types";
+import { usePageKeys } from "../../lib/hooks";
 import { text } from "../../text";
 import { Button, IconButton, LinkButton } from "../../ui/button";
 import { Menu } from "../../ui/menu";
@@ -31,6 +33,8 @@ interface BoardBarProps {
 
 /** What stands over a running wall: where one is, and what can be done. */
 export function BoardBar({ stop, at, count, cycle, turning, paused, full, override, onBegin, onTurn, onPause, onFull, onLayout }: BoardBarProps) {
+  const [keys, showKeys] = useState(false);
+  usePageKeys({ "?": () => showKeys(true) });
   return (
     <header className="board-bar" role="toolbar" aria-label={text.board.controls}>
       {!full && <Link to="/walls" className="board-up" aria-label={text.walls.title}><ChevronLeft size={20} aria-hidden /></Link>}
@@ -58,15 +62,13 @@ export function BoardBar({ stop, at, count, cycle, turning, paused, full, overri
         <IconButton small look="stage" label={text.board.layout} keys="1 – 6" data-testid="board-layout">{override ? <LayoutIcon layout={override} width={20} /> : <LayoutGrid size={17} aria-hidden />}</IconButton>
       </Menu>
       <span className="board-keys">
-        <DialogTrigger>
-          <IconButton small look="stage" label={text.board.shortcuts}><Keyboard size={17} aria-hidden /></IconButton>
+        <DialogTrigger isOpen={keys} onOpenChange={showKeys}>
+          <IconButton small look="stage" label={text.board.shortcuts} keys="?" data-testid="board-keys"><Keyboard size={17} aria-hidden /></IconButton>
           <Popover className="popover">
-            <AriaDialog className="shortcuts shortcuts-wide" aria-label={text.board.shortcuts}>
-              <dl>
-                {text.board.keys.map(([keys, what]) => (
-                  <div key={keys}><dt>{keys.split(" ").map((key) => (key === "–" ? key : <kbd key={key} className="key">{key}</kbd>))}</dt><dd>{what}</dd></div>
-                ))}
-              </dl>
+            <AriaDialog className="shortcuts shortcuts-wide" data-testid="board-shortcuts" aria-label={text.board.shortcuts}>
+              <KeyList keys={text.board.keys} />
+              <h2 className="shortcuts-title">{text.board.playing}</h2>
+              <KeyList keys={text.board.playKeys} />
             </AriaDialog>
           </Popover>
         </DialogTrigger>
@@ -79,5 +81,15 @@ export function BoardBar({ stop, at, count, cycle, turning, paused, full, overri
       </IconButton>
       {turning && <i key={at} className="board-progress" style={{ animationDuration: `${cycle}s` }} />}
     </header>
+  );
+}
+
+function KeyList({ keys }: { keys: readonly (readonly [string, string])[] }) {
+  return (
+    <dl>
+      {keys.map(([press, what]) => (
+        <div key={press}><dt>{press.split(" ").map((key) => (key === "–" ? key : <kbd key={key} className="key">{key}</kbd>))}</dt><dd>{what}</dd></div>
+      ))}
+    </dl>
   );
 }

@@ -1,6 +1,7 @@
 import { EyeOff, ExternalLink, FileX2, Minimize2 } from "lucide-react";
 import { type CSSProperties, type MouseEvent, useMemo, useRef } from "react";
 
+import { useCan } from "../../api/can";
 import type { Camera, Site, WallTile } from "../../api/types";
 import { text } from "../../text";
 import { IconButton, LinkButton } from "../../ui/button";
@@ -9,6 +10,7 @@ import type { Conductor } from "../../video/together";
 import { useZoom, ZoomMark } from "../../video/ZoomMark";
 import type { Habits } from "../../video/zoomGestures";
 import type { Spot } from "../../wall/layout";
+import { DarkTile } from "./DarkTile";
 import { tileWithheld } from "./withheld";
 
 interface BoardTileProps {
@@ -37,7 +39,11 @@ export function BoardTile({ tile, place, spot, site, camera, selected, large, as
   const of = useMemo(() => (tile.camera && tile.site ? { id: tile.camera, name: tile.camera_name ?? "", site: tile.site } : undefined), [tile.camera, tile.site, tile.camera_name]);
   // An agent says by how much its clock is ahead of the cloud's.
   const offUs = -(site?.agent?.clock_offset_us ?? 0);
-  const together = useMemo(() => playback && { ...playback, offUs }, [playback, offUs]);
+  const pictureUs = lasts(camera);
+  const first = selected || large;
+  const together = useMemo(() => playback && { ...playback, offUs, pictureUs, first }, [playback, offUs, pictureUs, first]);
+  const mayCopy = useCan()("export");
+  const withheld = tileWithheld(site, camera);
   const words = tile.state === "camera" ? text.board.tile(tile.camera_name ?? "", tile.site_name ?? "") : text.board[tile.state];
   const frame = useRef<HTMLLIElement>(null);
   const { zoom, close } = useZoom(frame, large || alone, habits);
@@ -51,8 +57,9 @@ export function BoardTile({ tile, place, spot, site, camera, selected, large, as
   const where = { "--column": spot.column + 1, "--row": spot.row + 1, "--size": spot.size } as CSSProperties;
   return (
     <li className="board-tile" ref={frame} style={where} data-testid="board-tile" data-state={tile.state} data-camera={tile.camera} data-large={large || undefined} data-big={spot.size > 1 || undefined}>
-      {of ? <LiveTile camera={of} health={camera?.status} withheld={tileWithheld(site, camera)} asleep={asleep} large={large && !alone} together={together} />
-        : <Nothing tile={tile} />}
+      {!of ? <Nothing tile={tile} />
+        : together && withheld && site?.status === "dark" && mayCopy ? <DarkTile camera={of} withheld={withheld} together={together} />
+          : <LiveTile camera={of} health={camera?.status} withheld={withheld} asleep={asleep} large={large && !alone} together={together} />}
       <button type="button" className="board-pick" tabIndex={selected ? 0 : -1} aria-label={words} aria-pressed={large} data-place={place} data-surface
         onClick={press} onDoubleClick={() => { if (!byFinger.current) onToggle(place); }} onFocus={() => onSelect(place)}
         onKeyUp={(event) => { if (event.key === " ") event.preventDefault(); }} />
@@ -71,6 +78,12 @@ export function BoardTile({ tile, place, spot, site, camera, selected, large, as
       )}
     </li>
   );
+}
+
+/** How long a picture lasts of the stream that a tile shows of a recording. */
+function lasts(camera: Camera | undefined): number | undefined {
+  const fps = (camera?.streams.find(({ kind, record }) => kind === "sub" && record) ?? camera?.streams.find(({ kind }) => kind === "main"))?.fps;
+  return fps ? 1_000_000 / fps : undefined;
 }
 
 function Nothing({ tile }: { tile: WallTile }) {

@@ -1,5 +1,5 @@
 // The screen that a wall runs on: full or not, kept awake, its controls away while nobody moves.
-import { useCallback, useEffect, useState } from "react";
+import { useCallback, useEffect, useState, useSyncExternalStore } from "react";
 
 /** Full screen of the whole page, so that menus stay inside it. Where a browser has none, as on an iPhone, the wall
  *  covers the page all the same. */
@@ -79,4 +79,16 @@ export function useLasting(so: boolean, forMs: number): boolean {
     };
   }, [so, forMs]);
   return so && lasting;
+}
+
+const narrow = matchMedia("(max-width: 760px)");
+
+const onNarrow = (tell: () => void) => {
+  narrow.addEventListener("change", tell);
+  return () => narrow.removeEventListener("change", tell);
+};
+
+/** True on a screen as narrow as a phone's. */
+export function useNarrow(): boolean {
+  return useSyncExternalStore(onNarrow, () => narrow.matches);
 }
