@@ -1,9 +1,7 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,13 +9,10 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"holdfast/agent/ledger"
 	"holdfast/shared/id"
-	"holdfast/shared/wire"
 )
 
 // audit is what the books of a chain say about its cuts.
@@ -61,10 +56,6 @@ func (c *chain) audit(ctx context.Context) (*audit, error) {
 	if err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
-	trims, err := trimmed(ctx, l)
-	if err != nil {
-		return nil, fmt.Errorf("audit: %w", err)
-	}
 	for i := range c.load.Cameras {
 		stream := id.Stream{Camera: ids[cameraName(i)], Kind: id.Main}
 		until := time.Now()
@@ -75,8 +66,6 @@ func (c *chain) audit(ctx context.Context) (*audit, error) {
 		if err != nil {
 			return nil, fmt.Errorf("audit: %w", err)
 		}
-		ranges = append(ranges, trims[stream]...)
-		slices.SortFunc(ranges, func(x, y ledger.Range) int { return cmp.Compare(x.StartUs, y.StartUs) })
 		b := book{chain: c, audit: a, camera: i, ranges: ranges, onDisk: stamps}
 		b.check()
 	}
@@ -93,32 +82,6 @@ func (c *chain) audit(ctx context.Context) (*audit, error) {
 	return a, nil
 }
 
-// trimmed returns what the agent has deleted and told of: ranges that are no longer in its own account.
-func trimmed(ctx context.Context, l *ledger.Ledger) (map[id.Stream][]ledger.Range, error) {
-	queues, err := l.Queues(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out := map[id.Stream][]ledger.Range{}
-	for _, q := range queues {
-		batch, err := l.Pending(ctx, q.Queue, 0, math.MaxInt32, math.MaxInt32)
-		if err != nil {
-			return nil, err
-		}
-		for _, f := range batch.Facts {
-			var t wire.TrimFact
-			if f.Kind != wire.KindTrim {
-				continue
-			}
-			if err := json.Unmarshal(f.Body, &t); err != nil {
-				return nil, err
-			}
-			out[t.Stream] = append(out[t.Stream], ledger.Range{StartUs: t.StartUs, EndUs: t.EndUs, Gap: &ledger.Gap{Reason: t.Reason}})
-		}
-	}
-	return out, nil
-}
-
 // key names a frame over all starts.
 type key struct {
 	camera uint32 // with the boot in it
@@ -127,9 +90,10 @@ type key struct {
 
 // kept is a frame on disk.
 type kept struct {
-	times  int
-	sentUs int64
-	wallUs int64 // when the agent says that it was
+	times   int
+	sentUs  int64
+	wallUs  int64 // when the agent says that it was
+	untilUs int64 // and until when
 }
 
 // book is the account of one camera.
@@ -181,7 +145,8 @@ func (b *book) sentFrames(boot *boot) {
 		if on.times > 0 {
 			safe = max(safe, on.sentUs+interval)
 		}
-		if f.atUs < first || f.atUs > boot.cutUs {
+		// What was before the books by the camera's clock is, too: at the very first start nothing tells how late it was sent.
+		if f.atUs < first || f.atUs > boot.cutUs || on.times == 0 && b.wall(boot, camera, f) < first {
 			continue
 		}
 		b.frames++
@@ -245,6 +210,9 @@ func (b *book) wall(boot *boot, camera uint32, f frame) int64 {
 		on, ok := b.onDisk[key{camera, other.number}]
 		if d := max(other.number, f.number) - min(other.number, f.number); ok && d < distance {
 			best, distance = on.wallUs+int64(int32(f.rtp-other.rtp))*100/9, d
+			if other.number < f.number {
+				best += on.untilUs - on.wallUs - int64(1e6/b.load.FPS)
+			}
 		}
 	}
 	return best
@@ -259,59 +227,6 @@ func (b *book) declared(atUs, late int64) bool {
 		}
 	}
 	return false
-}
-
-// recordedTo returns how far video of one life of the machine reaches, 0 when there is none.
-func (b *book) recordedTo(boot *boot) int64 {
-	var end int64
-	for _, r := range b.ranges {
-		if r.Recorded && r.EndUs > boot.startUs && r.StartUs < boot.cutUs {
-			end = r.EndUs
-		}
-	}
-	return end
-}
-
-// promises compares what the window said was safe with what is there.
-func (b *book) promises(boot *boot) {
-	const rounding = 2000
-	end := b.recordedTo(boot)
-	for _, c := range boot.claims {
-		if safe := c.Durable[cameraName(b.camera)]; safe > boot.startUs && safe > end+rounding && !b.expired(safe) {
-			b.broken = append(b.broken, fmt.Sprintf("%s %s, start %d: the agent said that video was safe up to %s, and it ends at %s",
-				b.name, cameraName(b.camera), boot.number+1, clock(safe), clock(end)))
-			return
-		}
-	}
-}
-
-// lastWords tells what the window said of a camera in the seconds before the cut, and what the machine did then.
-func (b *boot) lastWords(camera string) string {
-	const before = 8_000_000
-	var out strings.Builder
-	out.WriteString("seconds before the cut, safe up to:")
-	for _, c := range b.claims {
-		if c.AtUs > b.cutUs-before {
-			fmt.Fprintf(&out, " %.1f:%.2f", seconds(b.cutUs-c.AtUs), seconds(b.cutUs-c.Durable[camera]))
-		}
-	}
-	out.WriteString("; idle and at work since the sample before:")
-	for i, u := range b.use {
-		if i > 0 && u.atUs > b.cutUs-before {
-			fmt.Fprintf(&out, " %.1f:%.2f+%.2f", seconds(b.cutUs-u.atUs), seconds(u.idleUs-b.use[i-1].idleUs), seconds(u.busyUs-b.use[i-1].busyUs))
-		}
-	}
-	return out.String()
-}
-
-func seconds(us int64) float64 { return float64(us) / 1e6 }
-
-// expired says whether a moment was deleted since, and told of. There is no cloud here: what it never knew of is told of as
-// lost, which elsewhere would be a broken promise.
-func (b *book) expired(us int64) bool {
-	return slices.ContainsFunc(b.ranges, func(r ledger.Range) bool {
-		return r.Gap != nil && (r.Gap.Reason == wire.Expired || b.deletes && r.Gap.Reason == wire.Lost) && r.StartUs < us && us <= r.EndUs
-	})
 }
 
 func (c *chain) bootAt(us int64) int {
@@ -368,7 +283,9 @@ func (c *chain) committed(ctx context.Context, a *audit, last *ledger.Ledger) er
 			}
 		}
 		for _, s := range sealed {
-			want[s.ID] = s.EndUs
+			if s.Volume != pastVolume {
+				want[s.ID] = s.EndUs
+			}
 		}
 		for segment, us := range want {
 			if have, ok := ends[segment]; !c.deletes && (!ok || have < us) {

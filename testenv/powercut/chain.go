@@ -36,6 +36,7 @@ type chain struct {
 	nosync   bool   // fsync does nothing
 	deletes  bool   // retention deletes what the books spoke of before
 	clocks   bool   // the clock is set: times of sending and of recording can't be compared
+	older    *way   // where set, the ledger is one of version 1 at every start
 	lossless bool   // once all cameras are recorded no frame may be lost, declared or not
 	cuts     []cut
 
@@ -254,6 +255,11 @@ func (c *chain) wake(ctx context.Context, m *uml.Machine, b *boot) error {
 		name := "/ledger.db" + suffix
 		to := uml.Host + strings.TrimPrefix(b.before, c.share()) + name
 		if err := m.Call(ctx, "copy", uml.Copy{From: dataFolder + name, To: to, Maybe: true}, nil); err != nil {
+			return err
+		}
+	}
+	if c.older != nil {
+		if err := c.age(ctx, m, b); err != nil {
 			return err
 		}
 	}

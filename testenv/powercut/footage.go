@@ -64,13 +64,19 @@ func stampsOf(path string, out map[key]kept) error {
 			return err
 		}
 		for _, s := range samples {
-			if stamp, ok := fakecam.FindStamp(s.Units, false); ok {
-				k := key{stamp.Camera, stamp.Frame}
-				out[k] = kept{
-					times: out[k].times + 1, sentUs: stamp.SentUs,
-					wallUs: header.StartUs + s.DTS*1e6/int64(header.Tracks[s.Track].Timescale),
-				}
+			stamp, ok := fakecam.FindStamp(s.Units, false)
+			if !ok {
+				continue
 			}
+			// The part's own times: while a machine lags, the agent's reckoning goes faster than the camera's clock.
+			rate := int64(header.Tracks[s.Track].Timescale)
+			wallUs := part.Sum.StartUs + s.DTS*1e6/rate - part.Sum.MediaUs
+			untilUs := wallUs + int64(s.Duration)*1e6/rate
+			if s.DTS == samples[len(samples)-1].DTS {
+				untilUs = part.Sum.EndUs
+			}
+			k := key{stamp.Camera, stamp.Frame}
+			out[k] = kept{times: out[k].times + 1, sentUs: stamp.SentUs, wallUs: wallUs, untilUs: untilUs}
 		}
 	}
 	return nil

@@ -5,10 +5,11 @@
 //
 // It first shows that it would notice: with fsync switched off the same account must fail. Then it cuts while cameras
 // are recorded and while the agent starts (ext4 with data=ordered and data=writeback, xfs), inside the very first
-// start, while old video is deleted, and at every step of an enrolment. Then it plays faults of disk and clock: write
-// errors, a read-only file system, a slow disk, a swapped one, one without inodes, a clock that leaps. Figures go to standard output as "name: value
-// unit"; the exit code is 1 when a promise was broken. It needs user-mode-linux, e2fsprogs, xfsprogs, dmsetup
-// and ffmpeg, and no root. A run is repeated, as far as a machine can repeat itself, by its seed.
+// start, while old video is deleted, at every step of an enrolment, and while a ledger of an earlier version with a long
+// past is brought to the present one. Then it plays faults of disk and clock: write errors, a read-only file system, a slow
+// disk, a swapped one, one without inodes, a clock that leaps. Figures go to standard output as "name: value unit"; the exit
+// code is 1 when a promise was broken. It needs user-mode-linux, e2fsprogs, xfsprogs, dmsetup and ffmpeg, and no root. A run
+// is repeated, as far as a machine can repeat itself, by its seed.
 package main
 
 import (

@@ -2,7 +2,6 @@ package main
 
 import (
 	"math/rand/v2"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -10,8 +9,7 @@ import (
 )
 
 // TestShort is the short form of make powercut: the rig shows that it would notice, then the power is cut five times
-// (while cameras are recorded, while the agent starts, in the first start of all, in an enrolment), and at last one
-// disk is swapped for another.
+// (while cameras are recorded, while the agent starts, in the first start of all, in an enrolment).
 func TestShort(t *testing.T) {
 	if missing := uml.Missing("mkfs.ext4", "ffmpeg"); missing != "" {
 		t.Skip(missing)
@@ -35,22 +33,6 @@ func TestShort(t *testing.T) {
 		t.Logf("%d promises were broken, and seen", caught)
 	})
 	t.Run("five cuts", func(t *testing.T) { fiveCuts(t, r, o) })
-	t.Run("another disk", func(t *testing.T) {
-		for _, s := range scenes() {
-			if s.name != "unmounted and swapped" {
-				continue
-			}
-			a, err := s.run(t.Context(), r, o.load, filepath.Join(r.dir, "scene"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, text := range append(a.holes, a.broken...) {
-				t.Error(text)
-			}
-			return
-		}
-		t.Error("the scene is gone")
-	})
 }
 
 func fiveCuts(t *testing.T, r *rig, o options) {

@@ -35,12 +35,13 @@ type kind struct {
 
 func kinds() []kind {
 	return []kind{
-		{"ordered", 30, func(s *series, ctx context.Context, n int) error { return s.steady(ctx, "ext4", "data=ordered", n) }},
-		{"writeback", 30, func(s *series, ctx context.Context, n int) error { return s.steady(ctx, "ext4", "data=writeback", n) }},
+		{"ordered", 28, func(s *series, ctx context.Context, n int) error { return s.steady(ctx, "ext4", "data=ordered", n) }},
+		{"writeback", 27, func(s *series, ctx context.Context, n int) error { return s.steady(ctx, "ext4", "data=writeback", n) }},
 		{"xfs", 10, func(s *series, ctx context.Context, n int) error { return s.steady(ctx, "xfs", "", n) }},
 		{"first", 10, (*series).first},
 		{"delete", 10, (*series).delete},
 		{"enrol", 10, (*series).enrol},
+		{"migrate", 5, (*series).migrate},
 	}
 }
 
