@@ -92,6 +92,7 @@ func Libraries() []Library {
 		{"github.com/aws/", []string{"cloud/blob"}},
 		{"github.com/kardianos/service", []string{"agent/cmd"}},
 		{"github.com/danielgtaylor/huma", []string{"cloud/api"}},
+		{"github.com/icholy/digest", []string{"agent/nvr"}},
 		{"github.com/thesyncim/gopus", []string{"agent/clip"}},
 	}
 }

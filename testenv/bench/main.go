@@ -38,6 +38,7 @@ func groups() []group {
 		{"narrow", (*bench).narrow},
 		{"quiet", (*bench).quiet},
 		{"upload", (*bench).upload},
+		{"soak", (*bench).soak},
 	}
 }
 
@@ -45,9 +46,10 @@ type bench struct {
 	seconds  time.Duration
 	long     time.Duration // of the heavy load
 	streams  int
-	segments int    // of the long past that a start has to cope with
-	events   int    // that wait when a long outage ends
-	clipMB   int    // of clips that are sent through a line with cuts
+	segments int // of the long past that a start has to cope with
+	events   int // that wait when a long outage ends
+	clipMB   int // of clips that are sent through a line with cuts
+	soaking  time.Duration
 	tries    int    // of each kind of press, at each kind of camera
 	dir      string // for everything that is built and recorded
 }
@@ -60,6 +62,7 @@ func main() {
 	flag.IntVar(&b.segments, "segments", 1_000_000, "how many segments a start finds")
 	flag.IntVar(&b.events, "events", 1_000_000, "how many events wait when a long outage ends")
 	flag.IntVar(&b.clipMB, "clips", 1000, "how many megabytes of clips are sent through a line with cuts")
+	flag.DurationVar(&b.soaking, "soak", 8*time.Hour, "how long the group soak watches; it is measured only when it is asked for")
 	flag.IntVar(&b.tries, "tries", 40, "how many times each kind of picture is waited for")
 	flag.IntVar(&b.streams, "n", 64, "how many streams are recorded beside the floor")
 	flag.Parse()

@@ -1,23 +1,27 @@
 // Two people who are not at the site watch one camera: the second gets it from the relay, and the first goes over to it
-// without the picture standing still. Prints a JSON object: how each is served at last, and the longest time without a new
-// picture.
+// without the picture standing still. Then one of them speaks through the camera, which the site hears itself, whatever the
+// pictures come through. Prints a JSON object: how each is served at last, and the longest time without a new picture
+// since there were some, of which the page itself stood still for so long.
 import { api, id, open, page, shot, signIn, until } from "./browser.mjs";
+import { microphone } from "./talk.mjs";
 
-const browser = await open();
+const browser = await open(microphone());
 const pages = [];
 for (let n = 0; n < 2; n++) {
   const p = await page(browser, 1280, 800, { ignoreHTTPSErrors: true });
   await p.addInitScript(() => {
-    window.pause = 0;
+    const seen = { frames: 0, frameMs: performance.now(), lookMs: performance.now() };
+    window.rests = { pauseMs: 0, stillMs: 0 };
     setInterval(() => {
-      const video = document.querySelector("video[data-frames]");
-      if (!video) return;
       const now = performance.now();
-      if (video.dataset.frames !== window.frames) {
-        if (window.framesAt && Number(video.dataset.frames) > 1) window.pause = Math.max(window.pause, now - window.framesAt);
-        window.frames = video.dataset.frames;
-        window.framesAt = now;
+      const frames = Number(document.querySelector("video[data-frames]")?.dataset.frames ?? 0);
+      if (frames > 20) {
+        window.rests.pauseMs = Math.max(window.rests.pauseMs, now - seen.frameMs);
+        window.rests.stillMs = Math.max(window.rests.stillMs, now - seen.lookMs);
       }
+      if (frames !== seen.frames) seen.frameMs = now;
+      seen.frames = frames;
+      seen.lookMs = now;
     }, 20);
   });
   await signIn(p, process.env.OWNER, process.env.PASSWORD);
@@ -39,10 +43,19 @@ for (const [n, p] of pages.entries()) {
   const delay = await until("its age to be known", 10_000, async () => Number(await p.locator(id("live-video")).getAttribute("data-delay")));
   await shot(p, `crowd-${n + 1}`);
   out.push({
-    pauseMs: Math.round(await p.evaluate(() => window.pause)), delayMs: delay,
+    ...(await p.evaluate(() => ({ pauseMs: Math.round(window.rests.pauseMs), stillMs: Math.round(window.rests.stillMs) }))), delayMs: delay,
     phase: await p.locator(id("player")).getAttribute("data-phase"), stats: await p.locator(id("live-stats")).textContent(), faults: p.faults,
   });
 }
+await pages[0].context().grantPermissions(["microphone"], { origin: process.env.PORTAL });
+await pages[0].waitForSelector(`${id("talk-button")}:not([disabled])`);
+const pressed = Date.now();
+await pages[0].keyboard.down("t");
+await until("to speak", 20_000, async () => (await pages[0].getAttribute(id("talk"), "data-phase")) === "speaking");
+out[0].talkOpenMs = Date.now() - pressed;
+await new Promise((done) => setTimeout(done, 2500));
+await pages[0].keyboard.up("t");
+await until("it to end", 10_000, async () => (await pages[0].getAttribute(id("talk"), "data-phase")) === "idle");
 // The way back: a recording is played by the site itself, and live comes from the relay again while the other one watches.
 await pages[0].goto(`${process.env.PORTAL}/sites/${site}`);
 await pages[0].locator('a[href*="/cameras/"]').first().click();

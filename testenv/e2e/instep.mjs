@@ -6,7 +6,7 @@
 export function stamps() {
   const look = (self) => {
     const mark = [0x7f, 0x0e, 0x5a, 0xc1, 0x3d, 0x94, 0x4b, 0x62, 0x8a, 0x1f, 0x48, 0x6f, 0x6c, 0x64, 0x66, 0x61];
-    const sentUs = (bytes) => {
+    const stamp = (bytes) => {
       for (let i = 0; i + 60 < bytes.length; i++) {
         if (!mark.every((b, at) => bytes[i + at] === b)) continue;
         const plain = []; // without emulation prevention
@@ -17,13 +17,14 @@ export function stamps() {
             plain.push(bytes[at]);
           }
         }
-        return plain.slice(13, 21).reduce((sum, b) => sum * 256 + b, 0);
+        const number = (from) => plain.slice(from, from + 8).reduce((sum, b) => sum * 256 + b, 0);
+        return { frame: number(5), us: number(13) };
       }
       return undefined;
     };
     self.onrtctransform = ({ transformer: { readable, writable, options } }) => {
       const transform = (frame, out) => {
-        options.port.postMessage([frame.getMetadata().rtpTimestamp, sentUs(new Uint8Array(frame.data).subarray(0, 2000))]);
+        options.port.postMessage([frame.getMetadata().rtpTimestamp, stamp(new Uint8Array(frame.data).subarray(0, 2000))]);
         out.enqueue(frame);
       };
       void readable.pipeThrough(new TransformStream({ transform })).pipeTo(writable);
@@ -40,26 +41,33 @@ export function stamps() {
         const { port1, port2 } = new MessageChannel();
         const known = new Map();
         sent.set(track.id, known);
-        port1.onmessage = ({ data: [rtp, us] }) => us !== undefined && known.set(rtp, us);
+        port1.onmessage = ({ data: [rtp, found] }) => found && known.set(rtp, found);
         transceiver.receiver.transform = new RTCRtpScriptTransform(worker, { port: port2 }, [port2]);
       }
       return transceiver;
     }
   };
   const painted = new WeakMap();
+  const shown = (video) => sent.get(video.srcObject?.getVideoTracks()[0]?.id)?.get(painted.get(video));
+  window.came = []; // every picture that came to the screen: of which camera, when it was sent, when it came
   new MutationObserver(() => {
     for (const video of document.querySelectorAll("video:not([data-seen])")) {
       video.dataset.seen = "1";
       const next = (_, frame) => {
         painted.set(video, frame.rtpTimestamp);
+        const picture = shown(video);
+        if (picture) window.came.push({ camera: video.closest("[data-camera]")?.dataset.camera, us: picture.us, ms: frame.expectedDisplayTime });
         video.requestVideoFrameCallback(next);
       };
       video.requestVideoFrameCallback(next);
     }
   }).observe(document, { childList: true, subtree: true });
 
+  const all = () => [...document.querySelectorAll("[data-testid=live-tile] video, [data-testid=live-video]")].map(shown);
   /** When each tile's picture was sent by its camera, microseconds since 1970. */
-  window.onScreen = () => [...document.querySelectorAll("[data-testid=live-tile] video")].map((video) => sent.get(video.srcObject?.getVideoTracks()[0]?.id)?.get(painted.get(video)));
+  window.onScreen = () => all().map((picture) => picture?.us);
+  /** Which of its camera's frames it is. */
+  window.framesOnScreen = () => all().map((picture) => picture?.frame);
 }
 
 /** How far the tiles' pictures are from one another, milliseconds, so many times over some seconds. */
@@ -74,3 +82,28 @@ export const spreads = (p, times, everyMs) => p.evaluate(async ([times, everyMs]
 }, [times, everyMs]);
 
 export const p95 = (all) => all.toSorted((a, b) => a - b)[Math.ceil(all.length * 0.95) - 1];
+
+/** How far from one another, in milliseconds of the recordings, the moments are at which the tiles show their pictures while
+ *  all play backwards at a rate: a picture that comes to the screen when the common moment has come to it adds nothing. Who
+ *  begins late is brought back by the pace, so it waits, for half a minute, until they are within most by the last `each`
+ *  pictures of each camera, each older than what it had before; and says how long that took. */
+export async function parting(p, cameras, rate, each, most) {
+  const since = await p.evaluate(() => performance.now());
+  const found = async () => p.evaluate(({ cameras, since }) => cameras.map((camera) => {
+    const pictures = window.came.filter((picture) => picture.camera === camera);
+    return pictures.filter(({ us, ms }, at) => ms > since && us < pictures[at - 1]?.us);
+  }), { cameras, since });
+  const begun = Date.now();
+  for (let apart = Infinity; ; ) {
+    const all = await found();
+    // The first one of each is where it turned: they come together from there on.
+    if (all.every((pictures) => pictures.length > each)) {
+      // Each camera by its middle picture: one that a busy browser paints late is no camera out of step.
+      const moments = all.map((pictures) => pictures.slice(-each).map(({ us, ms }) => us / 1000 - ms * rate).sort((a, b) => a - b)[each >> 1]);
+      apart = Math.max(...moments) - Math.min(...moments);
+      if (apart <= most) return { apart, ms: Date.now() - begun };
+    }
+    if (Date.now() - begun > 30_000) throw new Error(`after 30 s backwards the tiles are apart by ${Math.round(apart)} ms; pictures: ${JSON.stringify(all)}`);
+    await new Promise((done) => setTimeout(done, 200));
+  }
+}

@@ -22,6 +22,7 @@ import (
 
 	"holdfast/shared/id"
 	"holdfast/testenv/fakecam"
+	"holdfast/testenv/fakenvr"
 	"holdfast/testenv/netcut"
 	"holdfast/testenv/scenes"
 )
@@ -65,6 +66,8 @@ type CameraPlan struct {
 	Sub   bool          // record the sub-stream too
 	Mute  bool          // the loop's sound is left out
 	Card  time.Duration // how much the camera keeps by itself, from which gaps are filled; 0: nothing
+	PTZ   bool          // it turns and zooms, by ONVIF: Site.Heads says where it points. What it sends shows nothing of that
+	Talk  []string      // codecs of its loudspeaker, through which people may speak: "PCMU"; none: they may not
 
 	Loop *scenes.Loop // instead of Place, for both streams
 	Main string       // instead of Place: the address of a camera elsewhere, which asks for no login and has no sub-stream
@@ -97,11 +100,12 @@ type Site struct {
 	BranchPlan
 	ID      id.Site
 	Agent   *Process
-	Line    *netcut.Proxy   // between agent and cloud; nil at a site with a Place of its own
-	Cameras *fakecam.Server // nil when all cameras are elsewhere
-	Local   string          // http://host:port of the agent's window
-	Data    string          // the agent's data folder
-	Config  string          // its YAML file
+	Line    *netcut.Proxy              // between agent and cloud; nil at a site with a Place of its own
+	Cameras *fakecam.Server            // nil when all cameras are elsewhere
+	Heads   map[string]*fakenvr.Device // of the cameras that move, by key
+	Local   string                     // http://host:port of the agent's window
+	Data    string                     // the agent's data folder
+	Config  string                     // its YAML file
 
 	house *House
 }

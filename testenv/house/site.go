@@ -14,6 +14,7 @@ import (
 
 	"holdfast/shared/id"
 	"holdfast/testenv/fakecam"
+	"holdfast/testenv/fakenvr"
 	"holdfast/testenv/netcut"
 	"holdfast/testenv/scenes"
 )
@@ -72,7 +73,7 @@ func (s *Site) connect() error {
 		}
 		cams.Cameras = append(cams.Cameras, fakecam.CameraConfig{
 			Name: c.Key, Number: uint32(i + 1), Main: main, Sub: sub, User: CameraUser, Password: CameraPassword, Mute: c.Mute,
-			Card: c.Card,
+			Card: c.Card, Speaker: c.Talk,
 		})
 	}
 	if len(cams.Cameras) > 0 {
@@ -84,6 +85,9 @@ func (s *Site) connect() error {
 		}
 		s.house.background("cameras", s.Cameras.Run)
 	}
+	if err := s.turnHeads(); err != nil {
+		return err
+	}
 	if s.Place != nil {
 		return nil
 	}
@@ -92,6 +96,26 @@ func (s *Site) connect() error {
 		return err
 	}
 	s.house.background("line", s.Line.Run)
+	return nil
+}
+
+// turnHeads starts the ONVIF devices of the cameras that move.
+func (s *Site) turnHeads() error {
+	s.Heads = map[string]*fakenvr.Device{}
+	for _, c := range s.BranchPlan.Cameras {
+		if !c.PTZ || c.Main != "" {
+			continue
+		}
+		cam := s.Cameras.Camera(c.Key)
+		head, err := fakenvr.New(fakenvr.Config{
+			User: CameraUser, Password: CameraPassword, Streams: map[string]string{"main": cam.URL("main"), "sub": cam.URL("sub")},
+		})
+		if err != nil {
+			return err
+		}
+		s.Heads[c.Key] = head
+		s.house.background("head of "+c.Key, head.Run)
+	}
 	return nil
 }
 
@@ -116,12 +140,15 @@ func (s *Site) WriteConfig(change func(text string) string) error {
 			continue
 		}
 		cam := s.Cameras.Camera(c.Key)
-		archive := ""
+		more := ""
 		if c.Card > 0 {
-			archive = fmt.Sprintf(", archive: {url: %q, name: card}", cam.Main().ArchiveURL())
+			more = fmt.Sprintf(", archive: {url: %q, name: card}", cam.Main().ArchiveURL())
 		}
-		fmt.Fprintf(&b, "  - {key: %s, name: %q, main: %q, sub: %q, user: %s, password: %q, record_sub: %v%s}\n",
-			c.Key, c.Name, cam.URL("main"), cam.URL("sub"), CameraUser, CameraPassword, c.Sub, archive)
+		if head := s.Heads[c.Key]; head != nil {
+			more += fmt.Sprintf(", onvif: {url: %q}", head.URL())
+		}
+		fmt.Fprintf(&b, "  - {key: %s, name: %q, main: %q, sub: %q, user: %s, password: %q, record_sub: %v, talk: %v%s}\n",
+			c.Key, c.Name, cam.URL("main"), cam.URL("sub"), CameraUser, CameraPassword, c.Sub, len(c.Talk) > 0, more)
 	}
 	text := b.String()
 	if change != nil {

@@ -1,6 +1,7 @@
 package line_test
 
 import (
+	"context"
 	"encoding/pem"
 	"errors"
 	"io"
@@ -312,6 +313,62 @@ func proxy(t *testing.T, password string) (*httptest.Server, *atomic.Int64) {
 		wg.Wait()
 	})
 	return srv, &connects
+}
+
+// TestConnectThroughAProxy reaches a far end that is not the cloud, a TURN server for instance.
+func TestConnectThroughAProxy(t *testing.T) {
+	far, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = far.Close() })
+	go func() {
+		for {
+			conn, err := far.Accept()
+			if err != nil {
+				return
+			}
+			go func() { _, _ = io.Copy(conn, conn); _ = conn.Close() }()
+		}
+	}()
+	open, opened := proxy(t, "")
+	guarded, let := proxy(t, "sesame")
+	with := func(name string) uplink.Proxy {
+		return uplink.Proxy(strings.Replace(guarded.URL, "://", "://"+name+"@", 1))
+	}
+	for _, c := range []struct {
+		way     uplink.Proxy
+		through *atomic.Int64 // nil: directly
+	}{{uplink.Proxy(open.URL), opened}, {with("anna:sesame"), let}, {uplink.NoProxy, nil}} {
+		conn, err := c.way.Connect(t.Context(), far.Addr().String())
+		if err != nil {
+			t.Fatalf("by %s: %v", c.way, err)
+		}
+		if _, err := conn.Write([]byte("hello")); err != nil {
+			t.Fatal(err)
+		}
+		heard := make([]byte, 5)
+		if _, err := io.ReadFull(conn, heard); err != nil || string(heard) != "hello" {
+			t.Errorf("by %s the far end says %q: %v", c.way, heard, err)
+		}
+		_ = conn.Close()
+		if c.through != nil && c.through.Load() != 1 {
+			t.Errorf("by %s: %d connections through the proxy, want one", c.way, c.through.Load())
+		}
+	}
+	if _, err := uplink.Proxy(guarded.URL).Connect(t.Context(), far.Addr().String()); err == nil || !strings.Contains(err.Error(), "407") {
+		t.Errorf("a proxy that wants a password: %v, want 407", err)
+	}
+	silent, err := net.Listen("tcp4", "127.0.0.1:0") // takes connections and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = silent.Close() })
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := uplink.Proxy("http://"+silent.Addr().String()).Connect(ctx, far.Addr().String()); err == nil {
+		t.Error("a proxy that says nothing has connected")
+	}
 }
 
 func TestProxy(t *testing.T) {

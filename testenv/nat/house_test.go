@@ -37,7 +37,7 @@ func settle(t *testing.T, i *Internet, authorities string, branch house.BranchPl
 
 // dock is a site with one camera.
 func dock() house.BranchPlan {
-	return house.BranchPlan{Cameras: []house.CameraPlan{{Key: camera, Name: "Dock", Place: "dock", Mute: true}}}
+	return house.BranchPlan{Cameras: []house.CameraPlan{{Key: camera, Name: "Dock", Place: "dock", Mute: true, Talk: []string{"PCMU"}}}}
 }
 
 // look runs the viewer, or a crowd of them, on their machine, and reads what was seen into saw.

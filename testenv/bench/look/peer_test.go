@@ -71,11 +71,14 @@ func TestAnotherServerIsMeasured(t *testing.T) {
 // TestWithoutAPictureThereIsNoFigure checks that what goes wrong is said, and where.
 func TestWithoutAPictureThereIsNoFigure(t *testing.T) {
 	url := serve(t, true).URL()
-	for _, c := range []struct{ url, want string }{
-		{url, "no picture within 3 s"},
-		{url + "/nowhere", fmt.Sprintf("%s/nowhere answers 405", url)}, // it knows of no POST there
+	for _, c := range []struct {
+		url, want string
+		limit     time.Duration
+	}{
+		{url, "no picture within 3 s", 3 * time.Second},
+		{url + "/nowhere", fmt.Sprintf("%s/nowhere answers 405", url), time.Minute}, // it knows of no POST there
 	} {
-		all, err := lookAt(t, c.url, 1, 3*time.Second)
+		all, err := lookAt(t, c.url, 1, c.limit)
 		if err == nil {
 			t.Errorf("%s gives %v", c.url, all)
 			continue

@@ -1,8 +1,8 @@
 // Command demo runs Holdfast on one machine to look at: a cloud with its portal, three sites with cameras that
 // move, and a line for each site that can be cut. Cloud and agents are the real programs.
 //
-// It prints "Portal:" and "Sign in:" lines when everything runs, takes "cut SITE", "restore SITE", "event SITE" and
-// "quit" from the keyboard, and the same from a small API on loopback that tests use ("Control:"). Ctrl-C, or
+// It prints "Portal:" and "Sign in:" lines when everything runs, takes "cut SITE", "restore SITE", "event SITE",
+// "heard SITE" (what was said through its cameras) and "quit" from the keyboard, and the same from a small API on loopback that tests use ("Control:"). Ctrl-C, or
 // --for, ends it and leaves nothing running.
 package main
 
@@ -49,9 +49,9 @@ func main() {
 func branches() []house.BranchPlan {
 	return []house.BranchPlan{
 		{Name: "Harbour Street", Region: "North", Cameras: []house.CameraPlan{
-			{Key: "car-park", Name: "Car park", Place: "carpark", Sub: true},
+			{Key: "car-park", Name: "Car park", Place: "carpark", Sub: true, PTZ: true},
 			{Key: "shop-floor", Name: "Shop floor", Place: "shop", Sub: true},
-			{Key: "loading-dock", Name: "Loading dock", Place: "dock", Sub: true},
+			{Key: "loading-dock", Name: "Loading dock", Place: "dock", Sub: true, Talk: []string{"PCMU"}},
 			{Key: "checkout", Name: "Checkout", Place: "checkout", Sub: true},
 		}},
 		{Name: "Mill Lane", Region: "North", Cameras: []house.CameraPlan{
@@ -104,7 +104,7 @@ func run(ctx context.Context, f flags) error {
 	}
 	fmt.Printf("\nReady after %v.\n\nPortal:  %s\nSign in: %s / %s\nControl: http://%s\nLogs:    %s\n\n", time.Since(begun).Round(time.Second),
 		h.URL, house.OwnerEmail, house.OwnerPassword, control.Addr(), filepath.Join(h.Dir, "*.log"))
-	fmt.Printf("Sites: %s\nType  cut SITE,  restore SITE,  event SITE  or  quit. The first letters of a site will do.\n", strings.Join(d.names(), ", "))
+	fmt.Printf("Sites: %s\nType  cut SITE,  restore SITE,  event SITE,  heard SITE  or  quit. The first letters of a site will do.\n", strings.Join(d.names(), ", "))
 	if !f.Quiet {
 		go d.events(ctx)
 	}
@@ -213,9 +213,32 @@ func (d *demo) do(ctx context.Context, verb, name string) (string, error) {
 	case "event":
 		e := map[string]any{"kind": "door_opened", "camera": s.BranchPlan.Cameras[0].Key, "text": "Door opened by hand"}
 		return s.Name + ": a door opened.", d.event(ctx, e)
+	case "heard":
+		return heard(d.h.Dir, s)
 	default:
-		return "", fmt.Errorf("unknown command %q: cut, restore, event or quit", verb)
+		return "", fmt.Errorf("unknown command %q: cut, restore, event, heard or quit", verb)
 	}
+}
+
+// heard saves what was said last through each camera of a site, to be listened to.
+func heard(dir string, s *house.Site) (string, error) {
+	var said []string
+	for _, c := range s.BranchPlan.Cameras {
+		all := s.Cameras.Camera(c.Key).Heard()
+		if len(all) == 0 {
+			continue
+		}
+		last := all[len(all)-1]
+		path := filepath.Join(dir, c.Key+".wav")
+		if err := os.WriteFile(path, last.WAV(), 0o600); err != nil {
+			return "", err
+		}
+		said = append(said, fmt.Sprintf("%s: %d talks; the last one, %.1f s, is in %s.", c.Name, len(all), float64(len(last.Sound))/8000, path))
+	}
+	if len(said) == 0 {
+		return s.Name + ": nobody has spoken there. Hold the button under the loading dock's picture.", nil
+	}
+	return strings.Join(said, "\n"), nil
 }
 
 // keyboard takes commands until ctx ends or somebody quits. Without a keyboard it waits for ctx.
@@ -254,7 +277,7 @@ func (d *demo) keyboard(ctx context.Context) error {
 	}
 }
 
-// handler is the control API: POST /cut/SITE, /restore/SITE, /event/SITE.
+// handler is the control API: POST /cut/SITE, /restore/SITE, /event/SITE, /heard/SITE.
 func (d *demo) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /{verb}/{site}", func(w http.ResponseWriter, r *http.Request) {

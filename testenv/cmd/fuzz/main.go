@@ -1,9 +1,8 @@
-// Command fuzz runs every fuzz target of the module, one after the other, and prints of each how many inputs it tried as
-// "fuzz_NAME: N execs".
+// Command fuzz runs every fuzz target of the module and prints of each how many inputs it tried as "fuzz_NAME: N execs".
 //
 // It owns no target: those stand beside the parsers. It goes on behind a target that fails, whose failing input go test
 // keeps in testdata/fuzz, and ends with an error then. -t says how long each runs, -parallel how many workers it has,
-// -only names the targets by a regular expression.
+// -at-once how many targets run beside each other, -only names the targets by a regular expression.
 package main
 
 import (
@@ -17,18 +16,22 @@ import (
 	"os/exec"
 	"os/signal"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 func main() {
 	length := flag.Duration("t", time.Minute, "how long each target runs")
 	parallel := flag.Int("parallel", 2, "workers of a target")
+	atOnce := flag.Int("at-once", 1, "targets beside each other")
 	only := flag.String("only", "", "targets to run, a regular expression; empty: all")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := fuzz(ctx, *length, *parallel, *only)
+	err := fuzz(ctx, *length, *parallel, *atOnce, *only)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "fuzz:", err)
@@ -39,7 +42,7 @@ func main() {
 // target is one fuzz test.
 type target struct{ pkg, name string }
 
-func fuzz(ctx context.Context, length time.Duration, parallel int, only string) error {
+func fuzz(ctx context.Context, length time.Duration, parallel, atOnce int, only string) error {
 	want, err := regexp.Compile(only)
 	if err != nil {
 		return fmt.Errorf("-only: %w", err)
@@ -48,26 +51,27 @@ func fuzz(ctx context.Context, length time.Duration, parallel int, only string) 
 	if err != nil {
 		return err
 	}
-	var errs []error
-	ran := 0
-	for _, t := range targets {
-		if !want.MatchString(t.name) {
-			continue
-		}
-		ran++
-		execs, err := t.run(ctx, length, parallel)
-		fmt.Printf("fuzz_%s: %s execs\n", strings.TrimPrefix(t.name, "Fuzz"), execs)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s of %s: %w", t.name, t.pkg, err))
-		}
+	targets = slices.DeleteFunc(targets, func(t target) bool { return !want.MatchString(t.name) })
+	if len(targets) == 0 {
+		return errors.New("no such target")
 	}
-	if ran == 0 {
-		errs = append(errs, errors.New("no such target"))
+	var running errgroup.Group
+	running.SetLimit(atOnce)
+	failed := make([]error, len(targets))
+	for i, t := range targets {
+		running.Go(func() error {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			execs, err := t.run(ctx, length, parallel)
+			fmt.Printf("fuzz_%s: %s execs\n", strings.TrimPrefix(t.name, "Fuzz"), execs)
+			if err != nil {
+				failed[i] = fmt.Errorf("%s of %s: %w", t.name, t.pkg, err)
+			}
+			return nil // the others go on
+		})
 	}
-	return errors.Join(errs...)
+	return errors.Join(running.Wait(), errors.Join(failed...))
 }
 
 // list finds the targets in the sources of tests.
@@ -97,7 +101,8 @@ func list(ctx context.Context) ([]target, error) {
 
 // run runs a target and returns how many inputs it tried. What go test says is passed on when it fails.
 func (t target) run(ctx context.Context, length time.Duration, parallel int) (execs string, err error) {
-	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", length.String(),
+	// Left to itself go test spends up to a minute on making each input shorter that reached something new, and tries no other.
+	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", length.String(), "-fuzzminimizetime", "100x",
 		"-parallel", fmt.Sprint(parallel), "-timeout", (2*length + 10*time.Minute).String(), t.pkg)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 30 * time.Second
