@@ -7,7 +7,7 @@ TOOL  := $(GO) tool -modfile=testenv/tools/go.mod
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 PORTAL_SOURCES := $(shell find cloud/portal -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.go' 2>/dev/null)
 
-.PHONY: help demo test lint bench bench-record bench-live bench-mirror durability e2e fuzz dist screenshots portal browser cross schema smoke wine setup powercut nat
+.PHONY: help demo test unit lint bench bench-record bench-live bench-mirror durability e2e fuzz dist screenshots portal browser cross schema smoke wine setup powercut nat soak
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -32,16 +32,22 @@ demo: setup portal ## three sites with fake cameras, a cloud and the portal (FOR
 	$(GO) run ./testenv/cmd/demo $(if $(FOR),--for $(FOR))
 
 # What measures time comes after the rest. The first ones wait more than they work and share the machine, with each other and
-# with the linter; the others have it for themselves.
-QUIET  := ./testenv/count ./testenv/fulldisk ./testenv/line/real ./testenv/nat ./testenv/line ./agent/live ./agent/live/restream \
-          ./agent/camera ./agent/cmd/holdfast-agent ./cloud/clip
-BUSY   := ./testenv/e2e ./testenv/powercut
+# with the linter, which vets too, and the portal's own tests; the others have it for themselves. None of them comes from Go's
+# cache, which doesn't know the programs that they build and start.
+QUIET  := ./testenv/count ./testenv/fulldisk ./testenv/line/real ./testenv/nat ./agent/camera ./testenv/line ./agent/live/restream \
+          ./agent/cmd/holdfast-agent ./cloud/clip
+BUSY   := ./agent/live ./testenv/e2e ./testenv/powercut
 HOUSES := $(QUIET) $(BUSY)
+# Two browsers and a whole network are too much beside others.
+CROWD  := TestTwoBrowsersShareACamera
+TEST   := $(GO) test -vet=off
 test: setup portal browser ## everything that CI runs
 	$(GO) run ./testenv/cmd/withpg bash -c '\
-	  $(GO) test -timeout 10m $$($(GO) list ./... | grep -v -F $(HOUSES:./%=-e holdfast/%)) && \
-	  testenv/scripts/beside.sh "$(MAKE) --no-print-directory lint cross" $(GO) test -timeout 12m -p 4 -parallel 8 $(QUIET) && \
-	  $(GO) test -timeout 12m -p 1 $(BUSY)'
+	  $(TEST) -timeout 10m -p 3 $$($(GO) list ./... | grep -v -x -F $(HOUSES:./%=-e holdfast/%)) && \
+	  testenv/scripts/beside.sh "$(MAKE) --no-print-directory lint cross unit" $(TEST) -count=1 -timeout 12m -p 4 -parallel 8 -skip $(CROWD) $(QUIET) && \
+	  $(TEST) -count=1 -timeout 12m -p 1 $(BUSY) && $(TEST) -count=1 -run $(CROWD) ./testenv/nat'
+
+unit: portal ## the portal's own tests
 	cd cloud/portal && npm run --silent test
 
 lint: portal ## golangci-lint, the portal's types against the door's, known vulnerabilities where the database can be reached
@@ -52,8 +58,8 @@ lint: portal ## golangci-lint, the portal's types against the door's, known vuln
 schema: ## the portal's client types, from the Go types of the API
 	testenv/scripts/schema.sh
 
-e2e: setup portal browser ## the browser tests alone
-	$(GO) run ./testenv/cmd/withpg $(GO) test -count=1 -timeout 10m -v ./testenv/e2e/...
+e2e: setup portal browser ## the browser tests alone, and every page in the dark as well
+	E2E_LONG=1 $(GO) run ./testenv/cmd/withpg $(GO) test -count=1 -timeout 10m -v ./testenv/e2e/...
 
 bench: setup portal browser ## figures as "name: value unit"
 	$(GO) run ./testenv/bench -tries 10
@@ -71,6 +77,10 @@ bench-record: setup ## what recording costs: N=64 streams, SECONDS=60, HEAVY=60 
 bench-live: setup portal browser ## how soon a picture is there, near and 80 ms away: TRIES=40 of each kind; PEER_WHEP_URL, PEER_GOP (see testenv/bench/live.go)
 	$(GO) run ./testenv/bench -run live,live_far -tries $(or $(TRIES),40)
 
+soak: setup portal browser ## eight hours of watching, first at twenty times the pace (FOR=1h for less): nothing may grow
+	set -o pipefail; $(GO) test -count=1 -timeout 2h -v -run TestViewingHoldsOnToNothing ./agent/live -viewing $(or $(FOR),8h) | grep -v visitor
+	$(GO) run ./testenv/bench -run soak -soak $(or $(FOR),8h)
+
 bench-mirror: setup ## what mirroring costs and how fast it is: EVENTS=1000000 after an outage, CLIPS=1000 MB through a line with cuts
 	$(GO) run ./testenv/bench -run drain,drain_postgres,narrow,quiet,upload -for 3m -events $(or $(EVENTS),1000000) -clips $(or $(CLIPS),1000)
 	$(GO) run ./testenv/cmd/withpg $(GO) test -count=1 -timeout 20m -v -run TestAPreviewOfManyEvents ./cloud/clip -events 1000000
@@ -80,8 +90,8 @@ durability: setup ## 5,000 seeds of power cuts, an error at every operation of t
 	set -o pipefail; $(GO) test -count=1 -timeout 4h -v -run 'TestPowerCutsLeaveNoHole|TestAnErrorAtEveryOperation' ./agent/record -seeds 5000 -stride 1 | grep -v '^ *=== \|^ *--- PASS'
 	$(GO) test -count=1 -timeout 2h -v -run TestTroubleOnTheRealProgram ./testenv/count -kills 500 -freeze 10m
 
-fuzz: ## every parser of foreign bytes, each for T=1m (ONLY=name for some)
-	$(GO) run ./testenv/cmd/fuzz -t $(or $(T),1m) -only '$(ONLY)'
+fuzz: ## every parser of foreign bytes, each for T=1m, two beside each other (ONLY=name for some)
+	$(GO) run ./testenv/cmd/fuzz -t $(or $(T),1m) -parallel 1 -at-once 2 -only '$(ONLY)'
 
 cross: ## builds for every system that is supported
 	for t in linux/amd64 linux/arm64 windows/amd64; do \
