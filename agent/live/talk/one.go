@@ -72,24 +72,26 @@ func (t *talk) begin(ctx, life context.Context, s Speaker, offer wire.TalkOffer)
 	}
 	t.ear.Store(ear)
 	t.begun <- s
-	if sdp, err = ear.Answer(ctx, offer.SDP, offer.Trickle); err != nil {
-		return "", err
+	if sdp, err = ear.Answer(ctx, offer.SDP, offer.Trickle); err == nil {
+		select {
+		case err = <-t.opened:
+			return sdp, err
+		case <-t.ended:
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
 	}
 	select {
-	case err = <-t.opened:
-		return sdp, err
-	case <-t.ended:
-	case <-ctx.Done():
-		return "", ctx.Err()
-	}
-	select {
-	case err = <-t.opened: // why it has ended
-		if err != nil {
-			return "", err
+	case why := <-t.opened: // a device that can't be opened ends the connection, also one that is still being answered
+		if why != nil {
+			return "", why
 		}
 	default:
 	}
-	return "", wire.Fail(wire.FailedGone, "The connection to the site has ended: make a new one.")
+	if !t.live() {
+		return "", wire.Fail(wire.FailedGone, "The connection to the site has ended: make a new one.")
+	}
+	return "", err
 }
 
 // run blocks for the life of the talk.
