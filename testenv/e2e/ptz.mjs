@@ -113,6 +113,37 @@ export async function movesCameras(browser, p, camera) {
   await p.click(id("full-screen"));
   await until("the page again", 5000, () => p.evaluate(() => document.fullscreenElement === null));
 
+  // On a wall it is moved where its picture is large: the keys and a click are the camera's there.
+  const wall = await p.evaluate(async (camera) => {
+    const body = JSON.stringify({ name: "Heads", layout: "2x2", tiles: [{ camera }] });
+    return (await (await fetch("/api/v1/walls", { method: "POST", headers: { "Content-Type": "application/json" }, body })).json()).id;
+  }, camera);
+  await p.goto(`${base}/walls/${wall}`);
+  const pick = p.locator(`${id("board-tile")} .board-pick`).first();
+  await pick.waitFor();
+  assert(!(await p.$(id("ptz"))), "a small tile has controls");
+  await pick.dblclick();
+  await p.click(id("ptz-toggle"));
+  await pull(p, -0.95, 0, (at) => at.pan < 0.4);
+  await pick.focus();
+  await p.keyboard.down("ArrowUp");
+  await moves();
+  await p.keyboard.up("ArrowUp");
+  await stands();
+  assert(await p.$(`${id("board-tile")}[data-large]`), "the keys of the camera chose another tile");
+  const before = (await head()).at.pan;
+  const tile = await p.locator(`${id("board-tile")}[data-large]`).boundingBox();
+  await p.mouse.click(tile.x + tile.width * 0.75, tile.y + tile.height / 2);
+  await until("the right half of the tile comes into the middle", 3000, async () => (await head()).at.pan > before + 0.02);
+  await stands();
+  await shot(p, "ptz-wall");
+  await p.keyboard.press("Escape");
+  await p.waitForSelector(id("ptz"), { state: "detached" });
+  await p.evaluate((wall) => fetch(`/api/v1/walls/${wall}`, { method: "DELETE" }), wall);
+  await p.goto(`${base}/cameras/${camera}`);
+  await p.click(id("ptz-toggle"));
+  await p.waitForSelector(id("ptz-pad"));
+
   // Another person sees whose turn it is, on a phone, and waits.
   const q = await colleague(browser, p, "Mara Manager", "manager");
   await p.keyboard.press("ArrowRight");

@@ -90,7 +90,7 @@ export function useSteeringKeys(helm: Helm | undefined, on: boolean): void {
     };
     const press = (event: KeyboardEvent) => {
       const target = event.target as HTMLElement;
-      const ours = target.closest(".player-place") ?? target.querySelector(".player-place"); // or of what stands around it
+      const ours = target.closest("[data-steered]") ?? target.querySelector("[data-steered]"); // or of what stands around it
       if (event.ctrlKey || event.metaKey || event.altKey || !ours) return;
       if (event.shiftKey && event.key.startsWith("Arrow")) return; // moves a picture that is looked at closely
       if (!held.press(event.key, event.code)) return;
@@ -124,7 +124,7 @@ export function useAim(stage: RefObject<HTMLElement | null>, zoom: Zoom | undefi
     let timer: ReturnType<typeof setTimeout> | undefined;
     const click = (event: MouseEvent) => {
       clearTimeout(timer);
-      const at = event.detail === 1 && !(event.target as Element).closest("a, button, [role=toolbar]") ? zoom.at(event) : undefined;
+      const at = event.detail === 1 && !(event.target as Element).closest("a, button:not([data-surface]), [role=toolbar]") ? zoom.at(event) : undefined;
       if (at) timer = setTimeout(() => helm.once({ act: "centre", pan: at.x, tilt: at.y }), doubleMs);
     };
     element.addEventListener("click", click);

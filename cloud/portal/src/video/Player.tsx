@@ -73,7 +73,7 @@ export function Player({ camera, origin, video, session, instead, ptz, bare, onL
   const [steers, setSteers] = useState(false); // on the full screen and beside it alike
   const hands = ptz && !instead && snapshot.fromUs === undefined && <Ptz camera={camera} stage={stage} zoom={zoom} open={steers} onOpen={setSteers} />;
   return (
-    <div className="player-place">
+    <div className="player-place" data-steered={(hands && steers) || undefined}>
       <div className="player" ref={stage} tabIndex={0} role="group" aria-label={text.live.stage(camera.name)} data-testid="player" data-phase={instead ? "instead" : phase} data-playing={(playing && !paused) || undefined}>
         {!bare && (phase === "connecting" || phase === "waiting") && snapshot.fromUs === undefined && !instead && <Still plain camera={camera.id} name={camera.name} />}
         <video ref={video} className="player-video" data-testid="live-video" data-frames="0" muted playsInline autoPlay

@@ -1,8 +1,9 @@
 import { EyeOff, ExternalLink, FileX2, Minimize2 } from "lucide-react";
-import { type CSSProperties, type MouseEvent, useMemo, useRef } from "react";
+import { type CSSProperties, type MouseEvent, useMemo, useRef, useState } from "react";
 
 import { useCan } from "../../api/can";
 import type { Camera, Site, WallTile } from "../../api/types";
+import { Ptz } from "../../ptz/Ptz";
 import { text } from "../../text";
 import { IconButton, LinkButton } from "../../ui/button";
 import { LiveTile } from "../../video/LiveTile";
@@ -42,21 +43,27 @@ export function BoardTile({ tile, place, spot, site, camera, selected, large, as
   const pictureUs = lasts(camera);
   const first = selected || large;
   const together = useMemo(() => playback && { ...playback, offUs, pictureUs, first }, [playback, offUs, pictureUs, first]);
-  const mayCopy = useCan()("export");
+  const can = useCan();
+  const mayCopy = can("export");
   const withheld = tileWithheld(site, camera);
   const words = tile.state === "camera" ? text.board.tile(tile.camera_name ?? "", tile.site_name ?? "") : text.board[tile.state];
   const frame = useRef<HTMLLIElement>(null);
   const { zoom, close } = useZoom(frame, large || alone, habits);
-  // A double click is for the mouse; a finger, and whoever uses no pointer at all, make it large with one touch.
+  // A camera that turns is turned where it is large.
+  const turns = (large || alone) && !playback && !withheld && !!camera?.ptz && can("cameras.move");
+  const [steers, setSteers] = useState(false);
+  if (steers && !turns) setSteers(false);
+  // A double click is for the mouse; a finger, and whoever uses no pointer at all, make it large with one touch. While the
+  // camera is turned a touch brings what it meets into the middle.
   const byFinger = useRef(false);
   const press = (event: MouseEvent) => {
     onSelect(place);
     byFinger.current = (event.nativeEvent as PointerEvent).pointerType === "touch";
-    if (event.detail === 0 || byFinger.current) onToggle(place);
+    if (!steers && (event.detail === 0 || byFinger.current)) onToggle(place);
   };
   const where = { "--column": spot.column + 1, "--row": spot.row + 1, "--size": spot.size } as CSSProperties;
   return (
-    <li className="board-tile" ref={frame} style={where} data-testid="board-tile" data-state={tile.state} data-camera={tile.camera} data-large={large || undefined} data-big={spot.size > 1 || undefined}>
+    <li className="board-tile" ref={frame} style={where} data-testid="board-tile" data-state={tile.state} data-camera={tile.camera} data-large={large || undefined} data-big={spot.size > 1 || undefined} data-steered={steers || undefined}>
       {!of ? <Nothing tile={tile} />
         : together && withheld && site?.status === "dark" && mayCopy ? <DarkTile camera={of} withheld={withheld} together={together} />
           : <LiveTile camera={of} health={camera?.status} withheld={withheld} asleep={asleep} large={large && !alone} together={together} />}
@@ -70,6 +77,7 @@ export function BoardTile({ tile, place, spot, site, camera, selected, large, as
         </div>
       )}
       {close && zoom && <div className="board-zoom"><ZoomMark zoom={zoom} /></div>}
+      {turns && of && <Ptz camera={of} stage={frame} zoom={zoom} open={steers} onOpen={setSteers} />}
       {large && of && (
         <div className="board-large-tools">
           <LinkButton small look="stage" to="/cameras/$camera" params={{ camera: of.id }} search={() => (playback ? { at: Math.round(playback.conductor.momentUs(performance.now()) - offUs) } : {})} icon={<ExternalLink size={15} aria-hidden />}>{text.board.openCamera}</LinkButton>
