@@ -43,6 +43,21 @@ func TestASessionLeavesNothingBehind(t *testing.T) {
 	}
 }
 
+// TestWhoCalls: the site waits for the viewer's first word of the handshake, unless the viewer waits, too.
+func TestWhoCalls(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, Config{})
+	for offered, want := range map[string]string{"actpass": "passive", "active": "passive", "passive": "active"} {
+		w := s.wish()
+		w.change = func(sdp string) string { return strings.ReplaceAll(sdp, "a=setup:actpass", "a=setup:"+offered) }
+		v := watch(t, s.room, w)
+		v.seen(3)
+		if !strings.Contains(v.answer.SDP, "a=setup:"+want+"\r\n") {
+			t.Errorf("to an offer of %s the answer is\n%s", offered, v.answer.SDP)
+		}
+	}
+}
+
 func TestAViewerThatNeverConnects(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, Config{Path: 300 * time.Millisecond})

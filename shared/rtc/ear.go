@@ -28,7 +28,7 @@ func NewEar(offer string, codec mp4.Codec, setup Setup, sound func(*rtp.Packet),
 		return nil, err
 	}
 	setup.Hears = codec
-	p, err := newPeer(setup, end)
+	p, err := newPeer(offer, setup, end)
 	if err != nil {
 		return nil, err
 	}

@@ -43,7 +43,7 @@ func NewPeer(offer string, setup Setup, report func(slot int, r rtcp.ReceptionRe
 	if err != nil {
 		return nil, err
 	}
-	p, err := newPeer(setup, end)
+	p, err := newPeer(offer, setup, end)
 	if err != nil {
 		return nil, err
 	}
@@ -55,8 +55,9 @@ func NewPeer(offer string, setup Setup, report func(slot int, r rtcp.ReceptionRe
 	return p, nil
 }
 
-// newPeer makes a connection without anything on it.
-func newPeer(setup Setup, end func()) (*Peer, error) {
+// newPeer makes a connection for an offer, without anything on it.
+func newPeer(offer string, setup Setup, end func()) (*Peer, error) {
+	setup.calls = attribute(offer, "setup") == "passive"
 	p := &Peer{log: setup.Log, servers: setup.Servers, end: end, connected: make(chan struct{}), past: map[string]bool{}}
 	api, err := setup.API()
 	if err != nil {
