@@ -42,7 +42,7 @@ func (w *play) back(ctx context.Context) (rtc.Op, error) {
 	} else if o, err := w.await(ctx, key.atUs); err != nil || o.Type != "" {
 		return o, err
 	}
-	outUs := w.outUs + w.scaled(key.atUs)
+	outUs := w.outUs + max(0, w.scaled(key.atUs)) // the first of all may be overdue
 	if err := w.enter(ctx, key, key.atUs); err != nil {
 		return rtc.Op{}, err
 	}
@@ -62,7 +62,7 @@ func (w *play) back(ctx context.Context) (rtc.Op, error) {
 }
 
 // earlier finds the key frame that backward playback shows next: as far away as the rate or the line wants, but the first
-// of all is never left out.
+// of all is never left out. What was due before the anchor is for no one: where playback turned it lies behind it.
 func (w *play) earlier(ctx context.Context) (place, hole, error) {
 	least := apart(w.rate)
 	switch w.s.view.now() {
@@ -71,7 +71,7 @@ func (w *play) earlier(ctx context.Context) (place, hole, error) {
 	case keys:
 		least = max(least, keysEvery)
 	}
-	mostUs := w.shown.atUs - (least - least/10).Microseconds() // a camera's clockwork is not exact
+	mostUs := min(w.shown.atUs-(least-least/10).Microseconds(), w.fromUs) // a camera's clockwork is not exact
 	key, crossed, err := w.find.before(ctx, w.shown, func(m mark) bool { return m.key && m.atUs <= mostUs })
 	if errors.Is(err, errBegin) {
 		return w.find.before(ctx, w.shown, func(m mark) bool { return m.key })

@@ -349,8 +349,11 @@ func (w *play) obey(o rtc.Op) bool {
 		w.anchor(w.lastUs)
 	case "rate":
 		at := w.moment()
-		if w.rate < 0 && o.Rate > 0 {
+		switch {
+		case w.rate < 0 && o.Rate > 0:
 			at = w.lastUs // what follows the picture that is shown is next
+		case w.rate > 0 && o.Rate < 0:
+			at = turned(at, o.AtUs, o.Rate/w.rate)
 		}
 		w.anchor(at)
 		w.pace(o.Rate)

@@ -133,8 +133,8 @@ func (s *site) assertQuick(t *testing.T, v *viewer) {
 	v.forget()
 	v.note("position", func(n rtc.Note) bool { return n.Rate == 16 })
 	v.next(1)
-	v.order(rtc.Op{Type: "pause"})
 	v.forget()
+	v.order(rtc.Op{Type: "pause"})
 	p, _ := v.shown()
 	on, _, came := v.step(1)
 	assertFresh(t, came, p.Frame+1)
@@ -167,6 +167,12 @@ func testBackwards(t *testing.T, s *site) {
 	w.FromUs = begin + 8_000_000
 	v := watch(t, s.room, w)
 	v.seen(5)
+	v.assertTurn()
+	v.order(rtc.Op{Type: "rate", Rate: 1})
+	v.forget()
+	v.order(rtc.Op{Type: "seek", AtUs: w.FromUs})
+	v.note("position", func(n rtc.Note) bool { return n.Asked == w.FromUs })
+	v.next(5)
 	v.order(rtc.Op{Type: "pause"})
 	from, _ := v.shown()
 	have := len(v.seen(1))
@@ -216,6 +222,33 @@ func testBackwards(t *testing.T, s *site) {
 	rest := v.next(5)
 	if rest[0].Frame != on.Frame+1 {
 		t.Errorf("frame %d follows frame %d", rest[0].Frame, on.Frame)
+	}
+}
+
+// assertTurn turns playback while the viewer sees what the site has sent a while ago, and wants it to go back from there on
+// the viewer's screen: what is sent is as long on its way as what it sees.
+func (v *viewer) assertTurn() {
+	v.t.Helper()
+	const late, times = 300_000, 2
+	came := v.next(3)
+	seen := came[len(came)-1].SentUs - late
+	v.order(rtc.Op{Type: "rate", Rate: -times, AtUs: seen})
+	var last, key picture
+	v.until("the first key frame backwards", func() bool {
+		i := slices.IndexFunc(v.pictures, func(p picture) bool { return p.SentUs < seen })
+		for i >= 0 && i < len(v.pictures) && (i == 0 || v.pictures[i].SentUs > v.pictures[i-1].SentUs) {
+			i++
+		}
+		if i > 0 && i < len(v.pictures) {
+			last, key = v.pictures[i-1], v.pictures[i]
+		}
+		return key.key
+	})
+	from := seen - times*(last.SentUs-seen)
+	due := time.Duration(from-key.SentUs) * time.Microsecond / times
+	if after := time.Duration(key.rtp-last.rtp) * time.Second / 90_000; due < 0 || after-due < -150*time.Millisecond || after-due > 150*time.Millisecond {
+		v.t.Errorf("it turned %d ms before what was sent last, and the key frame %d ms before that came after %v, want %v",
+			(last.SentUs-seen)/1000, (last.SentUs-key.SentUs)/1000, after, due)
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 // before them ignores both: it says no Steps in its positions.
 type Op struct {
 	Type  string  `json:"type"`            // "seek", "scrub", "step", "play", "pause", "live", "rate", "ping"
-	AtUs  int64   `json:"at_us"`           // of "seek" and "scrub": wall time, microseconds since 1970; of "ping": anything, said again in the "pong"
+	AtUs  int64   `json:"at_us"`           // of "seek" and "scrub": wall time, microseconds since 1970; of "rate": the moment that the viewer sees, where it is to turn there; of "ping": anything, said again in the "pong"
 	Rate  float64 `json:"rate"`            // of "rate": 0.25 to 16, or -16 to -1 for backwards, and Slack beyond; without sound where it is not 1, key frames alone above 4 and below 0
 	Count int     `json:"count,omitempty"` // of "step": so many pictures on, or back where it is below 0, MaxStep at most
 	Anew  bool    `json:"-"`               // of "seek": not the viewer's wish, what it sees begins anew where it is

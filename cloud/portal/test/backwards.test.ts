@@ -46,6 +46,19 @@ describe("backwards", () => {
     expect(where()).toEqual(["on", "on", "on"]);
   });
 
+  test("those on a long line turn at the same moment, and nobody goes by what was still on its way", () => {
+    sites[0]!.lagMs = 400;
+    sites[2]!.lagMs = 200;
+    joinAll();
+    pass(3000);
+    turn(-1);
+    pass(5000);
+    expect(missed(0).length).toBeGreaterThan(5);
+    expect(Math.max(...missed(0))).toBeLessThan(60_000);
+    const paces = sites.map((site) => site.paces.slice(site.paces.lastIndexOf(-1) + 1));
+    expect(paces).toEqual([[], [], []]);
+  });
+
   test("a slow one is led, though its pictures stay for long", () => {
     sites[0]!.speed = 0.97;
     sites[1]!.group = 10 * second;

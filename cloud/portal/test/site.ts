@@ -21,6 +21,7 @@ export class Site implements Player {
   gap: { from: number; to: number } | undefined;
   begins = 0;
   group = 2 * second;
+  lagMs = 40;
   /** What came to the screen backwards, and when. */
   keys: { atUs: number; ms: number }[] = [];
   private readyMs: number | undefined;
@@ -29,6 +30,11 @@ export class Site implements Player {
   private shownMs = 0;
   private dueUs = 0;
   private stepMs: number | undefined;
+  /** Backwards nothing after this comes. */
+  private lastUs = Infinity;
+  private beginsMs = 0;
+  private onWayMs = 0;
+  private onWayRate = 1;
   private over = false;
 
   constructor(readonly phase = 0) {}
@@ -37,16 +43,25 @@ export class Site implements Player {
     this.prepared.push(atUs);
     this.playing = this.over = false;
     this.readyMs = this.nowMs + this.comesMs;
+    this.lastUs = Infinity;
     this.targetUs = Math.max(atUs, this.begins);
   }
   play(): void {
     this.playing = true;
     this.over = false;
     this.dueUs = this.at;
+    this.beginsMs = this.nowMs + this.lagMs;
   }
   hold(): void { this.playing = false; }
-  pace(rate: number): void {
-    if (this.rate > 0) this.dueUs = this.at;
+  /** What it plays is ahead of the screen by its delay, and what is on its way comes; it turns where it is, or as far before
+   *  the moment that it is told. */
+  pace(rate: number, fromUs?: number): void {
+    if (this.rate > 0 && rate < 0) {
+      this.dueUs = fromUs ?? this.at + (this.rate - rate) * this.lagMs * 1000;
+      this.lastUs = this.dueUs + rate * this.lagMs * 1000;
+      this.onWayMs = this.nowMs + this.lagMs;
+      this.onWayRate = this.rate;
+    }
     this.rate = rate;
     this.paces.push(rate);
   }
@@ -59,7 +74,7 @@ export class Site implements Player {
   shown() { return this.readyMs === undefined ? { atUs: this.at, shownMs: this.shownMs } : undefined; }
   stopped(): boolean { return this.over; }
   failed(): boolean { return this.broken; }
-  delayMs(): number { return 40; }
+  delayMs(): number { return this.lagMs; }
 
   pass(ms: number): void {
     const { at } = this;
@@ -75,14 +90,19 @@ export class Site implements Player {
     } else if (this.readyMs !== undefined && this.nowMs >= this.readyMs) {
       this.readyMs = undefined;
       this.at = this.targetUs;
-    } else if (this.playing && this.rate < 0) return this.back(ms);
+    } else if (this.nowMs <= this.beginsMs) return;
+    else if (this.playing && this.rate < 0) return this.back(ms);
     else if (this.playing) this.at += ms * 1000 * this.rate * this.speed;
     if (this.gap && this.at >= this.gap.from && this.at < this.gap.to) this.at = this.gap.to;
   }
 
   private back(ms: number): void {
     this.dueUs += ms * 1000 * this.rate * this.speed;
-    let key = Math.ceil((this.at - this.phase) / this.group - 1) * this.group + this.phase;
+    if (this.nowMs <= this.onWayMs) {
+      this.at += ms * 1000 * this.onWayRate;
+      return;
+    }
+    let key = Math.ceil((Math.min(this.at, this.lastUs) - this.phase) / this.group - 1) * this.group + this.phase;
     if (this.gap && key < this.gap.to && this.at >= this.gap.to) {
       while (key >= this.gap.from) key -= this.group;
       this.dueUs = key; // over a gap it goes at once

@@ -91,12 +91,14 @@ export class ClipVoice implements Player {
     this.video.pause();
   }
 
-  pace(rate: number): void {
+  pace(rate: number, fromUs?: number): void {
     const turns = rate < 0 !== this.rate < 0;
     if (this.rate < 0) this.base = { atUs: this.backUs(), atMs: performance.now() };
     this.rate = rate;
     if (rate > 0) this.video.playbackRate = Math.min(16, Math.max(0.0625, rate));
-    if (turns && this.timer !== undefined) this.play();
+    if (!turns || this.timer === undefined) return;
+    this.play();
+    if (rate < 0 && fromUs !== undefined) this.base.atUs = fromUs - this.offUs;
   }
 
   step(count: number): void {

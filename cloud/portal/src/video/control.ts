@@ -1,7 +1,7 @@
 // The control channel of a playback session: the site says where it is, the viewer says where to go.
 
 export type Order =
-  | { type: "seek" | "scrub"; at_us: number } | { type: "step"; count: number } | { type: "pause" } | { type: "play" } | { type: "rate"; rate: number };
+  | { type: "seek" | "scrub"; at_us: number } | { type: "step"; count: number } | { type: "pause" } | { type: "play" } | { type: "rate"; rate: number; at_us?: number };
 
 /** How fast a recording can be played; above 4 the site sends key frames alone. */
 export const rates = [0.25, 0.5, 1, 2, 4, 8, 16];

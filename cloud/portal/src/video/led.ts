@@ -7,8 +7,8 @@ export interface Player {
   prepare(atUs: number, backwards: boolean): void;
   play(): void;
   hold(): void;
-  /** Below 0: backwards. */
-  pace(rate: number): void;
+  /** Below 0: backwards. Where it turns, fromUs is the moment that is to be on the screen as it does. */
+  pace(rate: number, fromUs?: number): void;
   /** Goes so many pictures on, or back, and stands there. */
   step(count: number): void;
   /** The moment of the picture that the last step has led to, once it is on the screen. */

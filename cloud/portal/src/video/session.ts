@@ -260,10 +260,10 @@ export class VideoSession {
     void this.video.play().catch(() => undefined);
   }
 
-  /** Plays the recording so many times as fast as life. */
-  pace(rate: number): void {
+  /** Plays the recording so many times as fast as life; the other way from a moment on, by the site's clock. */
+  pace(rate: number, fromUs?: number): void {
     this.set({ rate });
-    this.order({ type: "rate", rate });
+    this.order({ type: "rate", rate, ...(fromUs === undefined ? {} : { at_us: Math.round(fromUs) }) });
   }
 
   /** Plays at a rate, also where it stood still. */

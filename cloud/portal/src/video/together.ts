@@ -136,7 +136,8 @@ export class Conductor {
     if (turns && rate > 0 && this.running) return this.assemble(this.base.atUs, nowMs);
     for (const part of this.parts.values()) {
       if (part.mode === "plays") {
-        this.trim(part, 1);
+        part.pace = rate;
+        part.player.pace(rate, turns ? this.base.atUs : undefined);
         part.measuredMs = nowMs;
       } else if (turns) this.send(part, nowMs);
     }
@@ -310,7 +311,8 @@ export class Conductor {
       return;
     }
     const stays = nowMs - shown.shownMs > this.stayMs();
-    if (this.now.rate < 0 && shown.shownMs === part.seenMs && !stays) return; // the key frame before it is not due yet
+    // Backwards the key frame before it is not due yet, or it is still one from before they turned.
+    if (this.now.rate < 0 && !stays && (shown.shownMs === part.seenMs || shown.atUs > this.base.atUs)) return;
     const everyMs = nowMs - part.measuredMs; // backwards as often as key frames come
     part.measuredMs = nowMs;
     part.seenMs = shown.shownMs;

@@ -49,8 +49,8 @@ class Voice implements Player {
     this.session.pause();
   }
 
-  pace(rate: number): void {
-    this.session.pace(rate);
+  pace(rate: number, fromUs?: number): void {
+    this.session.pace(rate, fromUs === undefined ? undefined : fromUs - this.offUs);
   }
 
   step(count: number): void {
