@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/webrtc/v4"
@@ -23,6 +25,15 @@ type Port struct {
 	tcp  ice.TCPMux // nil when another program has the port
 	conn net.PacketConn
 	cfg  PortConfig
+
+	mu    sync.Mutex
+	reads map[reading]bool
+}
+
+// reading is what one address of this machine reads for all others: what comes in for a connection by one family of addresses.
+type reading struct {
+	ufrag string
+	ipv6  bool
 }
 
 // PortConfig says where a port is.
@@ -57,7 +68,7 @@ func OpenPort(cfg PortConfig, log *slog.Logger) (*Port, error) {
 		if cfg.Sent != nil {
 			conn = counted{conn, cfg.Sent}
 		}
-		p := &Port{UDPMux: webrtc.NewICEUDPMux(inner, conn), conn: conn, cfg: cfg}
+		p := &Port{UDPMux: webrtc.NewICEUDPMux(inner, conn), conn: conn, cfg: cfg, reads: map[reading]bool{}}
 		at, _ := conn.LocalAddr().(*net.UDPAddr)
 		tcp, err := lc.Listen(context.Background(), "tcp", fmt.Sprintf(":%d", at.Port))
 		switch {
@@ -97,6 +108,63 @@ func (p *Port) Close() error {
 	}
 	return err
 }
+
+// GetConn implements ice.UDPMux. The port is one socket, which does not say at which of the machine's addresses a packet has
+// arrived, so the first address of each family that a connection asks for reads all. Were each to read, chance would decide
+// which of them a check and its answer are for, and a path be found only when both fall to the same.
+func (p *Port) GetConn(ufrag string, addr net.Addr) (net.PacketConn, error) {
+	conn, err := p.UDPMux.GetConn(ufrag, addr)
+	if err != nil {
+		return nil, err
+	}
+	at, _ := addr.(*net.UDPAddr)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	key := reading{ufrag, at != nil && at.IP.To4() == nil}
+	if p.reads[key] {
+		return &deaf{PacketConn: conn, over: make(chan struct{})}, nil
+	}
+	p.reads[key] = true
+	return conn, nil
+}
+
+// RemoveConnByUfrag implements ice.UDPMux.
+func (p *Port) RemoveConnByUfrag(ufrag string) {
+	p.mu.Lock()
+	delete(p.reads, reading{ufrag, false})
+	delete(p.reads, reading{ufrag, true})
+	p.mu.Unlock()
+	p.UDPMux.RemoveConnByUfrag(ufrag)
+}
+
+// deaf is an address that packets go out from and that reads none.
+type deaf struct {
+	net.PacketConn
+	once sync.Once
+	over chan struct{}
+}
+
+// ReadFrom blocks until the address is given up.
+func (d *deaf) ReadFrom([]byte) (int, net.Addr, error) {
+	<-d.over
+	return 0, nil, net.ErrClosed
+}
+
+// SetDeadline ends what waits: the library sets one only where it gives an address up.
+func (d *deaf) SetDeadline(t time.Time) error {
+	if !t.IsZero() {
+		d.end()
+	}
+	return d.PacketConn.SetDeadline(t)
+}
+
+// Close implements net.PacketConn.
+func (d *deaf) Close() error {
+	d.end()
+	return d.PacketConn.Close()
+}
+
+func (d *deaf) end() { d.once.Do(func() { close(d.over) }) }
 
 // Number returns the port.
 func (p *Port) Number() int {
