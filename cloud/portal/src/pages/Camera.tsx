@@ -86,6 +86,7 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
   const live = useStable(async () => {
     rest();
     if (asked === undefined) {
+      timeline.follow();
       if (session?.snapshot().fromUs !== undefined) session.backToLive(); // scrubbing has led away from there
       else if (session?.snapshot().paused) session.resume();
       return;
@@ -95,6 +96,7 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
       const { phase, fromUs } = session.snapshot();
       if (phase === "closed" || fromUs !== undefined) return; // somebody has gone elsewhere meanwhile
     }
+    timeline.follow(); // with the rest of the page, behind the picture
     set({ at: undefined });
   });
   const play = useStable((us: number) => {
@@ -131,7 +133,7 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
   const step = useStable((count: number) => off.step(count, video.current));
   usePageKeys({
     " ": () => { if (watchable) (shows()?.paused ? session?.resume() : session?.pause()); },
-    l: () => { timeline.follow(); live(); },
+    l: () => void live(),
     m: () => {
       if (shows()?.soundElsewhere && !shows()?.hasAudio) session?.aloud();
       else if (video.current) toggleMute(video.current);

@@ -77,7 +77,7 @@ export function Timeline({ name, zone, timeline, playheadUs, live, selection, on
               }} />
           </label>
           <IconButton small label={text.timeline.later} isDisabled={timeline.following} onPress={() => timeline.setView(panned(view, spanOf(view) * 0.7, nowUs))}><ChevronRight size={18} aria-hidden /></IconButton>
-          <Button small look={live && timeline.following ? "primary" : "plain"} onPress={() => { timeline.follow(); onLive(); }} data-testid="timeline-live">{text.live.live}</Button>
+          <Button small look={live && timeline.following ? "primary" : "plain"} onPress={onLive} data-testid="timeline-live">{text.live.live}</Button>
         </div>
         <div className="timeline-zoom">
           <IconButton small label={text.timeline.zoomOut} keys="−" onPress={() => timeline.following ? timeline.show(spanOf(view) * 2, undefined, nowUs) : timeline.setView(zoomed(view, 2, middle, nowUs))}><Minus size={16} aria-hidden /></IconButton>

@@ -1,6 +1,6 @@
 // One connection to a site for all that is watched there: it is made before anybody clicks, and a further camera costs
 // one request. It lives outside React; a page says that it may want to watch, and video sessions take places on it.
-import { ApiError } from "../api/errors";
+import { ApiError, words } from "../api/errors";
 import { text } from "../text";
 import { Ahead } from "./ahead";
 import { channelName } from "./control";
@@ -175,12 +175,21 @@ class Link {
     }
     this.location = answer.connection;
     this.capacity = Math.min(answer.slots || 1, this.slots.length);
-    await this.connection.setRemoteDescription({ type: "answer", sdp: answer.sdp });
+    void this.apply(answer, paths);
+    return answer;
+  }
+
+  /** Takes the far end's answer, which the browser does beside the page. */
+  private async apply(answer: Answer, paths: Paths | undefined): Promise<void> {
+    try {
+      await this.connection.setRemoteDescription({ type: "answer", sdp: answer.sdp });
+    } catch (error) {
+      return this.close(words(error));
+    }
     if (answer.slots > 0) this.exchange(paths);
     setTimeout(() => {
       if (!this.gone && this.watching === undefined) this.pathless();
     }, pathMs);
-    return answer;
   }
 
   get places(): number {
