@@ -157,7 +157,7 @@ func hole(ctx context.Context, h *house.House, cameras []look.Camera) (int64, er
 	if err := s.Agent.Stop(30 * time.Second); err != nil {
 		return 0, err
 	}
-	at := time.Now().UnixMicro()
+	at := time.Now().Add(100 * time.Millisecond).UnixMicro() // the last picture lasts as long as pictures do
 	if err := s.StartAgent(ctx); err != nil {
 		return 0, err
 	}
