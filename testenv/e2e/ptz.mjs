@@ -120,7 +120,7 @@ export async function movesCameras(browser, p, camera) {
   }, camera);
   await p.goto(`${base}/walls/${wall}`);
   const pick = p.locator(`${id("board-tile")} .board-pick`).first();
-  await pick.waitFor();
+  await p.waitForSelector(`${id("live-tile")}[data-phase=playing]`);
   assert(!(await p.$(id("ptz"))), "a small tile has controls");
   await pick.dblclick();
   await p.click(id("ptz-toggle"));
