@@ -1,5 +1,6 @@
 // What is on the screen of several tiles at one instant, by what the cameras themselves have written into their pictures
 // (testenv/fakecam, Stamp): nothing of it goes through the portal's own reckoning.
+import { until } from "./browser.mjs";
 
 /** Installs itself before the page's own scripts, in a page without a content security policy: every coded picture is looked
  *  at on its way to the decoder, and every painted one is known by its RTP time. */
@@ -49,14 +50,14 @@ export function stamps() {
   };
   const painted = new WeakMap();
   const shown = (video) => sent.get(video.srcObject?.getVideoTracks()[0]?.id)?.get(painted.get(video));
-  window.came = []; // every picture that came to the screen: of which camera, when it was sent, when it came
+  window.came = []; // every picture that came to the screen: of which camera, when it was sent, when it was handed over to the screen
   new MutationObserver(() => {
     for (const video of document.querySelectorAll("video:not([data-seen])")) {
       video.dataset.seen = "1";
       const next = (_, frame) => {
         painted.set(video, frame.rtpTimestamp);
         const picture = shown(video);
-        if (picture) window.came.push({ camera: video.closest("[data-camera]")?.dataset.camera, us: picture.us, ms: frame.expectedDisplayTime });
+        if (picture) window.came.push({ camera: video.closest("[data-camera]")?.dataset.camera, us: picture.us, ms: frame.presentationTime });
         video.requestVideoFrameCallback(next);
       };
       video.requestVideoFrameCallback(next);
@@ -84,26 +85,17 @@ export const spreads = (p, times, everyMs) => p.evaluate(async ([times, everyMs]
 export const p95 = (all) => all.toSorted((a, b) => a - b)[Math.ceil(all.length * 0.95) - 1];
 
 /** How far from one another, in milliseconds of the recordings, the moments are at which the tiles show their pictures while
- *  all play backwards at a rate: a picture that comes to the screen when the common moment has come to it adds nothing. Who
- *  begins late is brought back by the pace, so it waits, for half a minute, until they are within most by the last `each`
- *  pictures of each camera, each older than what it had before; and says how long that took. */
-export async function parting(p, cameras, rate, each, most) {
+ *  all play backwards at a rate: a picture that comes to the screen when the common moment has come to it adds nothing. It takes
+ *  so many pictures of each camera, each older than what it had before; the first of each is where it turned. */
+export async function parting(p, cameras, rate, each) {
   const since = await p.evaluate(() => performance.now());
-  const found = async () => p.evaluate(({ cameras, since }) => cameras.map((camera) => {
-    const pictures = window.came.filter((picture) => picture.camera === camera);
-    return pictures.filter(({ us, ms }, at) => ms > since && us < pictures[at - 1]?.us);
-  }), { cameras, since });
-  const begun = Date.now();
-  for (let apart = Infinity; ; ) {
-    const all = await found();
-    // The first one of each is where it turned: they come together from there on.
-    if (all.every((pictures) => pictures.length > each)) {
-      // Each camera by its middle picture: one that a busy browser paints late is no camera out of step.
-      const moments = all.map((pictures) => pictures.slice(-each).map(({ us, ms }) => us / 1000 - ms * rate).sort((a, b) => a - b)[each >> 1]);
-      apart = Math.max(...moments) - Math.min(...moments);
-      if (apart <= most) return { apart, ms: Date.now() - begun };
-    }
-    if (Date.now() - begun > 30_000) throw new Error(`after 30 s backwards the tiles are apart by ${Math.round(apart)} ms; pictures: ${JSON.stringify(all)}`);
-    await new Promise((done) => setTimeout(done, 200));
-  }
+  const all = await until(`${each} key frames of each camera`, 30_000, async () => {
+    const all = await p.evaluate(({ cameras, since }) => cameras.map((camera) => {
+      const pictures = window.came.filter((picture) => picture.camera === camera);
+      return pictures.filter(({ us, ms }, at) => ms > since && us < pictures[at - 1]?.us);
+    }), { cameras, since });
+    return all.every((pictures) => pictures.length > each) && all;
+  });
+  const moments = all.flatMap((pictures) => pictures.slice(1).map(({ us, ms }) => us / 1000 - ms * rate));
+  return Math.max(...moments) - Math.min(...moments);
 }

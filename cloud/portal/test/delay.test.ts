@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { Delay } from "../src/video/delay";
+import { Delay, shownMs } from "../src/video/delay";
 
 const siteAheadMs = 1_700_000_000_000;
 const pong = (askedMs: number, atSiteMs: number) => ({ type: "pong", at_us: askedMs * 1000, sent_us: (siteAheadMs + atSiteMs) * 1000 }) as const;
@@ -63,4 +63,10 @@ describe("the delay from site to screen", () => {
   test("asks with its own time", () => {
     expect(JSON.parse(Delay.ask(12.3456))).toEqual({ type: "ping", at_us: 12_346 });
   });
+});
+
+test("a picture is shown when it is expected to be, unless that cannot be", () => {
+  expect(shownMs({ presentationTime: 1000, expectedDisplayTime: 1032 })).toBe(1032);
+  expect(shownMs({ presentationTime: 1000, expectedDisplayTime: 480 })).toBe(1017); // of the picture before
+  expect(shownMs({ presentationTime: 1000, expectedDisplayTime: 1700 })).toBe(1017);
 });

@@ -1,6 +1,7 @@
 // Clips of the cloud as one of several recordings that are played in step.
 import { mediaUrl } from "../api/client";
 import { type Copy, copyAfter, copyAt, copyBefore } from "./copies";
+import { shownMs } from "./delay";
 import type { Player } from "./led";
 import { guessedPictureUs, type Told } from "./togetherTile";
 
@@ -203,7 +204,7 @@ export class ClipVoice implements Player {
     if (!this.copy) return;
     const atUs = this.copy.zeroUs + frame.mediaTime * 1e6;
     if (this.soughtUs !== undefined && Math.abs(atUs - this.soughtUs) > 2 * Math.max(this.pictureUs, 100_000)) return; // from before
-    this.picture = { atUs, shownMs: frame.expectedDisplayTime };
+    this.picture = { atUs, shownMs: shownMs(frame) };
     if (this.soughtUs !== undefined && this.found) this.stand();
   };
 

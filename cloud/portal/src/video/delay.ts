@@ -6,6 +6,17 @@ import type { Word } from "./control";
 const remembered = 8;
 const rtpPerMs = 90; // of every video codec (RFC 6184 and 7798 section 8.2.1)
 
+/** From the hand-over of a picture to the screen, usually and at most. */
+const paintsMs = 17;
+const paintsMostMs = 100;
+
+/** When a picture comes to the screen, by `performance.now()`. What the browser expects is of little use where little moves on
+ *  the page: Chromium then says of a picture when one before it was expected, and up to a second beside the truth. */
+export function shownMs({ presentationTime, expectedDisplayTime }: Pick<VideoFrameCallbackMetadata, "presentationTime" | "expectedDisplayTime">): number {
+  const paints = expectedDisplayTime - presentationTime;
+  return paints >= 0 && paints < paintsMostMs ? expectedDisplayTime : presentationTime + paintsMs;
+}
+
 export class Delay {
   private readonly answers: { tripMs: number; aheadMs: number }[] = [];
   /** A picture of which the site has said when it came, and how long after the first such one that was. */

@@ -1,7 +1,7 @@
 // What is on a video element: its pictures are counted, and each is known by its moment.
 import { nowUs } from "../lib/time";
 import type { Word } from "./control";
-import { Delay } from "./delay";
+import { Delay, shownMs } from "./delay";
 import type { Channel } from "./seat";
 import type { Moment } from "./stamp";
 import { Moments } from "./step";
@@ -43,10 +43,11 @@ export class Screen {
     if (this.over) return;
     this.video.dataset.frames = String(++this.frames);
     this.rtp = this.filmed ? Math.round(frame.mediaTime * rtpPerS) % 2 ** 32 : frame.rtpTimestamp;
-    this.delayMs = this.watcher.live() ? this.delay.of(this.rtp, frame.expectedDisplayTime) : undefined;
+    const atMs = shownMs(frame);
+    this.delayMs = this.watcher.live() ? this.delay.of(this.rtp, atMs) : undefined;
     this.video.dataset.delay = this.delayMs === undefined ? "" : String(Math.round(this.delayMs));
-    this.atMs = frame.expectedDisplayTime;
-    if (this.rtp !== undefined) this.moments.painted(this.rtp, frame.expectedDisplayTime);
+    this.atMs = atMs;
+    if (this.rtp !== undefined) this.moments.painted(this.rtp, atMs);
     this.confirm();
     this.watcher.painted(frame.mediaTime);
     this.video.requestVideoFrameCallback(this.count);
