@@ -167,6 +167,7 @@ export const walls = {
       ["C", "Open the camera"],
       ["Esc", "Back to the wall"],
       ["+ − 0", "A large tile: closer, away, the whole of it; also by wheel or pinch"],
+      ["← → ↑ ↓ + −", "While the controls of a large camera are open: turn it"],
     ] as const,
     playKeys: [
       ["Space", "Pause or play all"],
