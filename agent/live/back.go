@@ -74,7 +74,23 @@ func (w *play) earlier(ctx context.Context) (place, hole, error) {
 	mostUs := min(w.shown.atUs-(least-least/10).Microseconds(), w.fromUs) // a camera's clockwork is not exact
 	key, crossed, err := w.find.before(ctx, w.shown, func(m mark) bool { return m.key && m.atUs <= mostUs })
 	if errors.Is(err, errBegin) {
-		return w.find.before(ctx, w.shown, func(m mark) bool { return m.key })
+		return w.first(ctx)
 	}
 	return key, crossed, err
+}
+
+// first finds the first key frame of all before the picture sent last, where there are few.
+func (w *play) first(ctx context.Context) (first place, crossed hole, err error) {
+	for at := w.shown; ; at = first {
+		key, h, err := w.find.before(ctx, at, func(m mark) bool { return m.key })
+		switch {
+		case errors.Is(err, errBegin) && at != w.shown:
+			return first, crossed, nil
+		case err != nil:
+			return place{}, hole{}, err
+		case crossed == (hole{}):
+			crossed = h
+		}
+		first = key
+	}
 }

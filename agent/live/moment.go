@@ -19,18 +19,18 @@ func (w *play) say(atUs, outUs int64) {
 	}
 }
 
-// aheadMost is the most by which playback may be ahead of a viewer's screen.
+// aheadMost is the longest that what is sent may be on its way to a viewer's screen.
 const aheadMost = 2 * time.Second
 
-// turned is where playback goes on the other way, so many times as fast, when it is at a moment and the viewer still sees
-// another: as far before that as it was after it, since what it sends next takes as long to the screen. Where the viewer
+// turned is where playback goes on at another rate, which is the other way, when it is at a moment and the viewer still sees
+// another: as long before that as it was after it, since what it sends next takes as long to the screen. Where the viewer
 // does not say what it sees, or cannot see it, that is where playback is.
-func turned(atUs, seenUs int64, times float64) int64 {
+func turned(atUs, seenUs int64, rate, next float64) int64 {
 	ahead := atUs - seenUs
-	if seenUs == 0 || ahead < 0 || ahead > aheadMost.Microseconds() {
+	if seenUs == 0 || ahead < 0 || float64(ahead) > rate*float64(aheadMost.Microseconds()) {
 		return atUs
 	}
-	return seenUs + int64(float64(ahead)*times)
+	return seenUs + int64(float64(ahead)*next/rate)
 }
 
 // moment is where playback is between the picture sent last and the one that is waited for, so that a change of rate costs

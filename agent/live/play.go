@@ -353,7 +353,7 @@ func (w *play) obey(o rtc.Op) bool {
 		case w.rate < 0 && o.Rate > 0:
 			at = w.lastUs // what follows the picture that is shown is next
 		case w.rate > 0 && o.Rate < 0:
-			at = turned(at, o.AtUs, o.Rate/w.rate)
+			at = turned(at, o.AtUs, w.rate, o.Rate)
 		}
 		w.anchor(at)
 		w.pace(o.Rate)
@@ -382,7 +382,7 @@ func (w *play) atEdge(ctx context.Context) (rtc.Op, error) {
 	}
 	w.pace(min(w.rate, 1))
 	o, err := w.until(ctx, time.Now().Add(edgePause))
-	w.fresh = w.fresh || !w.paused
+	w.fresh = w.fresh || !w.paused && w.rate > 0 // whoever turned there goes back
 	if !o.Elsewhere() && o.Type != "step" {
 		o = rtc.Op{}
 	}

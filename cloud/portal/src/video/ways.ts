@@ -6,19 +6,10 @@ import type { Answer, Offer } from "./whep";
 /** Why a video comes by WebSocket. */
 export type Why = "no WebRTC" | "no path" | "sound" | "pictures";
 
-const capabilities = new Map<string, readonly RTCRtpCodec[]>();
-
-/** What this browser can receive of a kind. It does not change, and to ask takes the browser a millisecond. */
-export function receives(kind: string): readonly RTCRtpCodec[] {
-  if (typeof RTCRtpReceiver === "undefined") return [];
-  const codecs = capabilities.get(kind) ?? RTCRtpReceiver.getCapabilities(kind)?.codecs ?? [];
-  capabilities.set(kind, codecs);
-  return codecs;
-}
-
 /** The video codecs that this browser can receive, in the door's words. */
 export function receivable(): string[] {
-  const types = new Set(receives("video").map((codec) => codec.mimeType.toLowerCase()));
+  if (typeof RTCRtpReceiver === "undefined") return [];
+  const types = new Set(RTCRtpReceiver.getCapabilities("video")?.codecs.map((codec) => codec.mimeType.toLowerCase()) ?? []);
   return ["h264", "h265"].filter((name) => types.has(`video/${name}`));
 }
 

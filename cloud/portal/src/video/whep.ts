@@ -3,7 +3,7 @@
 import { raw } from "../api/client";
 import type { components } from "../api/schema";
 import type { StreamKind } from "../api/types";
-import { receivable, receives } from "./ways";
+import { receivable } from "./ways";
 
 export interface Offer {
   camera: string;
@@ -139,6 +139,6 @@ function unescape(header: string | null): string {
 /** Keeps an offer to what a site can send: an offer that lists everything is many times as long. */
 export function prefer(transceiver: RTCRtpTransceiver, types: string[]): void {
   const kind = transceiver.receiver.track.kind;
-  const known = receives(kind).filter((codec) => types.includes(codec.mimeType.toLowerCase()));
+  const known = RTCRtpReceiver.getCapabilities(kind)?.codecs.filter((codec) => types.includes(codec.mimeType.toLowerCase())) ?? [];
   if (known.length > 0) transceiver.setCodecPreferences(known);
 }
