@@ -57,7 +57,8 @@ func NewPeer(offer string, setup Setup, report func(slot int, r rtcp.ReceptionRe
 
 // newPeer makes a connection for an offer, without anything on it.
 func newPeer(offer string, setup Setup, end func()) (*Peer, error) {
-	setup.calls = attribute(offer, "setup") == "passive"
+	role := attribute(offer, "setup")
+	setup.calls = role == "passive" || setup.Hears != 0 && role != "active"
 	p := &Peer{log: setup.Log, servers: setup.Servers, end: end, connected: make(chan struct{}), past: map[string]bool{}}
 	api, err := setup.API()
 	if err != nil {

@@ -81,8 +81,13 @@ func TestOneAddressReadsForAll(t *testing.T) {
 		ufrag, ip string
 		reads     bool
 	}{
-		{"mine", "127.0.0.1", true}, {"mine", "192.0.2.2", false}, {"mine", "fd00::2", true}, {"mine", "::1", false}, {"mine", "192.0.2.3", false},
-		{"other", "192.0.2.2", true}, {"other", "127.0.0.1", false},
+		{"mine", "127.0.0.1", true},
+		{"mine", "192.0.2.2", false},
+		{"mine", "fd00::2", true},
+		{"mine", "::1", false},
+		{"mine", "192.0.2.3", false},
+		{"other", "192.0.2.2", true},
+		{"other", "127.0.0.1", false},
 	} {
 		conn := get(c.ufrag, c.ip)
 		if _, ok := conn.(*deaf); ok == c.reads {

@@ -42,7 +42,7 @@ type Setup struct {
 	Film bool
 	Log  *slog.Logger
 
-	// calls has an answering end begin the handshake, because the other one will not.
+	// calls has an answering end begin the handshake: it hears, or the other one will not.
 	calls bool
 }
 
@@ -97,8 +97,9 @@ func (s Setup) settings() webrtc.SettingEngine {
 		out.SetICEProxyDialer(s.Dialer)
 	}
 	// The end that waits may send as soon as it has the other's last word, the one that calls must wait for one more. So the
-	// answering end, which is the one with the pictures, waits (RFC 8842 section 5.3): that spares a round trip. Nor does it
-	// ask first whether the caller is where it says (RFC 6347 section 4.2.1), which is another one: by ICE it knows.
+	// answering end waits where it has the pictures, and calls where it hears (RFC 8842 section 5.3): that spares a round trip.
+	// Nor does it ask first whether the caller is where it says (RFC 6347 section 4.2.1), which is another one: nothing is taken
+	// from an address that has not shown the password of the connection.
 	role := webrtc.DTLSRoleServer
 	if s.calls {
 		role = webrtc.DTLSRoleClient
