@@ -83,10 +83,10 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
 
   const mayLive = can("live") && site.status !== "dark" && site.status !== "never";
   const { jump, rest } = useEventJump({ of: { camera: camera.id }, momentUs: playheadUs, go: (event) => play(event.at_us), none: { after: text.live.noEventAfter, before: text.live.noEventBefore } });
-  const live = useStable(async () => {
+  const goLive = useStable(async (follow: boolean) => {
     rest();
     if (asked === undefined) {
-      timeline.follow();
+      if (follow) timeline.follow();
       if (session?.snapshot().fromUs !== undefined) session.backToLive(); // scrubbing has led away from there
       else if (session?.snapshot().paused) session.resume();
       return;
@@ -96,14 +96,15 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
       const { phase, fromUs } = session.snapshot();
       if (phase === "closed" || fromUs !== undefined) return; // somebody has gone elsewhere meanwhile
     }
-    timeline.follow(); // with the rest of the page, behind the picture
+    if (follow) timeline.follow(); // with the rest of the page, behind the picture
     set({ at: undefined });
   });
+  const live = useStable(() => void goLive(false));
   const play = useStable((us: number) => {
     rest();
     // The newest seconds are not on the disk yet: that near to now is live.
     if (us > nowUs() - 3_000_000) {
-      if (asked === undefined) void live();
+      if (asked === undefined) live();
       else set({ at: undefined });
     } else if (asked !== undefined && Math.round(us) === asked) session?.seek(us);
     else set({ at: Math.round(us) });
@@ -133,7 +134,7 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
   const step = useStable((count: number) => off.step(count, video.current));
   usePageKeys({
     " ": () => { if (watchable) (shows()?.paused ? session?.resume() : session?.pause()); },
-    l: () => void live(),
+    l: () => void goLive(true),
     m: () => {
       if (shows()?.soundElsewhere && !shows()?.hasAudio) session?.aloud();
       else if (video.current) toggleMute(video.current);
@@ -175,7 +176,7 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
           {camera.status === "failing" && <Failing camera={camera} session={session} />}
           {can("playback") && (!around ? <Skeleton lines={1} height={150} /> : (
             <Timeline name={camera.name} zone={zone} timeline={timeline} playheadUs={playheadUs} live={asked === undefined} selection={selection}
-                onSelection={(next) => set({ in: next && Math.round(next.inUs), out: next && Math.round(next.outUs) })} onPlay={play} onScrub={(us) => session?.scrub(us)} onLive={live} onKeep={keep} onHold={hold} held={held} onBookmark={bookmark && (() => void bookmark())} />
+                onSelection={(next) => set({ in: next && Math.round(next.inUs), out: next && Math.round(next.outUs) })} onPlay={play} onScrub={(us) => session?.scrub(us)} onLive={() => void goLive(true)} onKeep={keep} onHold={hold} held={held} onBookmark={bookmark && (() => void bookmark())} />
           ))}
         </div>
       </div>

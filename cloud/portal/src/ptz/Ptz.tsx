@@ -29,7 +29,7 @@ export function Ptz({ camera, stage, zoom, open, onOpen }: PtzProps) {
   const moves = !!(able?.move || able?.zoom);
   const owner = useOwner(turn);
   const free = moves && !owner;
-  useSteeringKeys(helm, open && free);
+  useSteeringKeys(helm, open && moves, free);
   useAim(stage, zoom, helm, open && free && !!able?.centre);
   if (!moves && !unknown) return null;
   return (

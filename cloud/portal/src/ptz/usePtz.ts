@@ -79,8 +79,12 @@ export function useSteering(camera: string): Steering {
 }
 
 /** Steers by the keyboard, while `on`, from the stage and while nothing else on the page has the focus. These keys are nobody else's
- *  meanwhile: digital zoom and playback do not see them. */
-export function useSteeringKeys(helm: Helm | undefined, on: boolean): void {
+ *  meanwhile: digital zoom, playback and walls do not see them, also where the camera is not free and they do nothing. */
+export function useSteeringKeys(helm: Helm | undefined, on: boolean, free: boolean): void {
+  const may = useRef(free);
+  useEffect(() => {
+    may.current = free;
+  }, [free]);
   useEffect(() => {
     if (!helm || !on) return;
     const held = new HeldKeys();
@@ -96,10 +100,10 @@ export function useSteeringKeys(helm: Helm | undefined, on: boolean): void {
       if (!held.press(event.key, event.code)) return;
       event.preventDefault();
       event.stopPropagation();
-      if (!event.repeat) helm.hold(held.way());
+      if (!event.repeat && may.current) helm.hold(held.way());
     };
     const lift = (event: KeyboardEvent) => {
-      if (held.lift(event.code)) helm.hold(held.way());
+      if (held.lift(event.code) && may.current) helm.hold(held.way());
     };
     addEventListener("keydown", press, true);
     addEventListener("keyup", lift, true);

@@ -184,6 +184,7 @@ class Link {
     try {
       await this.connection.setRemoteDescription({ type: "answer", sdp: answer.sdp });
     } catch (error) {
+      if (this.way === "relay") shun(this.site);
       return this.close(words(error));
     }
     if (answer.slots > 0) this.exchange(paths);
@@ -396,6 +397,7 @@ async function over(way: Way, site: string, offer: Offer, lost: Lost, early: (me
 }
 
 function settled(link: Link, slot: Slot, answer: Answer, lost: Lost, signal: AbortSignal): Seat {
+  if (link.gone) throw new ApiError(410, text.live.ended);
   const seat = link.seat(slot, answer, lost);
   if (!signal.aborted) return seat;
   seat.leave();

@@ -32,6 +32,8 @@ const leastTrim = 0.004;
 const stillMs = 2500;
 /** ... and backwards, where each stays until the key frame before it. */
 const backStillMs = 14_000;
+/** So long after they have turned there may be pictures of before on their way. */
+const onWayMs = 3000;
 /** What does not come is tried again so often, and what failed. */
 const againMs = 10_000;
 const failedMs = 30_000;
@@ -311,8 +313,9 @@ export class Conductor {
       return;
     }
     const stays = nowMs - shown.shownMs > this.stayMs();
-    // Backwards the key frame before it is not due yet, or it is still one from before they turned.
-    if (this.now.rate < 0 && !stays && (shown.shownMs === part.seenMs || shown.atUs > this.base.atUs)) return;
+    // Backwards the key frame before it is not due yet, or it is still one that was on its way when they turned.
+    const onWay = nowMs - this.base.atMs < onWayMs && shown.atUs > this.base.atUs;
+    if (this.now.rate < 0 && !stays && (shown.shownMs === part.seenMs || onWay)) return;
     const everyMs = nowMs - part.measuredMs; // backwards as often as key frames come
     part.measuredMs = nowMs;
     part.seenMs = shown.shownMs;

@@ -64,6 +64,7 @@ export function Board({ walls, every }: { walls: readonly Wall[]; every: number 
   const board = useRef<HTMLDivElement>(null);
   useBoardKeys({ stop, selected, large, board, setSelected, setLarge, setLayout, turn, toggleFull, pause: () => setPaused(!paused), conductor, begin });
   const toggleLarge = useCallback((place: number) => setLarge((was) => (was === undefined && round[at]?.tiles[place]?.state === "camera" ? place : undefined)), [round, at]);
+  const stay = useCallback(() => setPaused(true), []); // a tour takes no camera out of anybody's hand
   const covered = useLasting(large !== undefined, coveredMs);
   if (!stop) return null;
 
@@ -82,7 +83,7 @@ export function Board({ walls, every }: { walls: readonly Wall[]; every: number 
         )
         : (
           <div className="board-stage">
-            <Tiles stop={stop} frame={frame} selected={selected} large={large} covered={covered} playback={playback} onSelect={setSelected} onToggle={toggleLarge} />
+            <Tiles stop={stop} frame={frame} selected={selected} large={large} covered={covered} playback={playback} onSelect={setSelected} onToggle={toggleLarge} onSteer={stay} />
           </div>
         )}
       {conductor && <PlayBar conductor={conductor} zone={zone} cameras={cameras} chosen={stop.tiles[large ?? selected]?.camera} onSeek={seek} onLive={live} />}
@@ -137,9 +138,10 @@ interface TilesProps {
   playback: { conductor: Conductor; zone: string } | undefined;
   onSelect: (place: number) => void;
   onToggle: (place: number) => void;
+  onSteer: () => void;
 }
 
-function Tiles({ stop, frame, selected, large, covered, playback, onSelect, onToggle }: TilesProps) {
+function Tiles({ stop, frame, selected, large, covered, playback, onSelect, onToggle, onSteer }: TilesProps) {
   const { data: sites } = useQuery(sitesQuery());
   const cameras = useQueries({ queries: sitesOf(stop.tiles).map((site) => camerasQuery(site)), combine: byID });
   const { spots } = plan(stop.layout);
@@ -153,7 +155,7 @@ function Tiles({ stop, frame, selected, large, covered, playback, onSelect, onTo
         return (
           <BoardTile key={`${tile.camera ?? tile.state} ${nth}`} tile={tile} place={place} spot={spots[place] ?? { column: 0, row: 0, size: 1 }}
             site={sites?.find((site) => site.id === tile.site)} camera={tile.camera ? cameras.get(tile.camera) : undefined}
-            selected={selected === place} large={large === place} asleep={covered && large !== place} playback={playback} alone={spots.length === 1} onSelect={onSelect} onToggle={onToggle} />
+            selected={selected === place} large={large === place} asleep={covered && large !== place} playback={playback} alone={spots.length === 1} onSelect={onSelect} onToggle={onToggle} onSteer={onSteer} />
         );
       })}
     </ul>

@@ -30,13 +30,15 @@ interface BoardTileProps {
   alone: boolean;
   onSelect: (place: number) => void;
   onToggle: (place: number) => void;
+  /** Somebody is about to turn its camera. */
+  onSteer: () => void;
 }
 
 /** On a wall a double click makes a tile large and small; out of a close view it leads back to the whole picture first. */
 const habits: Habits = { alone: true, doubleIn: false };
 
 /** One place of a running wall: a camera with its names, or why there is none. */
-export function BoardTile({ tile, place, spot, site, camera, selected, large, asleep, playback, alone, onSelect, onToggle }: BoardTileProps) {
+export function BoardTile({ tile, place, spot, site, camera, selected, large, asleep, playback, alone, onSelect, onToggle, onSteer }: BoardTileProps) {
   const of = useMemo(() => (tile.camera && tile.site ? { id: tile.camera, name: tile.camera_name ?? "", site: tile.site } : undefined), [tile.camera, tile.site, tile.camera_name]);
   // An agent says by how much its clock is ahead of the cloud's.
   const offUs = -(site?.agent?.clock_offset_us ?? 0);
@@ -77,7 +79,7 @@ export function BoardTile({ tile, place, spot, site, camera, selected, large, as
         </div>
       )}
       {close && zoom && <div className="board-zoom"><ZoomMark zoom={zoom} /></div>}
-      {turns && of && <Ptz camera={of} stage={frame} zoom={zoom} open={steers} onOpen={setSteers} />}
+      {turns && of && <Ptz camera={of} stage={frame} zoom={zoom} open={steers} onOpen={(open) => { setSteers(open); if (open) onSteer(); }} />}
       {large && of && (
         <div className="board-large-tools">
           <LinkButton small look="stage" to="/cameras/$camera" params={{ camera: of.id }} search={() => (playback ? { at: Math.round(playback.conductor.momentUs(performance.now()) - offUs) } : {})} icon={<ExternalLink size={15} aria-hidden />}>{text.board.openCamera}</LinkButton>
