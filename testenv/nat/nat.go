@@ -5,8 +5,11 @@ package nat
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // Router is what stands between a machine and the Internet.
@@ -70,8 +73,25 @@ func (i *Internet) build(site, viewer Router) error {
 	if i.Site, i.siteRouter, err = i.branch(core, "site", 20, site); err != nil {
 		return err
 	}
-	i.Viewer, _, err = i.branch(core, "viewer", 30, viewer)
-	return err
+	if i.Viewer, _, err = i.branch(core, "viewer", 30, viewer); err != nil {
+		return err
+	}
+	return errors.Join(carries(i.Site), carries(i.Viewer))
+}
+
+// carries waits until the links between a machine and the cloud carry: a link that was just made may lose its first packets. A
+// port that nobody listens on says so, and every router lets that of HTTPS pass.
+func carries(from *Namespace) error {
+	return from.Do(func() error {
+		c, err := net.DialTimeout("tcp4", CloudAddr+":443", 10*time.Second)
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("no link to the cloud: %w", err)
+		}
+		return c.Close()
+	})
 }
 
 // narrow lets the site send so many kilobits a second to the Internet, with a queue of 0.2 s before that (tc-tbf(8)).
