@@ -63,7 +63,27 @@ func open(t *testing.T, setup house.Setup) *branch {
 	if err := b.site.Recording(t.Context(), len(setup.Branches[0].Cameras), time.Minute); err != nil {
 		t.Fatal(err)
 	}
+	b.until(time.Minute, "each camera has video: recording begins at a key frame", b.filmed)
 	return b
+}
+
+// filmed says whether the cloud knows of video of every camera.
+func (b *branch) filmed(ctx context.Context) (bool, error) {
+	ids, err := b.site.CameraIDs()
+	if err != nil {
+		return false, err
+	}
+	for _, camera := range ids {
+		var covered struct {
+			FirstUS int64 `json:"first_us"`
+		}
+		now := time.Now().UnixMicro()
+		path := fmt.Sprintf("/cameras/%s/coverage?stream=main&from_us=%d&to_us=%d", camera, now-1_000_000, now)
+		if err := b.house.Owner.Get(ctx, path, &covered); err != nil || covered.FirstUS == 0 {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // start starts a house in parallel with the other tests.
