@@ -1,12 +1,14 @@
 package camera
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
 	"github.com/bluenviron/gortsplib/v4/pkg/auth"
 	"github.com/bluenviron/gortsplib/v4/pkg/base"
 	"github.com/bluenviron/gortsplib/v4/pkg/headers"
+	"github.com/bluenviron/gortsplib/v4/pkg/liberrors"
 )
 
 // login is the authentication of one session (RFC 2326 section D.1, RFC 2617, RFC 7616). The RTSP library answers
@@ -81,6 +83,16 @@ func (l *login) heard(res *base.Response) {
 		l.renewals++
 	}
 	l.sender, l.nonce, l.accepted = sender, nonce, false
+}
+
+// again asks once more when the device only wanted a login with a newer nonce.
+func (l *login) again(ask func() error) error {
+	err := ask()
+	var status liberrors.ErrClientBadStatusCode
+	for errors.As(err, &status) && status.Code == base.StatusUnauthorized && l.renewed() {
+		err = ask()
+	}
+	return err
 }
 
 // renewed says once that a refused request is worth another try.

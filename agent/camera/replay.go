@@ -14,7 +14,6 @@ import (
 	"github.com/bluenviron/gortsplib/v4/pkg/base"
 	"github.com/bluenviron/gortsplib/v4/pkg/description"
 	"github.com/bluenviron/gortsplib/v4/pkg/headers"
-	"github.com/bluenviron/gortsplib/v4/pkg/liberrors"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 
@@ -38,6 +37,7 @@ type replay struct {
 	client         *rtsp.Client
 	login          login
 	line           atomic.Pointer[line]
+	questions      questions
 	dials          int
 	setup, playing bool
 	accepted       bool
@@ -84,7 +84,8 @@ func (r *replay) run(ctx context.Context, try *try) error {
 	r.client = &rtsp.Client{
 		Scheme: u.Scheme, Host: u.Host, Transport: &tcp, UserAgent: "Holdfast", TLSConfig: source.secure(a.owner.cfg.CAs),
 		ReadTimeout: stall, WriteTimeout: 5 * time.Second, DialContext: r.connect, OnRequest: r.request, OnResponse: r.answer,
-		OnDecodeError: func(error) {}, OnPacketsLost: func(uint64) {}, OnTransportSwitch: func(error) {},
+		OnServerRequest: func(*base.Request) { r.questions.asked(r.line.Load()) },
+		OnDecodeError:   func(error) {}, OnPacketsLost: func(uint64) {}, OnTransportSwitch: func(error) {},
 	}
 	if err := r.client.Start2(); err != nil {
 		return fmt.Errorf("open RTSP client: %w", err)
@@ -155,18 +156,13 @@ func (r *replay) answer(res *base.Response) {
 		return
 	}
 	r.archive.heardDate(res)
-	if v := res.Header["Session"]; len(v) > 0 {
-		res.Header["Session"], _ = halve(v)
-	}
-	if v := res.Header["Content-Type"]; len(v) > 0 && v[0] == "application/sdp" {
-		res.Body = repairSDP(res.Body)
-	}
+	tidy(res)
 }
 
 // play brings the session to the point where footage comes.
 func (r *replay) play(u *base.URL, try *try) error {
 	var desc *description.Session
-	if err := r.again(func() (err error) {
+	if err := r.login.again(func() (err error) {
 		desc, _, err = r.client.Describe(u)
 		return err
 	}); err != nil {
@@ -190,7 +186,7 @@ func (r *replay) play(u *base.URL, try *try) error {
 		if m == nil {
 			continue
 		}
-		err := r.again(func() error {
+		err := r.login.again(func() error {
 			_, err := r.client.Setup(desc.BaseURL, m, 0, 0)
 			return err
 		})
@@ -207,7 +203,7 @@ func (r *replay) play(u *base.URL, try *try) error {
 		return err
 	}
 	var res *base.Response
-	if err := r.again(func() (err error) {
+	if err := r.login.again(func() (err error) {
 		res, err = r.client.Play(r.wanted())
 		return err
 	}); err != nil {
@@ -226,16 +222,6 @@ func (r *replay) wanted() *headers.Range {
 	}
 	end := r.onDevice(r.toUs).Add(time.Second - 1).Truncate(time.Second)
 	return &headers.Range{Value: &headers.RangeUTC{Start: r.onDevice(r.fromUs).Truncate(time.Second), End: &end}}
-}
-
-// again asks once more when the device only wanted a login with a newer nonce.
-func (r *replay) again(ask func() error) error {
-	err := ask()
-	var status liberrors.ErrClientBadStatusCode
-	for errors.As(err, &status) && status.Code == base.StatusUnauthorized && r.login.renewed() {
-		err = ask()
-	}
-	return err
 }
 
 // pickMedia chooses the first usable video and sound of a description.

@@ -47,7 +47,7 @@ type session struct {
 	id        string      // as the device named the session
 	life      time.Duration
 	playing   time.Time // since when
-	questions int
+	questions questions
 	asked     base.Method
 	askedSeq  string
 	askedAt   time.Time
@@ -76,7 +76,7 @@ func (p *session) run(ctx context.Context) error {
 		Scheme: u.Scheme, Host: u.Host, Transport: &transport, UserAgent: "Holdfast", TLSConfig: p.tap.source.secure(s.owner.cfg.CAs),
 		ReadTimeout: stall, WriteTimeout: 5 * time.Second, InitialUDPReadTimeout: min(3*time.Second, stall),
 		DialContext: p.connect, ListenPacket: listenPacket,
-		OnRequest: p.request, OnResponse: p.answer, OnServerRequest: p.question,
+		OnRequest: p.request, OnResponse: p.answer, OnServerRequest: func(*base.Request) { p.questions.asked(p.line.Load()) },
 		OnDecodeError:     func(error) { p.count.bad.Add(1) },
 		OnPacketsLost:     func(lost uint64) { p.count.lost.Add(min(lost, maxLost)) },
 		OnTransportSwitch: func(error) {},
@@ -191,7 +191,7 @@ func listenPacket(network, address string) (net.PacketConn, error) {
 func (p *session) play(u *base.URL) error {
 	s := p.stream
 	var desc *description.Session
-	if err := p.again(func() (err error) {
+	if err := p.login.again(func() (err error) {
 		desc, _, err = p.client.Describe(u)
 		return err
 	}); err != nil {
@@ -213,7 +213,7 @@ func (p *session) play(u *base.URL) error {
 		return err
 	}
 	p.setup = true
-	if err := p.again(func() (err error) {
+	if err := p.login.again(func() (err error) {
 		picked.vsent, err = p.take(desc, picked.video)
 		return err
 	}); err != nil {
@@ -221,7 +221,7 @@ func (p *session) play(u *base.URL) error {
 	}
 	p.slot.grant()
 	if picked.sound != nil {
-		if err := p.again(func() (err error) {
+		if err := p.login.again(func() (err error) {
 			picked.ssent, err = p.take(desc, picked.sound)
 			return err
 		}); err != nil {
@@ -232,7 +232,7 @@ func (p *session) play(u *base.URL) error {
 	if err := p.receive(picked); err != nil {
 		return err
 	}
-	if err := p.again(func() error {
+	if err := p.login.again(func() error {
 		_, err := p.client.Play(nil)
 		return err
 	}); err != nil {
@@ -240,16 +240,6 @@ func (p *session) play(u *base.URL) error {
 	}
 	p.line.Load().playing.Store(true)
 	return nil
-}
-
-// again asks once more when the device only wanted a login with a newer nonce.
-func (p *session) again(ask func() error) error {
-	err := ask()
-	var status liberrors.ErrClientBadStatusCode
-	for errors.As(err, &status) && status.Code == base.StatusUnauthorized && p.login.renewed() {
-		err = ask()
-	}
-	return err
 }
 
 // take sets one medium up. When the device has made a session and the library can't use it, it is torn down here:
@@ -297,19 +287,6 @@ func (p *session) request(req *base.Request) {
 	p.login.authorize(req)
 }
 
-// maxQuestions is how many requests of its own a device may make in one session.
-const maxQuestions = 1000
-
-// question counts the requests of a device: the RTSP client answers them all, without end.
-func (p *session) question(*base.Request) {
-	if p.questions++; p.questions > maxQuestions {
-		if l := p.line.Load(); l != nil {
-			_ = l.broke(errEndless)
-			l.abort()
-		}
-	}
-}
-
 // answer looks at each answer of the device before the RTSP client does.
 func (p *session) answer(res *base.Response) {
 	p.answered.Store(true)
@@ -322,12 +299,8 @@ func (p *session) answer(res *base.Response) {
 		return
 	}
 	p.tap.alive.listen(res.Header["Public"])
-	if v := res.Header["Session"]; len(v) > 0 {
-		p.id, _, _ = strings.Cut(v[0], ";")
-		res.Header["Session"], p.life = halve(v)
-	}
-	if slices.Contains(res.Header["Content-Type"], "application/sdp") {
-		res.Body = repairSDP(res.Body)
+	if id, life := tidy(res); id != "" {
+		p.id, p.life = id, life
 	}
 	for _, t := range res.Header["Transport"] {
 		// Over UDP the client would send to whatever address is named here.

@@ -13,6 +13,7 @@ import (
 
 	"holdfast/shared/id"
 	"holdfast/shared/mp4"
+	"holdfast/shared/wire"
 )
 
 const (
@@ -154,7 +155,7 @@ func (s *Speaker) speak(ctx context.Context, found hearing, ready func(), voice 
 
 // switchedOff says that nobody may speak through a camera that is switched off.
 func switchedOff() error {
-	return &told{failure: failure{text: "Recording of this camera is switched off in the portal, so its device is left alone. Switch it on there first."}}
+	return &told{failure: failure{text: wire.SwitchedOff}}
 }
 
 // watch ends a session that must give way, or whose camera is switched off.

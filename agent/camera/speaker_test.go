@@ -182,25 +182,6 @@ func TestADeviceThatIsNotThere(t *testing.T) {
 	}
 }
 
-// TestADeviceWithoutEndOfQuestions has the conversation with its loudspeaker ended.
-func TestADeviceWithoutEndOfQuestions(t *testing.T) {
-	t.Parallel()
-	near, far := net.Pipe()
-	defer func() { _ = errors.Join(near.Close(), far.Close()) }()
-	v := &visit{}
-	l := newLine(near, time.Second, true)
-	v.line.Store(l)
-	for range maxQuestions {
-		v.question(nil)
-	}
-	if l.cause() != nil {
-		t.Fatal("a device may ask now and then")
-	}
-	if v.question(nil); !errors.Is(l.cause(), errEndless) {
-		t.Errorf("it goes on: %v", l.cause())
-	}
-}
-
 // TestNobodySpeaksThroughACameraThatIsOff: it is left alone, and who speaks when it is switched off is told why it ends.
 func TestNobodySpeaksThroughACameraThatIsOff(t *testing.T) {
 	t.Parallel()

@@ -50,7 +50,7 @@ type visit struct {
 	// The RTSP client's goroutine alone touches these while a request is under way.
 	override  base.Method // sent instead of what the library sends
 	id        string      // as the device named the session
-	questions int
+	questions questions
 
 	// What the description offers.
 	base  *base.URL
@@ -78,7 +78,7 @@ func (v *visit) run(ctx context.Context, try *try) error {
 	v.client = &rtsp.Client{
 		Scheme: u.Scheme, Host: u.Host, Transport: &tcp, UserAgent: "Holdfast", TLSConfig: v.tap.source.secure(v.speaker.owner.cfg.CAs),
 		ReadTimeout: visitTimeout, WriteTimeout: visitTimeout, WriteQueueSize: speechQueue, RequestBackChannels: true,
-		DialContext: v.connect, OnRequest: v.request, OnResponse: v.answer, OnServerRequest: v.question,
+		DialContext: v.connect, OnRequest: v.request, OnResponse: v.answer, OnServerRequest: func(*base.Request) { v.questions.asked(v.line.Load()) },
 		OnDecodeError: func(error) {}, OnPacketsLost: func(uint64) {}, OnTransportSwitch: func(error) {},
 	}
 	if err := v.client.Start2(); err != nil {
@@ -138,34 +138,20 @@ func (v *visit) request(req *base.Request) {
 	v.login.authorize(req)
 }
 
-// question counts the requests of the device: the RTSP client answers them all, without end.
-func (v *visit) question(*base.Request) {
-	if v.questions++; v.questions > maxQuestions {
-		if l := v.line.Load(); l != nil {
-			_ = l.broke(errEndless)
-			l.abort()
-		}
-	}
-}
-
 // answer looks at each answer of the device before the RTSP client does.
 func (v *visit) answer(res *base.Response) {
 	v.login.heard(res)
 	if res.StatusCode != base.StatusOK {
 		return
 	}
-	if h := res.Header["Session"]; len(h) > 0 {
-		v.id, _, _ = strings.Cut(h[0], ";")
-		res.Header["Session"], _ = halve(h)
-	}
-	if h := res.Header["Content-Type"]; len(h) > 0 && strings.HasPrefix(h[0], "application/sdp") {
-		res.Body = repairSDP(res.Body)
+	if id, _ := tidy(res); id != "" {
+		v.id = id
 	}
 }
 
 func (v *visit) converse(u *base.URL, try *try) error {
 	var desc *description.Session
-	if err := v.again(func() (err error) {
+	if err := v.login.again(func() (err error) {
 		desc, _, err = v.client.Describe(u)
 		return err
 	}); err != nil {
@@ -181,16 +167,6 @@ func (v *visit) converse(u *base.URL, try *try) error {
 		return err
 	}
 	return v.say()
-}
-
-// again asks once more when the device only wanted a login with a newer nonce.
-func (v *visit) again(ask func() error) error {
-	err := ask()
-	var status liberrors.ErrClientBadStatusCode
-	for errors.As(err, &status) && status.Code == base.StatusUnauthorized && v.login.renewed() {
-		err = ask()
-	}
-	return err
 }
 
 // pick chooses the first loudspeaker that takes what browsers send.
@@ -243,12 +219,12 @@ func soundName(f format.Format) string {
 // begin opens the device's back channel.
 func (v *visit) begin(slot *slot) error {
 	v.setup.Store(true)
-	if err := v.again(v.take); err != nil {
+	if err := v.login.again(v.take); err != nil {
 		return fmt.Errorf("set up loudspeaker: %w", err)
 	}
 	slot.grant()
 	v.line.Load().playing.Store(true) // behind the answer to PLAY nothing more need come
-	if err := v.again(func() error {
+	if err := v.login.again(func() error {
 		_, err := v.client.Play(nil)
 		return err
 	}); err != nil {

@@ -97,8 +97,7 @@ func (r *Room) Do(ctx context.Context, o wire.PTZOrder) (wire.PTZReply, error) {
 		return wire.PTZReply{}, wire.Fail(wire.FailedRefused, "The order can't be carried out: %v.", err)
 	}
 	if o.Act != wire.PTZStop && r.off(o.Camera) {
-		return wire.PTZReply{}, wire.Fail(wire.FailedRefused,
-			"Recording of this camera is switched off in the portal, so its device is left alone. Switch it on there first.")
+		return wire.PTZReply{}, wire.Fail(wire.FailedRefused, wire.SwitchedOff)
 	}
 	switch o.Act {
 	case wire.PTZAsk:

@@ -241,6 +241,9 @@ type Failure struct {
 	Text string // one sentence for a person
 }
 
+// SwitchedOff is why nobody may turn a camera or speak through it that is not recorded on purpose.
+const SwitchedOff = "Recording of this camera is switched off in the portal, so its device is left alone. Switch it on there first."
+
 // Fail returns a Failure with a sentence.
 func Fail(code FailureCode, format string, args ...any) *Failure {
 	return &Failure{Code: code, Text: fmt.Sprintf(format, args...)}
