@@ -137,6 +137,12 @@ export async function movesCameras(browser, p, camera) {
   await until("the right half of the tile comes into the middle", 3000, async () => (await head()).at.pan > before + 0.02);
   await stands();
   await shot(p, "ptz-wall");
+  const { width, height } = p.viewportSize();
+  await p.setViewportSize({ width: 390, height: 844 });
+  const hands = await p.locator(id("ptz")).boundingBox();
+  assert(hands.x >= 0 && hands.x + hands.width <= 390 && hands.y + hands.height <= 844, `on a phone the controls are at ${JSON.stringify(hands)}`);
+  await shot(p, "ptz-wall-phone");
+  await p.setViewportSize({ width, height });
   await p.keyboard.press("Escape");
   await p.waitForSelector(id("ptz"), { state: "detached" });
   await p.evaluate((wall) => fetch(`/api/v1/walls/${wall}`, { method: "DELETE" }), wall);
