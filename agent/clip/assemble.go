@@ -106,7 +106,7 @@ func (r *Room) assemble(ctx context.Context, o wire.ClipOrder, segments []ledger
 // is another one, or -1.
 func (a *assembly) lay(ctx context.Context, want cut, sources []Source) (changed int, err error) {
 	// Sound that is replaced is not taken in the first place, so that no change of its codec ends the clip.
-	replace := want.audio && slices.ContainsFunc(sources, func(s Source) bool { return g711(&s.Header) >= 0 })
+	replace := want.audio && slices.ContainsFunc(sources, func(s Source) bool { return converted(&s.Header) >= 0 })
 	w, err := mp4.NewClipWriter(mp4.ClipConfig{FromUs: want.fromUs, ToUs: want.toUs, DropAudio: !want.audio || replace})
 	if err != nil {
 		return -1, fmt.Errorf("begin clip: %w", err)

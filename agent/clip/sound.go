@@ -3,33 +3,26 @@ package clip
 import (
 	"fmt"
 
-	"github.com/thesyncim/gopus"
-
+	"holdfast/shared/g711"
 	"holdfast/shared/mp4"
 )
 
-const (
-	opusClock  = 48000 // units per second of an Opus track (RFC 7587 section 4.1)
-	opusFrames = 50    // per second: frames of 20 ms
-	opusUs     = 1_000_000 / opusFrames
-)
+const opusUs = 1_000_000 / g711.PerSecond
 
 // apartUs is how far two frames of sound may be apart, either way, and still follow one another: cameras' clocks
 // differ from the site's.
 const apartUs = 60_000
 
-// sound turns the G.711 of a clip (ITU-T G.711) into Opus (RFC 6716). It keeps no more than one frame undone.
+// sound turns the G.711 of a clip into Opus. It keeps no more than one frame undone.
 type sound struct {
 	from, to int64 // of the clip, wall µs
 	rate     int   // of the source, samples per second; 0 before the first
 	err      error // the first
 
 	// The present run: sound without a gap.
-	enc  *gopus.Encoder // nil outside a run
-	dts  int64          // of the next frame, counted from the clip's beginning
-	atUs int64          // wall time of pcm's first sample
-	pcm  []int16        // not enough for a frame yet
-	buf  []byte
+	enc  *g711.Encoder // nil outside a run
+	dts  int64         // of the next frame, counted from the clip's beginning
+	atUs int64         // wall time of its first sample
 
 	runs    int
 	endUs   int64 // of all runs before: nothing begins earlier
@@ -37,30 +30,31 @@ type sound struct {
 }
 
 func newSound(fromUs, toUs int64) *sound {
-	return &sound{from: fromUs, to: toUs, buf: make([]byte, 4000)}
+	return &sound{from: fromUs, to: toUs}
 }
 
-// g711 returns the index of the track that has to be converted, -1 when there is none.
-func g711(h *mp4.Header) int {
+// converted returns the index of the track that has to be converted, -1 when there is none.
+func converted(h *mp4.Header) int {
 	for i, t := range h.Tracks {
-		if (t.Codec == mp4.PCMU || t.Codec == mp4.PCMA) && t.Channels <= 1 && validRate(t.SampleRate) {
+		if (t.Codec == mp4.PCMU || t.Codec == mp4.PCMA) && t.Channels <= 1 && g711.Takes(t.SampleRate) {
 			return i
 		}
 	}
 	return -1
 }
 
-// validRate reports whether Opus takes this rate without resampling.
-func validRate(rate int) bool { return rate == 8000 || rate == 16000 || rate == 24000 || rate == 48000 }
-
 // add takes what a segment has inside the clip's range.
 func (s *sound) add(f File, size int64, h mp4.Header) {
-	track := g711(&h)
+	track := converted(&h)
 	if track < 0 || s.err != nil || (s.rate != 0 && s.rate != h.Tracks[track].SampleRate) {
 		return
 	}
 	t := h.Tracks[track]
 	s.rate = t.SampleRate
+	law := g711.A
+	if t.Codec == mp4.PCMU {
+		law = g711.Mu
+	}
 	for part, err := range mp4.Parts(f, size) {
 		if err != nil {
 			s.err = fmt.Errorf("read sound: %w", err)
@@ -80,14 +74,14 @@ func (s *sound) add(f File, size int64, h mp4.Header) {
 				s.err = fmt.Errorf("read sound: %w", err)
 				return
 			}
-			s.append(at, coded, t.Codec == mp4.PCMU)
+			s.append(at, coded, law)
 		}
 	}
 }
 
 // append adds coded samples to the present run, or begins one when they are too far from its end. Samples for a time
 // that has its sound already are left out.
-func (s *sound) append(atUs int64, coded []byte, muLaw bool) {
+func (s *sound) append(atUs int64, coded []byte, law g711.Law) {
 	if s.err != nil {
 		return
 	}
@@ -102,91 +96,50 @@ func (s *sound) append(atUs int64, coded []byte, muLaw bool) {
 		}
 		s.begin(atUs)
 	}
-	for _, b := range coded {
-		if muLaw {
-			s.pcm = append(s.pcm, decodeMuLaw(b))
-		} else {
-			s.pcm = append(s.pcm, decodeALaw(b))
-		}
+	if s.err == nil {
+		s.take(s.enc.Add(coded, law))
 	}
-	frame := s.rate / opusFrames
-	done := 0
-	for ; len(s.pcm)-done >= frame && s.err == nil; done += frame {
-		s.encode(s.pcm[done : done+frame])
-	}
-	s.pcm = s.pcm[:copy(s.pcm, s.pcm[done:])]
 }
 
 // reachUs is the wall time at which the present run ends.
-func (s *sound) reachUs() int64 { return s.atUs + int64(len(s.pcm))*1_000_000/int64(s.rate) }
+func (s *sound) reachUs() int64 { return s.atUs + int64(s.enc.Waiting())*1_000_000/int64(s.rate) }
 
 func abs(n int64) int64 { return max(n, -n) }
 
 // begin starts a run.
 func (s *sound) begin(atUs int64) {
-	enc, err := gopus.NewEncoder(gopus.EncoderConfig{SampleRate: s.rate, Channels: 1, Application: gopus.ApplicationAudio})
-	if err == nil {
-		err = enc.SetBitrate(32000)
-	}
-	if err != nil {
-		s.err = fmt.Errorf("make Opus encoder: %w", err)
+	if s.enc, s.err = g711.NewEncoder(s.rate); s.err != nil {
 		return
 	}
-	s.enc, s.atUs = enc, atUs
-	s.dts = (atUs-s.from)*opusClock/1_000_000 - int64(enc.Lookahead())*opusClock/int64(s.rate)
+	s.atUs = atUs
+	s.dts = (atUs-s.from)*g711.Clock/1_000_000 - s.enc.Lookahead()
 	s.runs++
 }
 
 // flush ends the run: what is less than a frame is filled with silence.
 func (s *sound) flush() {
-	if s.enc != nil && len(s.pcm) > 0 && s.err == nil {
-		s.encode(append(s.pcm, make([]int16, s.rate/opusFrames-len(s.pcm))...))
-	}
-	if s.enc != nil {
-		s.endUs = s.atUs
-	}
-	s.enc, s.pcm = nil, s.pcm[:0]
-}
-
-// encode makes one Opus frame.
-func (s *sound) encode(pcm []int16) {
-	n, err := s.enc.EncodeInt16(pcm, s.buf)
-	if err != nil {
-		s.err = fmt.Errorf("encode Opus: %w", err)
+	if s.enc == nil {
 		return
 	}
-	const length = opusClock / opusFrames
-	s.samples = append(s.samples, mp4.Sample{DTS: s.dts, Duration: length, Units: [][]byte{append([]byte(nil), s.buf[:n]...)}})
-	s.dts += length
-	s.atUs += opusUs
+	if s.err == nil {
+		s.take(s.enc.Flush())
+	}
+	s.endUs, s.enc = s.atUs, nil
+}
+
+// take takes Opus frames that follow one another.
+func (s *sound) take(frames [][]byte, err error) {
+	for _, f := range frames {
+		s.samples = append(s.samples, mp4.Sample{DTS: s.dts, Duration: g711.FrameTicks, Units: [][]byte{f}})
+		s.dts += g711.FrameTicks
+		s.atUs += opusUs
+	}
+	s.err = err
 }
 
 // finish returns the track; it has no samples when there was no sound.
 func (s *sound) finish() (mp4.Track, []mp4.Sample, error) {
 	s.flush()
-	track := mp4.Track{Codec: mp4.Opus, Timescale: opusClock, SampleRate: opusClock, Channels: 1}
+	track := mp4.Track{Codec: mp4.Opus, Timescale: g711.Clock, SampleRate: g711.Clock, Channels: 1}
 	return track, s.samples, s.err
-}
-
-// decodeMuLaw expands one µ-law byte (ITU-T G.711 table 2).
-func decodeMuLaw(b byte) int16 {
-	b = ^b
-	magnitude := (int16(b&0x0f)<<3 + 0x84) << (b >> 4 & 7)
-	if b&0x80 != 0 {
-		return 0x84 - magnitude
-	}
-	return magnitude - 0x84
-}
-
-// decodeALaw expands one A-law byte (ITU-T G.711 table 1).
-func decodeALaw(b byte) int16 {
-	b ^= 0x55
-	value := int16(b&0x0f)<<4 + 8
-	if exponent := b >> 4 & 7; exponent > 0 {
-		value = (value + 0x100) << (exponent - 1)
-	}
-	if b&0x80 == 0 {
-		return -value
-	}
-	return value
 }
