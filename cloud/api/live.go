@@ -32,7 +32,7 @@ const (
 type ViewQuery struct {
 	Width  int    `query:"width" minimum:"0" maximum:"16384" doc:"Width of the tile in device pixels; it chooses the stream."`
 	Stream string `query:"stream" enum:"main,sub" doc:"Absent: chosen by width."`
-	Codecs string `query:"codecs" maxLength:"64" default:"h264" doc:"Video codecs that the browser can show: h264, h265, with a comma."`
+	Codecs string `query:"codecs" maxLength:"64" default:"h264" doc:"Codecs that the browser can show: h264, h265, with a comma. By WebSocket, opus says that it plays that in MP4: G.711 comes as Opus there."`
 	FromUs int64  `query:"from_us" minimum:"0" doc:"Above 0: playback of recorded video from then on; else live."`
 	Silent bool   `query:"silent" doc:"Without sound."`
 }
@@ -310,10 +310,10 @@ func codecList(s string) ([]string, error) {
 	var codecs []string
 	for c := range strings.SplitSeq(s, ",") {
 		switch c = strings.TrimSpace(c); c {
-		case "h264", "h265":
+		case "h264", "h265", "opus":
 			codecs = append(codecs, c)
 		default:
-			return nil, invalid("query.codecs", "The codecs are unknown: give h264, h265 or both with a comma.")
+			return nil, invalid("query.codecs", "The codecs are unknown: give h264, h265, opus or some of them with a comma.")
 		}
 	}
 	return codecs, nil

@@ -260,7 +260,8 @@ type LiveOffer struct {
 	Stream  id.StreamKind `json:"stream,omitempty"` // empty: the agent chooses by Width
 	Width   int           `json:"width,omitempty"`  // of the tile, device pixels
 	SDP     string        `json:"sdp"`
-	// Codecs are the video codecs that the browser can receive, as "h264", "h265".
+	// Codecs are the video codecs that the browser can receive, as "h264", "h265"; and "opus", which the relay looks at alone:
+	// the browser plays that in MP4.
 	Codecs []string    `json:"codecs"`
 	ICE    []ICEServer `json:"ice,omitempty"`
 	// FromUs above 0 asks for playback of what lies at the site from that wall time on; 0 asks for live.

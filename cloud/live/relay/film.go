@@ -13,10 +13,13 @@ type film struct {
 	out     *mp4.Film // nil before the first key frame
 	video   *mp4.Track
 	audio   *mp4.Track // nil without sound
-	samples int64      // of a frame of sound
-	end     int64      // of the sound so far, in its own timescale
-	heard   time.Time  // when sound came last
-	config  []byte     // that it came with
+	spoken  voice      // that audio is made of
+	samples int64      // of a frame of it; 0: each says that
+	larynx  larynx
+	end     int64     // of the sound so far, in its own timescale
+	heard   time.Time // when sound came last
+	voice   voice     // that it came with
+	opus    bool      // the player takes Opus
 	timing  timing
 	some    bool // a fragment waits
 	shown   time.Time
@@ -48,13 +51,15 @@ func (f *film) shoot(p picture, wanted bool) (at int64, err error) {
 	if key && set != nil {
 		audio, samples := (*mp4.Track)(nil), int64(0)
 		if wanted && f.sounds() {
-			audio, samples = voice(f.config)
+			audio, samples = f.voice.film(f.opus)
 		}
 		if f.out == nil || !set.Equal(f.video) || !same(audio, f.audio) {
 			if err := f.open(set, audio); err != nil {
 				return -1, err
 			}
-			f.samples = samples
+		}
+		if f.spoken != f.voice {
+			f.spoken, f.samples, f.larynx = f.voice, samples, larynx{}
 		}
 	}
 	if p.codec != f.video.Codec {
@@ -72,11 +77,11 @@ func (f *film) shoot(p picture, wanted bool) (at int64, err error) {
 	return at, nil
 }
 
-// other says that what follows is another stream, whose sound has this configuration; nil when it has none that can be filmed.
-func (f *film) other(config []byte) {
+// other says that what follows is another stream, with this sound.
+func (f *film) other(v voice) {
 	f.timing.cut()
-	f.config, f.heard, f.shown = config, time.Time{}, time.Time{}
-	if len(config) > 0 {
+	f.voice, f.heard, f.shown = v, time.Time{}, time.Time{}
+	if t, _ := v.film(f.opus); t != nil {
 		f.heard = time.Now()
 	}
 }
@@ -102,17 +107,23 @@ func (f *film) open(video, audio *mp4.Track) error {
 // soundLasts is how long a film that has sound waits for it when none comes: a player waits with its pictures.
 const soundLasts = time.Second
 
-// sounds says whether sound comes with the pictures.
+// sounds says whether sound that can be played comes with the pictures.
 func (f *film) sounds() bool { return !f.heard.IsZero() && f.shown.Sub(f.heard) < soundLasts }
 
-// hear takes a frame of sound.
-func (f *film) hear(frame []byte, stamp uint32, config []byte) error {
-	f.heard = time.Now()
-	if len(config) > 0 {
-		f.config = config
+// hear takes a packet of sound. What is coded in another way than the film's is not in it before its next key frame.
+func (f *film) hear(v voice, payload []byte, stamp uint32) error {
+	if v.codec == mp4.AAC && v.config == "" {
+		v.config = f.voice.config
 	}
-	moment, ok := f.timing.moment(stamp)
-	if f.audio == nil || !ok {
+	if v != f.voice {
+		if t, _ := v.film(f.opus); t == nil {
+			return nil
+		}
+		f.voice = v
+	}
+	f.heard = time.Now()
+	moment, ok := f.timing.moment(stamp, v.clock())
+	if f.audio == nil || f.spoken != v || !ok {
 		return nil
 	}
 	rate := int64(f.audio.Timescale)
@@ -124,12 +135,21 @@ func (f *film) hear(frame []byte, stamp uint32, config []byte) error {
 	case f.end == 0 || off > most:
 		f.end = at
 	}
-	err := f.out.Add(mp4.Sample{Track: 1, DTS: f.end, Duration: uint32(f.samples), Units: [][]byte{frame}})
+	frames, err := f.larynx.frames(v.codec, payload)
 	if err != nil {
 		return fmt.Errorf("film sound: %w", err)
 	}
-	f.end += f.samples
-	f.some = true
+	for _, frame := range frames {
+		n := lasts(frame, f.samples)
+		if n == 0 {
+			continue
+		}
+		if err := f.out.Add(mp4.Sample{Track: 1, DTS: f.end, Duration: uint32(n), Units: [][]byte{frame}}); err != nil {
+			return fmt.Errorf("film sound: %w", err)
+		}
+		f.end += n
+		f.some = true
+	}
 	return nil
 }
 

@@ -24,13 +24,13 @@ type projector struct {
 // show films so many pictures of a loop with its sound, at times that begin with from.
 func (p *projector) show(l *scenes.Loop, count int, from int64) {
 	p.t.Helper()
-	if l.Audio != nil && l.Audio.Codec == mp4.AAC {
-		p.film.other(l.Audio.ASC)
-	} else {
-		p.film.other(nil)
+	var spoken voice
+	if l.Audio != nil {
+		spoken = voiceOf(l.Audio.MIME(), l.Audio.ASC)
 	}
+	p.film.other(spoken)
 	pack := newPacker(p.t, l)
-	var heard sounds
+	pack.zero = from
 	for range count {
 		at := pack.due()
 		packets, later, key := pack.picture(p.t)
@@ -51,10 +51,8 @@ func (p *projector) show(l *scenes.Loop, count int, from int64) {
 			p.t.Fatal(err)
 		}
 		for _, packet := range pack.sound(p.t, at) {
-			for _, frame := range heard.put(packet.Payload) {
-				if err := p.film.hear(frame, uint32(from)+packet.Timestamp, nil); err != nil {
-					p.t.Fatal(err)
-				}
+			if err := p.film.hear(voice{codec: spoken.codec}, packet.Payload, packet.Timestamp); err != nil {
+				p.t.Fatal(err)
 			}
 		}
 		for _, m := range p.film.take() {
@@ -143,16 +141,17 @@ func probed(t *testing.T, film []byte) (pictures, sound []packet, decoded int) {
 // TestFilmsOfEveryKind films cameras of every kind, and has other programs read and decode that.
 func TestFilmsOfEveryKind(t *testing.T) {
 	t.Parallel()
-	for name, mime := range map[string]string{
-		"shop/main":          `video/mp4; codecs="avc1.`,
-		"carpark-night/main": `video/mp4; codecs="hvc1.`,
-		"checkout/main":      `video/mp4; codecs="avc1.`, // with pictures in another order than they are shown in
+	for name, mime := range map[string][2]string{ // how it begins and ends
+		"shop/main":          {`video/mp4; codecs="avc1.`, `,mp4a.40.2"`},
+		"carpark-night/main": {`video/mp4; codecs="hvc1.`, `"`},
+		"checkout/main":      {`video/mp4; codecs="avc1.`, `,opus"`}, // with pictures in another order than they are shown in
+		"dock/main":          {`video/mp4; codecs="avc1.`, `,opus"`},
 	} {
 		l := load(t, name)
-		p := &projector{t: t}
+		p := &projector{t: t, film: film{opus: true}}
 		const count = 40
-		p.show(l, count, 7_000_000)
-		if len(p.mimes) != 1 || len(p.mimes[0]) < len(mime) || p.mimes[0][:len(mime)] != mime {
+		p.show(l, count, 5<<32-90_000) // RTP time wraps, not at the same moment for sound
+		if len(p.mimes) != 1 || !strings.HasPrefix(p.mimes[0], mime[0]) || !strings.HasSuffix(p.mimes[0], mime[1]) {
 			t.Errorf("%s is %q", name, p.mimes)
 		}
 		pictures, sound, decoded := probed(t, p.all)
@@ -177,21 +176,70 @@ func TestFilmsOfEveryKind(t *testing.T) {
 			}
 			end = begins[i] + lasts[i]
 		}
-		if (len(sound) > 0) != (l.Audio != nil && l.Audio.Codec == mp4.AAC) {
+		if (len(sound) > 0) != (l.Audio != nil) {
 			t.Errorf("%s: %d frames of sound", name, len(sound))
 		}
-		for i := 1; i < len(sound); i++ {
-			if sound[i].DTS != sound[i-1].DTS+sound[i-1].Duration {
-				t.Errorf("%s: sound %d begins at %d, and the one before ends at %d", name, i, sound[i].DTS, sound[i-1].DTS+sound[i-1].Duration)
+		if len(sound) > 0 { // ffprobe counts in the units of each track
+			step := int64(960) // 20 ms of Opus
+			if l.Audio.Codec == mp4.AAC {
+				step = 1024
+			}
+			for i := 1; i < len(sound); i++ {
+				if sound[i].DTS != sound[i-1].DTS+step {
+					t.Errorf("%s: sound %d begins at %d, %d after the one before", name, i, sound[i].DTS, sound[i].DTS-sound[i-1].DTS)
+				}
+			}
+			ms := (sound[len(sound)-1].DTS+step)*1000/int64(p.film.audio.Timescale) - (pictures[count-1].DTS+int64(lasts[count-1]))*1000/scenes.Timescale
+			if ms < -100 || ms > 100 {
+				t.Errorf("%s: sound ends %d ms after the pictures", name, ms)
 			}
 		}
+	}
+}
+
+// TestSoundThatAPlayerTakes films G.711 for a player that takes no Opus, Opus as it comes, and sound whose coding changes.
+func TestSoundThatAPlayerTakes(t *testing.T) {
+	t.Parallel()
+	deaf := &projector{t: t}
+	deaf.show(load(t, "dock/sub"), 40, 0)
+	if _, sound, _ := probed(t, deaf.all); len(sound) != 0 || strings.Contains(deaf.mimes[0], "opus") {
+		t.Errorf("a player that takes no Opus gets %q with %d frames of sound", deaf.mimes, len(sound))
+	}
+
+	const frames = 100
+	l := *load(t, "shop/sub")
+	spoken := mp4.Track{Codec: mp4.Opus, Timescale: 48000, SampleRate: 48000, Channels: 2}
+	quiet := []byte{31<<3 | 1<<2, 0xff, 0xfe} // RFC 6716 section 3.1: 20 ms of stereo
+	l.Audio, l.Sound, l.SoundTicks = &spoken, [][]byte{quiet}, 960
+	p := &projector{t: t, film: film{opus: true}}
+	p.show(&l, frames, 900_000)
+	pictures, sound, _ := probed(t, p.all)
+	if want := len(pictures) * 50 / l.FPS; len(sound) < want-5 || len(sound) > want+5 || !strings.HasSuffix(p.mimes[0], `,opus"`) {
+		t.Errorf("%d pictures come with %d frames of Opus, want about %d; %q", len(pictures), len(sound), want, p.mimes)
+	}
+	for i := 1; i < len(sound); i++ {
+		if sound[i].DTS != sound[i-1].DTS+960 {
+			t.Errorf("frame %d begins at %d, %d units after the one before", i, sound[i].DTS, sound[i].DTS-sound[i-1].DTS)
+		}
+	}
+
+	changes := &projector{t: t, film: film{opus: true}}
+	for i, name := range []string{"shop/sub", "dock/sub", "checkout/sub", "carpark/sub"} {
+		changes.show(load(t, name), 60, int64(i)*40_000_000)
+	}
+	var ends []string
+	for _, m := range changes.mimes {
+		ends = append(ends, m[strings.LastIndexAny(m, `,"`)-len("mp4a.40.2"):])
+	}
+	if len(changes.mimes) < 3 || !strings.HasSuffix(changes.mimes[0], `,mp4a.40.2"`) || !strings.HasSuffix(changes.mimes[1], `,opus"`) {
+		t.Errorf("the openings end in %q", ends)
 	}
 }
 
 // TestFilmOfACameraThatChanges has the parameters of the pictures change, and the way to code them.
 func TestFilmOfACameraThatChanges(t *testing.T) {
 	t.Parallel()
-	p := &projector{t: t}
+	p := &projector{t: t, film: film{opus: true}}
 	for i, name := range []string{"dock/main", "dock/sub", "carpark-night/main", "carpark-night/main"} {
 		p.show(load(t, name), 30, int64(i)*4_000_000)
 	}
@@ -323,6 +371,22 @@ func FuzzUnits(f *testing.F) {
 		}
 		var s sounds
 		s.put(payload)
-		voice(payload)
+		if track, _ := aac(payload); track != nil {
+			if err := track.Validate(); err != nil {
+				t.Errorf("the sound of %d bytes of configuration can't be filmed: %v", len(payload), err)
+			}
+		}
+		var l larynx
+		for _, c := range []mp4.Codec{mp4.Opus, mp4.PCMU, mp4.PCMA} {
+			frames, err := l.frames(c, payload)
+			if err != nil {
+				t.Error(err)
+			}
+			for _, frame := range frames {
+				if n := lasts(frame, 0); n < 0 || n > 5760 {
+					t.Errorf("a frame of %d bytes lasts %d", len(frame), n)
+				}
+			}
+		}
 	})
 }

@@ -2,11 +2,9 @@ package relay
 
 import (
 	"bytes"
-	"slices"
 
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h265"
-	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
 
 	"holdfast/shared/mp4"
 )
@@ -67,26 +65,4 @@ func size(t *mp4.Track) bool {
 	}
 	t.Width, t.Height = sps.Width(), sps.Height()
 	return true
-}
-
-// voice is the track of AAC with a configuration, nil when that can't be played; and how many samples a frame has.
-func voice(config []byte) (t *mp4.Track, samples int64) {
-	var asc mpeg4audio.AudioSpecificConfig
-	if len(config) == 0 || asc.Unmarshal(config) != nil {
-		return nil, 0
-	}
-	samples = mpeg4audio.SamplesPerAccessUnit
-	if asc.FrameLengthFlag {
-		samples = 960
-	}
-	t = &mp4.Track{
-		Codec: mp4.AAC, Timescale: uint32(asc.SampleRate), ASC: slices.Clone(config), SampleRate: asc.SampleRate, Channels: 2,
-	}
-	if n := int(asc.ChannelConfig); n > 0 && n <= 6 {
-		t.Channels = n
-	}
-	if t.Validate() != nil {
-		return nil, 0
-	}
-	return t, samples
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,7 +59,7 @@ const (
 	lookEvery  = time.Second
 )
 
-// Socket shows a camera to a viewer over a WebSocket until the viewer leaves, the session is closed, or ctx ends, and closes
+// Socket shows a camera to a viewer, who plays Opus in MP4 if "opus" is among view.Codecs, over a WebSocket until the viewer leaves, the session is closed, or ctx ends, and closes
 // conn. Why a camera can't be shown the viewer is told in the word that refuse makes of it. An error says that there is no
 // room for the viewer; then conn is as it was.
 func (r *Relay) Socket(ctx context.Context, agent id.Agent, view wire.LiveView, conn *websocket.Conn, refuse func(error) any) error {
@@ -66,6 +67,7 @@ func (r *Relay) Socket(ctx context.Context, agent id.Agent, view wire.LiveView, 
 	l := &reel{
 		showing: newShowing(r, agent, view), conn: conn, log: r.log.With("socket", view.Session),
 		notes: make(chan rtc.Note, 64), ops: make(chan rtc.Op, 16), got: make(chan int, 1), refuse: refuse,
+		film: film{opus: slices.Contains(view.Codecs, "opus")},
 	}
 	done := make(chan struct{})
 	if err := r.enrol(l, done); err != nil {

@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
-
-	"holdfast/shared/mp4"
 )
 
 // roll is the state of one stay of a reel at a stream.
@@ -15,7 +13,6 @@ type roll struct {
 	course
 	reel   *reel
 	units  units
-	sounds sounds
 	spoilt bool      // a packet of this picture is missing
 	anew   time.Time // when the viewer last asked for a new beginning
 }
@@ -27,7 +24,8 @@ func (l *reel) follow(ctx context.Context) {
 		l.lost()
 		return
 	}
-	l.film.other(l.pull.answer().Sound)
+	got := l.pull.answer()
+	l.film.other(voiceOf(got.Audio, got.Sound))
 	defer l.pull.quitting(l)
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
@@ -174,17 +172,11 @@ func (w *roll) picture(p *piece) {
 
 // listen films a piece of sound, at the live edge.
 func (w *roll) listen(p *piece) {
-	if p.codec != mp4.AAC || w.reel.held {
+	if w.reel.held {
 		return
 	}
-	for i, frame := range w.sounds.put(p.payload) {
-		stamp := p.stamp
-		if i > 0 && w.reel.film.audio != nil {
-			stamp += uint32(int64(i) * w.reel.film.samples * videoClock / int64(w.reel.film.audio.Timescale))
-		}
-		if err := w.reel.film.hear(frame, stamp, p.config); err != nil {
-			w.reel.log.Debug("film", "error", err)
-		}
+	if err := w.reel.film.hear(voice{p.codec, string(p.config)}, p.payload, p.stamp); err != nil {
+		w.reel.log.Debug("film", "error", err)
 	}
 }
 
@@ -204,8 +196,8 @@ func (w *roll) opening(mime string) Opening {
 	o := Opening{Type: "begin", MIME: mime, Stream: got.Stream, Codec: w.reel.film.video.MIME(), Sound: w.reel.film.audio != nil, Note: got.Note}
 	switch {
 	case o.Sound || w.view.Silent:
-	case got.Audio != "" && !strings.HasPrefix(got.Audio, "mp4a"):
-		o.Note = joined(o.Note, "No sound: the camera's "+spoken(got.Audio)+" audio can't be played this way, over WebRTC alone.")
+	case got.Audio != "" && !w.reel.film.opus && !strings.HasPrefix(got.Audio, "mp4a"):
+		o.Note = joined(o.Note, "No sound: this browser doesn't play the camera's "+spoken(got.Audio)+" audio in this way, over WebRTC alone.")
 	}
 	o.Note = joined(w.step().said(), joined(w.pull.noted(), o.Note))
 	return o

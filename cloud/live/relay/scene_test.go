@@ -38,7 +38,8 @@ type packer struct {
 	loop   *scenes.Loop
 	video  func(units [][]byte) ([]*rtp.Packet, error)
 	audio  *rtpmpeg4audio.Encoder
-	frames int // sent so far
+	zero   int64 // the RTP time of its beginning, in ticks
+	frames int   // sent so far
 	sounds int
 }
 
@@ -85,7 +86,7 @@ func (p *packer) picture(t *testing.T) (packets []*rtp.Packet, later int64, key 
 		t.Fatal(err)
 	}
 	for _, packet := range packets {
-		packet.Timestamp = uint32(at)
+		packet.Timestamp = uint32(p.zero + at)
 	}
 	return packets, u.PTS - u.DTS, u.Key
 }
@@ -93,20 +94,25 @@ func (p *packer) picture(t *testing.T) (packets []*rtp.Packet, later int64, key 
 // sound returns the sound up to a moment, in ticks.
 func (p *packer) sound(t *testing.T, until int64) (packets []*rtp.Packet) {
 	t.Helper()
-	if p.loop.Audio == nil || p.loop.Audio.Codec != mp4.AAC {
+	if p.loop.Audio == nil {
 		return nil
 	}
+	clock := voice{codec: p.loop.Audio.Codec}.clock()
 	for {
 		at := int64(p.sounds) * p.loop.SoundTicks * videoClock / int64(p.loop.Audio.SampleRate)
 		if at > until {
 			return packets
 		}
-		one, err := p.audio.Encode([][]byte{p.loop.Sound[p.sounds%len(p.loop.Sound)]})
-		if err != nil {
-			t.Fatal(err)
+		frame := p.loop.Sound[p.sounds%len(p.loop.Sound)]
+		one := []*rtp.Packet{{Header: rtp.Header{Version: 2}, Payload: frame}}
+		if p.loop.Audio.Codec == mp4.AAC {
+			var err error
+			if one, err = p.audio.Encode([][]byte{frame}); err != nil {
+				t.Fatal(err)
+			}
 		}
 		for _, packet := range one {
-			packet.Timestamp = uint32(at)
+			packet.Timestamp = uint32((p.zero + at) * clock / videoClock)
 		}
 		p.sounds++
 		packets = append(packets, one...)
@@ -149,8 +155,10 @@ func (s *site) project(ctx context.Context, p *rtc.Peer, slot *rtc.Slot, film bo
 		}
 		for _, packet := range pack.sound(s.t, at) {
 			if film {
-				_ = slot.Audio.Mark(packet, rtc.Sound, s.loop.Audio.ASC)
-				_ = slot.Audio.Write(mp4.AAC, packet)
+				if s.loop.Audio.Codec == mp4.AAC {
+					_ = slot.Audio.Mark(packet, rtc.Sound, s.loop.Audio.ASC)
+				}
+				_ = slot.Audio.Write(s.loop.Audio.Codec, packet)
 			}
 		}
 		slot.Control.Tell(rtc.Note{Type: "position", AtUs: time.Now().UnixMicro(), SentUs: time.Now().UnixMicro(), RTP: uint32(at), AgeUs: 7000})

@@ -64,7 +64,19 @@ func (t *timing) place(stamp uint32, burst, jump bool) (at, lasts int64) {
 	return at, lasts
 }
 
-// moment is the film's time of an RTP time of sound, in ticks; false while no picture says where that is.
-func (t *timing) moment(stamp uint32) (int64, bool) {
-	return t.from + t.long(stamp) - t.in, t.some
+// turn is after how many ticks an RTP time of any sound may be the same again: 1.6 hours, a part of what 32 bits hold at the
+// clocks of 8, 48 and 90 kHz.
+const turn = 1 << 29
+
+// moment is the film's time, in ticks, of an RTP time of sound, whose clock has so many units per second and begins with that
+// of the pictures; false while no picture says where that is.
+func (t *timing) moment(stamp uint32, clock int64) (int64, bool) {
+	off := (int64(stamp)*videoClock/clock - t.before) % turn
+	switch {
+	case off >= turn/2:
+		off -= turn
+	case off < -turn/2:
+		off += turn
+	}
+	return t.from + t.before + off - t.in, t.some
 }

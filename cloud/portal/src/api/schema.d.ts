@@ -2637,7 +2637,7 @@ export interface operations {
                 width?: number;
                 /** @description Absent: chosen by width. */
                 stream?: "main" | "sub";
-                /** @description Video codecs that the browser can show: h264, h265, with a comma. */
+                /** @description Codecs that the browser can show: h264, h265, with a comma. By WebSocket, opus says that it plays that in MP4: G.711 comes as Opus there. */
                 codecs?: string;
                 /** @description Above 0: playback of recorded video from then on; else live. */
                 from_us?: number;
@@ -2812,7 +2812,7 @@ export interface operations {
                 width?: number;
                 /** @description Absent: chosen by width. */
                 stream?: "main" | "sub";
-                /** @description Video codecs that the browser can show: h264, h265, with a comma. */
+                /** @description Codecs that the browser can show: h264, h265, with a comma. By WebSocket, opus says that it plays that in MP4: G.711 comes as Opus there. */
                 codecs?: string;
                 /** @description Above 0: playback of recorded video from then on; else live. */
                 from_us?: number;
@@ -2986,7 +2986,7 @@ export interface operations {
                 width?: number;
                 /** @description Absent: chosen by width. */
                 stream?: "main" | "sub";
-                /** @description Video codecs that the browser can show: h264, h265, with a comma. */
+                /** @description Codecs that the browser can show: h264, h265, with a comma. By WebSocket, opus says that it plays that in MP4: G.711 comes as Opus there. */
                 codecs?: string;
                 /** @description Above 0: playback of recorded video from then on; else live. */
                 from_us?: number;
@@ -4232,7 +4232,7 @@ export interface operations {
                 width?: number;
                 /** @description Absent: chosen by width. */
                 stream?: "main" | "sub";
-                /** @description Video codecs that the browser can show: h264, h265, with a comma. */
+                /** @description Codecs that the browser can show: h264, h265, with a comma. By WebSocket, opus says that it plays that in MP4: G.711 comes as Opus there. */
                 codecs?: string;
                 /** @description Above 0: playback of recorded video from then on; else live. */
                 from_us?: number;
