@@ -29,6 +29,9 @@ export function films(...codecs: string[]): boolean {
 /** The video codecs that it plays so, in the door's words. */
 export const filmable = (): string[] => [films("avc1.64001f") && "h264", films("hvc1.1.6.L120.90") && "h265"].filter((name) => name !== false);
 
+/** Those, and Opus: in that comes sound which MP4 has no room for. */
+export const playable = (): string[] => [...filmable(), ...(films("avc1.64001f", "opus") ? ["opus"] : [])];
+
 /** What a fragment says of its first picture: when it is shown, in seconds, and whether it is a key frame. Undefined for one
  *  without pictures. The boxes lie where the relay puts them (shared/mp4, film.go). */
 export function firstPicture(fragment: ArrayBuffer): { atS: number; key: boolean } | undefined {
@@ -61,8 +64,10 @@ export class Film {
   private looking: ReturnType<typeof setInterval> | undefined;
   /** A person has stopped the picture: what comes meanwhile is not kept. */
   private stopped = false;
-  /** The next piece is the opening of a new kind. */
-  private opens = false;
+  /** The kind that the next piece opens. */
+  private next: string | undefined;
+  /** What opens the pictures that come when the person goes on: until then the old ones stay on the screen. */
+  private held: { mime: string; opening: ArrayBuffer } | undefined;
 
   /** failed: the browser can't go on with it. anew: what comes is to begin at the newest key frame again. */
   constructor(private readonly failed: () => void, private readonly anew: () => void) {}
@@ -82,16 +87,47 @@ export class Film {
     this.show();
   }
 
-  /** Begins with another kind of MP4, whose opening comes next. */
+  /** What comes from now on is of this kind, and its opening is next. */
   begin(mime: string): void {
-    if (mime === this.mime) return;
-    const same = count(mime) === count(this.mime);
-    this.mime = mime;
-    this.opens = true;
-    if (this.source && same) {
-      this.waiting.push(mime);
+    this.next = mime;
+  }
+
+  /** Takes the next piece. */
+  add(piece: ArrayBuffer): void {
+    if (this.next !== undefined) {
+      const opened = { mime: this.next, opening: piece };
+      this.next = undefined;
+      this.stopped ||= this.stands();
+      if (this.stopped) this.held = opened;
+      else this.open(opened);
       return;
     }
+    const first = firstPicture(piece);
+    if (this.stopped && !(first?.key && this.video?.paused === false)) return;
+    this.stopped = this.stands();
+    if (this.held && !this.stopped) {
+      this.open(this.held);
+      this.held = undefined;
+    }
+    if (first?.key) this.keys.push(first.atS);
+    this.push(piece);
+  }
+
+  /** Whether a person has stopped the picture, and not the want of one. */
+  private readonly stands = (): boolean => this.video?.paused === true && this.video.readyState > 2;
+
+  /** Goes on with what another opening belongs to: with as many tracks in the same source, else in a new one. */
+  private open({ mime, opening }: { mime: string; opening: ArrayBuffer }): void {
+    if (mime !== this.mime) {
+      const goesOn = this.source && count(mime) === count(this.mime);
+      this.mime = mime;
+      if (goesOn) this.waiting.push(mime);
+      else this.start();
+    }
+    this.push(opening);
+  }
+
+  private start(): void {
     const Source = sourceType();
     if (!Source) return this.failed();
     this.release();
@@ -111,14 +147,7 @@ export class Film {
     this.show();
   }
 
-  /** Takes the next piece. */
-  add(piece: ArrayBuffer): void {
-    const first = firstPicture(piece);
-    const { opens } = this;
-    this.opens = false;
-    if (this.stopped && !opens && !(first?.key && this.video?.paused === false)) return;
-    if (!opens) this.stopped = this.video?.paused === true && this.video.readyState > 2;
-    if (first?.key) this.keys.push(first.atS);
+  private push(piece: ArrayBuffer): void {
     this.waiting.push(piece);
     if (this.waiting.length > mostWaiting) this.failed();
     else this.feed();

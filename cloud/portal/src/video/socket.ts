@@ -3,7 +3,7 @@
 import { ApiError } from "../api/errors";
 import { base, raw } from "../api/client";
 import { text } from "../text";
-import { Film, filmable } from "./film";
+import { Film, playable } from "./film";
 import type { Seat } from "./seat";
 import { noSocket, reason, type Why } from "./ways";
 import { type Answer, type Offer, query } from "./whep";
@@ -24,7 +24,7 @@ interface Begin {
 /** Takes a camera over a WebSocket. lost is told when that ends later. Throws an ApiError whose words are for the person who
  *  waits. */
 export function sit(offer: Offer, why: Why, lost: (why: string) => void, signal: AbortSignal): Promise<Seat> {
-  const path = `/cameras/${encodeURIComponent(offer.camera)}/socket?${query(offer, filmable())}`;
+  const path = `/cameras/${encodeURIComponent(offer.camera)}/socket?${query(offer, playable())}`;
   return new Promise((done, failed) => {
     const place = new Place(new URL(base + path, location.href), why, {
       begun: done, lost,
