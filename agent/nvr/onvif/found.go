@@ -41,7 +41,7 @@ const (
 	// maxProfiles bounds the profiles that are looked at.
 	maxProfiles = 256
 	// maxAddresses bounds those whose stream's address is asked for.
-	maxAddresses = 32
+	maxAddresses = 128
 )
 
 // manyError says that the device has several cameras and that nothing tells which of them is meant.

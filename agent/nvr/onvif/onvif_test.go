@@ -295,9 +295,9 @@ func TestAmongSeveralCameras(t *testing.T) {
 	}
 	f.cfg.Profile = "third"
 	says(t, f.device(t).Do(t.Context(), wire.PTZOrder{Act: wire.PTZHome}), "no profile third")
-	f.Turn(func(k *fakenvr.Knobs) { k.Sources = 40 })
+	f.Turn(func(k *fakenvr.Knobs) { k.Sources = 150 })
 	f.cfg.Profile = ""
-	says(t, f.device(t).Do(t.Context(), wire.PTZOrder{Act: wire.PTZHome}), "more than 32 profiles", "onvif: profile:")
+	says(t, f.device(t).Do(t.Context(), wire.PTZOrder{Act: wire.PTZHome}), "more than 128 profiles", "onvif: profile:")
 }
 
 func TestAddresses(t *testing.T) {
