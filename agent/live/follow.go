@@ -43,6 +43,9 @@ type follow struct {
 	lastNo time.Time
 }
 
+// liveAlone is told to a viewer who asks for a recording in a view that began live.
+const liveAlone = "This is a live view. A recording is asked for as a view of its own."
+
 // limit bounds what may wait for one viewer.
 func limit() media.Limit { return media.Limit{Frames: 600, Bytes: 8 << 20} }
 
@@ -70,8 +73,12 @@ func (s *session) follow(ctx context.Context) (rtc.Op, error) {
 		case <-ctx.Done():
 			return rtc.Op{}, ctx.Err()
 		case o := <-s.Control.Ops:
-			if o.Elsewhere() && o.Type != "live" {
+			switch {
+			case !o.Elsewhere() || o.Type == "live":
+			case s.order.FromUs > 0:
 				return o, nil
+			default: // the cloud has looked at the right to watch live, and at no other
+				s.Control.Tell(rtc.Note{Type: "note", Text: liveAlone})
 			}
 		case <-s.Lost:
 			if s.mend() {

@@ -37,6 +37,28 @@ func assertShown(t *testing.T, pictures []picture, atUs int64) int {
 	return best
 }
 
+// testLiveAlone asks a live view for what is recorded: it says no and goes on, for the cloud has looked at the right to watch
+// live and at no other.
+func testLiveAlone(t *testing.T, s *site) {
+	begin := s.recorded(t, "dock", 8*time.Second) // a moment that has just been is taken for live
+	v := watch(t, s.room, s.offer("dock"))
+	v.seen(3)
+	for _, o := range []rtc.Op{{Type: "seek", AtUs: begin}, {Type: "scrub", AtUs: begin}} {
+		v.forget()
+		asked := time.Now()
+		v.order(o)
+		v.note("note", func(n rtc.Note) bool { return n.Text == liveAlone })
+		if n := v.note("position", nil); !n.Live {
+			t.Errorf("after a %q it is at %+v", o.Type, n)
+		}
+		for _, p := range v.next(15) {
+			if p.at.After(asked) && p.SentUs < begin+1_000_000 {
+				t.Fatalf("a %q shows frame %d of the recording", o.Type, p.Frame)
+			}
+		}
+	}
+}
+
 func testPlayback(t *testing.T, s *site) {
 	begin := s.recorded(t, "corridor", 6600*time.Millisecond)
 	w := s.offer("corridor")
