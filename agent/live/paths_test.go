@@ -3,6 +3,7 @@ package live
 import (
 	"fmt"
 	"net"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"holdfast/shared/id"
 	"holdfast/shared/rtc"
 	"holdfast/shared/wire"
+	"holdfast/testenv/eventually"
 )
 
 // without takes the addresses out of SDP.
@@ -125,6 +127,82 @@ func TestAddressesThatAreRefused(t *testing.T) {
 		t.Errorf("to tell again what is known: %v", err)
 	}
 	v.seen(5)
+}
+
+// TestAThousandAddresses has a viewer name more addresses than anybody has, in its offer and afterwards, and seek its path anew
+// all the time: it is refused, and who watches goes on watching.
+func TestAThousandAddresses(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, Config{})
+	address := func(n int) string {
+		return fmt.Sprintf("1 1 udp 2130706431 192.0.2.%d %d typ host", n%250+1, 1024+n)
+	}
+	offered := func(text string) string {
+		var all strings.Builder
+		for line := range strings.Lines(text) {
+			all.WriteString(line)
+			if strings.HasPrefix(line, "a=mid:") {
+				for n := range 1000 {
+					all.WriteString("a=candidate:" + address(n) + "\r\n")
+				}
+			}
+		}
+		return all.String()
+	}
+	w := s.wish()
+	w.change = offered
+	_, err := try(t, s.room, w)
+	assertFailure(t, err, wire.FailedRefused, "addresses")
+
+	v := watch(t, s.room, s.wish())
+	v.seen(3)
+	mine := fragment(t, v.pc.LocalDescription().SDP)
+	tell := func() error {
+		_, err := s.room.Paths(t.Context(), wire.LivePaths{Session: v.session, Fragment: mine.String()})
+		return err
+	}
+	err = nil
+	told := 0
+	for ; err == nil && told < 1000; told += 20 {
+		mine.Candidates = nil
+		for n := range 20 {
+			mine.Candidates = append(mine.Candidates, address(told+n))
+		}
+		err = tell()
+		if again := tell(); again != nil && err == nil {
+			t.Errorf("to tell again what is known: %v", again)
+		}
+	}
+	assertFailure(t, err, wire.FailedRefused, "addresses were told")
+	if told > 200 {
+		t.Errorf("%d addresses were taken", told)
+	}
+	v.next(10)
+
+	for n := range 30 {
+		mine = rtc.Fragment{Ufrag: fmt.Sprintf("path%d", n), Password: "a password of 22 characters and more", Last: true}
+		if err = tell(); err != nil {
+			break
+		}
+	}
+	assertFailure(t, err, wire.FailedBusy, "too often")
+}
+
+// TestForeignKeys has somebody come with other keys than the offer names (RFC 8827 section 6.5): nothing is shown to him.
+func TestForeignKeys(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, Config{Path: 2 * time.Second})
+	w := s.wish()
+	w.change = func(sdp string) string {
+		return regexp.MustCompile(`(fingerprint:sha-256 )[0-9A-F:]+`).ReplaceAllString(sdp, "${1}"+strings.TrimSuffix(strings.Repeat("AB:", 32), ":"))
+	}
+	v := watch(t, s.room, w)
+	eventually.True(t, "the connection to end", func() bool { return len(s.room.Open()) == 0 })
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.pictures) > 0 || len(v.sound) > 0 || v.open {
+		t.Errorf("a stranger gets %d pictures, and his control channel is open: %v", len(v.pictures), v.open)
+	}
 }
 
 // TestAPathIsSoughtAnewByAFragment has a player restart ICE as WHEP has it, without a whole offer, and tell of the path before

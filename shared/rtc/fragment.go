@@ -23,6 +23,7 @@ type Fragment struct {
 const (
 	MaxFragment   = 16 << 10 // bytes
 	maxCandidates = 64
+	maxTold       = 128 // addresses that one end names for a path, in a description and in all fragments
 	maxUfrag      = 256 // characters of ice-ufrag, and of ice-pwd (RFC 8839 section 5.4)
 )
 
@@ -122,7 +123,11 @@ func readable(sdp string) error {
 	if len(attribute(sdp, iceUfrag)) > maxUfrag {
 		return fmt.Errorf("its a=ice-ufrag has more than %d characters", maxUfrag)
 	}
-	for _, c := range candidates(sdp) {
+	all := candidates(sdp)
+	if len(all) > maxTold {
+		return fmt.Errorf("it names %d addresses: %d are the most", len(all), maxTold)
+	}
+	for _, c := range all {
 		_, err := ice.UnmarshalCandidate(c)
 		if err != nil && !errors.Is(err, ice.ErrUnknownCandidateTyp) && !errors.Is(err, ice.ErrDetermineNetworkType) {
 			return fmt.Errorf("read address: %w", err)
@@ -134,9 +139,11 @@ func readable(sdp string) error {
 // candidates returns the addresses in SDP, each once.
 func candidates(sdp string) []string {
 	var all []string
+	seen := map[string]bool{}
 	for line := range strings.Lines(sdp) {
 		if c, ok := strings.CutPrefix(line, "a=candidate:"); ok {
-			if c = strings.TrimSpace(c); !slices.Contains(all, c) {
+			if c = strings.TrimSpace(c); !seen[c] {
+				seen[c] = true
 				all = append(all, c)
 			}
 		}

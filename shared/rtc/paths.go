@@ -2,6 +2,7 @@ package rtc
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -87,7 +88,7 @@ func (p *Peer) Paths(ctx context.Context, text string) (fragment string, anew bo
 	p.answering.Lock()
 	defer p.answering.Unlock()
 	remote := p.PC.RemoteDescription()
-	if remote == nil || p.past[f.Ufrag] {
+	if remote == nil || slices.Contains(p.past, f.Ufrag) {
 		return "", false, wire.Fail(wire.FailedRefused, "The addresses belong to another path, which is no longer sought.")
 	}
 	if attribute(remote.SDP, iceUfrag) == f.Ufrag {
@@ -107,9 +108,16 @@ func (p *Peer) Paths(ctx context.Context, text string) (fragment string, anew bo
 // learn takes addresses for the path that is sought.
 func (p *Peer) learn(ctx context.Context, f Fragment) error {
 	for _, c := range f.Candidates {
+		switch {
+		case p.told[c]:
+			continue
+		case len(p.told) >= maxTold:
+			return wire.Fail(wire.FailedRefused, "More than %d addresses were told for one path.", maxTold)
+		}
 		if err := p.PC.AddICECandidate(webrtc.ICECandidateInit{Candidate: c, UsernameFragment: &f.Ufrag}); err != nil {
 			return wire.Fail(wire.FailedRefused, "An address can't be read: %v.", err)
 		}
+		p.told[c] = true
 	}
 	if f.Last {
 		return p.settle(ctx)

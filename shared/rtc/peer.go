@@ -13,6 +13,7 @@ import (
 
 	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
+	"golang.org/x/time/rate"
 
 	"holdfast/shared/wire"
 )
@@ -30,9 +31,20 @@ type Peer struct {
 	connected chan struct{}
 	listening sync.WaitGroup
 	answering sync.Mutex
-	gathering *gathering      // for the newest description; under answering
-	past      map[string]bool // ice-ufrag of the viewer's paths that are no longer sought; likewise
+	// Under answering:
+	gathering *gathering      // for the newest description
+	told      map[string]bool // addresses of the viewer for it
+	past      []string        // ice-ufrag of its last paths that are no longer sought
+	seeks     *rate.Limiter   // of paths anew
 }
+
+// What a viewer may have done: a path is sought anew when its network changes.
+const (
+	seeksAtOnce = 10
+	pastMost    = 16
+)
+
+var seekEvery = rate.Every(5 * time.Second)
 
 // NewPeer makes the connection that belongs to an offer, which Answer then answers. report is told what the viewer reports
 // about the pictures of a slot, end that the connection has ended; both may be called at once, and must not block. An
@@ -59,7 +71,7 @@ func NewPeer(offer string, setup Setup, report func(slot int, r rtcp.ReceptionRe
 func newPeer(offer string, setup Setup, end func()) (*Peer, error) {
 	role := attribute(offer, "setup")
 	setup.calls = role == "passive" || setup.Hears != 0 && role != "active"
-	p := &Peer{log: setup.Log, servers: setup.Servers, end: end, connected: make(chan struct{}), past: map[string]bool{}}
+	p := &Peer{log: setup.Log, servers: setup.Servers, end: end, connected: make(chan struct{}), seeks: rate.NewLimiter(seekEvery, seeksAtOnce)}
 	api, err := setup.API()
 	if err != nil {
 		return nil, err
@@ -198,6 +210,9 @@ func (p *Peer) Answer(ctx context.Context, offer string, early bool) (string, er
 // answer is Answer; answering is held.
 func (p *Peer) answer(ctx context.Context, offer string, early bool) (string, error) {
 	before := p.PC.RemoteDescription()
+	if before != nil && !p.seeks.Allow() {
+		return "", wire.Fail(wire.FailedBusy, "The path was sought anew too often. Wait some seconds.")
+	}
 	if err := readable(offer); err != nil { // the library would be stuck in the middle of it
 		return "", unreadableOffer(err)
 	}
@@ -206,7 +221,11 @@ func (p *Peer) answer(ctx context.Context, offer string, early bool) (string, er
 		return "", unreadableOffer(err)
 	}
 	if before != nil && attribute(before.SDP, iceUfrag) != attribute(offer, iceUfrag) {
-		p.past[attribute(before.SDP, iceUfrag)] = true
+		p.past = append(p.past[max(0, len(p.past)-pastMost+1):], attribute(before.SDP, iceUfrag))
+	}
+	p.told = map[string]bool{}
+	for _, c := range candidates(offer) {
+		p.told[c] = true
 	}
 	p.gathering = p.gather()
 	answer, err := p.PC.CreateAnswer(nil)
