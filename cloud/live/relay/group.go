@@ -44,7 +44,7 @@ func (p *pull) put(pkt *rtp.Packet, codec mp4.Codec, torn bool, marks map[string
 	}
 	p.pieces = append(p.pieces, one)
 	if p.bytes += len(one.payload); p.bytes > groupMost {
-		p.hasKey = false
+		p.hasKey, p.long = false, true
 		if len(p.pieces) > 2*behind {
 			p.trim()
 		}
@@ -76,7 +76,7 @@ func (p *pull) place(one *piece, at uint64) {
 	}
 	key, opens := isKey(one.codec, one.payload)
 	if one.torn {
-		p.hasKey, p.spoilt = false, !opens // the beginning of the frame may be lost too
+		p.hasKey, p.spoilt, p.long = false, !opens, false // the beginning of the frame may be lost too
 		p.beg()
 	}
 	if !key || p.spoilt || p.hasKey && p.key == p.frame {
@@ -87,7 +87,7 @@ func (p *pull) place(one *piece, at uint64) {
 	} else {
 		p.pieces[p.frame-p.first].key = true
 	}
-	p.key, p.hasKey, p.bytes = p.frame, true, 0
+	p.key, p.hasKey, p.long, p.bytes = p.frame, true, false, 0
 	p.trim()
 }
 
@@ -105,9 +105,9 @@ func (p *pull) trim() {
 }
 
 // beg asks the agent to begin the picture anew when there is no key frame to begin with, but not often, and not when it is
-// about to begin anyway; mu is held.
+// about to begin anyway or would bring again what was too long to keep; mu is held.
 func (p *pull) beg() {
-	if p.hasKey || p.seat == nil || p.fresh || time.Since(p.begged) < 2*time.Second {
+	if p.hasKey || p.long || p.seat == nil || p.fresh || time.Since(p.begged) < 2*time.Second {
 		return
 	}
 	p.begged = time.Now()

@@ -189,3 +189,35 @@ func TestClock(t *testing.T) {
 		t.Errorf("%d answers are kept", len(o.known))
 	}
 }
+
+// TestALongGroupIsNotAskedForAgain has a camera whose group of pictures is too long to be kept: what would bring it all again is
+// not asked for, unless something of it is lost.
+func TestALongGroupIsNotAskedForAgain(t *testing.T) {
+	t.Parallel()
+	p := &pull{seat: &seat{}, legs: map[audience]bool{}}
+	stamp := uint32(0)
+	put := func(payload []byte, torn bool) {
+		stamp += 3000
+		p.put(&rtp.Packet{Header: rtp.Header{Timestamp: stamp, Marker: true}, Payload: payload}, mp4.H264, torn, nil)
+	}
+	keyFrame, other := []byte{0x65, 0x88, 1}, make([]byte, 1<<20)
+	other[0] = 0x41
+	put(keyFrame, false)
+	if _, key := p.newest(); !key {
+		t.Fatal("there is no key frame to begin with")
+	}
+	for range groupMost>>20 + 2 {
+		put(other, false)
+	}
+	if _, key := p.newest(); key || !p.begged.IsZero() {
+		t.Errorf("a group that is too long: to begin with %v, asked for again at %v", key, p.begged)
+	}
+	put(other, true)
+	if p.begged.IsZero() {
+		t.Error("something is lost, and nobody asks for it")
+	}
+	put(keyFrame, false)
+	if _, key := p.newest(); !key || p.long {
+		t.Error("the next key frame begins no group")
+	}
+}

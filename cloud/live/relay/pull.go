@@ -38,6 +38,7 @@ type pull struct {
 	key     uint64 // of the first piece of the newest key frame, if hasKey
 	hasKey  bool
 	spoilt  bool // the beginning of the newest frame is lost
+	long    bool // the newest group is: newcomers wait for the next key frame
 	bytes   int  // since the key frame
 	fresh   bool // the next piece begins a stretch
 	begged  time.Time
@@ -175,7 +176,7 @@ func (p *pull) begin(ctx context.Context) (lost <-chan struct{}, err error) {
 	order := p.want.order()
 	order.Connection, order.Slot = seat.link.id, seat.index
 	p.mu.Lock()
-	p.seat, p.session, p.fresh, p.hasKey, p.clock = seat, order.Session, true, false, offset{}
+	p.seat, p.session, p.fresh, p.hasKey, p.long, p.clock = seat, order.Session, true, false, false, offset{}
 	p.mu.Unlock()
 	seat.pull.Store(p) // the first picture may come before the answer
 	var got wire.LiveAnswer
