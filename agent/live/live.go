@@ -177,6 +177,7 @@ func (r *Room) restart(ctx context.Context, offer wire.LiveOffer) (wire.LiveAnsw
 	if p == nil {
 		return wire.LiveAnswer{}, errGone()
 	}
+	p.Use(offer.ICE)
 	sdp, err := p.Restart(ctx, offer.SDP, offer.Trickle)
 	return wire.LiveAnswer{SDP: sdp, Slots: len(p.slots)}, err
 }
@@ -193,6 +194,7 @@ func (r *Room) Paths(ctx context.Context, told wire.LivePaths) (wire.LivePaths, 
 	if p == nil {
 		return wire.LivePaths{}, errGone()
 	}
+	p.Use(told.ICE)
 	fragment, anew, err := p.Paths(ctx, told.Fragment)
 	return wire.LivePaths{Session: told.Session, Fragment: fragment, Anew: anew}, err
 }

@@ -10,6 +10,65 @@ import (
 	"holdfast/shared/wire"
 )
 
+// elsewhere returns an offer that seeks the path anew, with all addresses.
+func (v *viewer) elsewhere() string {
+	v.t.Helper()
+	offer, err := v.pc.CreateOffer(&webrtc.OfferOptions{ICERestart: true})
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	gathered := webrtc.GatheringCompletePromise(v.pc)
+	if err := v.pc.SetLocalDescription(offer); err != nil {
+		v.t.Fatal(err)
+	}
+	<-gathered
+	return v.pc.LocalDescription().SDP
+}
+
+// TestAnotherPathByNewServers has the servers that a site was told no longer take it, as the cloud's don't after two minutes:
+// with new ones it has a relay again, by an offer and by a fragment.
+func TestAnotherPathByNewServers(t *testing.T) {
+	t.Parallel()
+	addr, roots := serveTLS(t, "127.0.0.1")
+	s := newStage(t, Config{Authorities: roots})
+	servers := func(user string) []wire.ICEServer {
+		return []wire.ICEServer{{URLs: []string{"turns:" + addr + "?transport=tcp"}, Username: user, Credential: "secret"}}
+	}
+	w := s.wish()
+	w.ICE = servers("nobody")
+	v := watch(t, s.room, w)
+	v.seen(3)
+	again := func(ice []wire.ICEServer) string {
+		t.Helper()
+		got, err := s.room.Offer(t.Context(), wire.LiveOffer{Session: v.session, SDP: v.elsewhere(), Restart: true, ICE: ice})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := v.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: got.SDP}); err != nil {
+			t.Fatal(err)
+		}
+		return got.SDP
+	}
+	const relay = "typ relay"
+	if strings.Contains(v.answer.SDP, relay) || strings.Contains(again(nil), relay) {
+		t.Fatal("a server that takes nobody serves")
+	}
+	if sdp := again(servers("viewer")); !strings.Contains(sdp, relay) {
+		t.Errorf("the answer offers no relay of the new servers:\n%s", sdp)
+	}
+	v.next(10)
+	again(servers("nobody"))
+	mine := fragment(t, v.elsewhere())
+	mine.Last = true
+	theirs, err := s.room.Paths(t.Context(), wire.LivePaths{Session: v.session, Fragment: mine.String(), ICE: servers("viewer")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !theirs.Anew || !strings.Contains(theirs.Fragment, relay) {
+		t.Errorf("the site tells %s", theirs.Fragment)
+	}
+}
+
 // TestTheSamePictureByAnotherPath restarts ICE while a camera is shown: the picture goes on, on the same tracks.
 func TestTheSamePictureByAnotherPath(t *testing.T) {
 	t.Parallel()
@@ -22,17 +81,9 @@ func TestTheSamePictureByAnotherPath(t *testing.T) {
 		return name
 	}
 	for range 2 {
-		offer, err := v.pc.CreateOffer(&webrtc.OfferOptions{ICERestart: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		gathered := webrtc.GatheringCompletePromise(v.pc)
-		if err := v.pc.SetLocalDescription(offer); err != nil {
-			t.Fatal(err)
-		}
-		<-gathered
+		offer := v.elsewhere()
 		was := ufrag(v.answer.SDP)
-		got, err := s.room.Offer(t.Context(), wire.LiveOffer{Session: v.session, SDP: v.pc.LocalDescription().SDP, Restart: true})
+		got, err := s.room.Offer(t.Context(), wire.LiveOffer{Session: v.session, SDP: offer, Restart: true})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -55,6 +55,7 @@ type session struct {
 	place Place
 	over  id.Session // the connection; empty for a connection itself
 	began time.Time  // zero: its agent has not answered yet, and knows nothing of it
+	lent  time.Time  // when its agent was given servers last
 	ended bool       // closed here; the agent has not confirmed it
 	relay bool       // the relay serves it, not the agent
 	talk  bool       // somebody speaks over it

@@ -15,6 +15,7 @@ import (
 	"holdfast/cloud/live/turn"
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
+	"holdfast/testenv/eventually"
 )
 
 // farAgent answers commands as an agent would.
@@ -169,6 +170,63 @@ func TestRelaysLastAsLongAsTheirConnection(t *testing.T) {
 	if holds(user(agent.opened[1].ICE), string(p.Agent), second.Session) {
 		t.Error("credentials outlive a connection that the agent no longer has")
 	}
+}
+
+// TestAPathAnewGetsServersThatServe has the path of a connection sought anew, soon and long after it was made: by then the
+// credentials that the agent has make no relay any more, and it is lent others, now and then.
+func TestAPathAnewGetsServersThatServe(t *testing.T) {
+	const untaken = 300 * time.Millisecond
+	relay, err := turn.New(t.Context(), turn.Config{Listen: "127.0.0.1:0", Address: netip.MustParseAddr("127.0.0.1"), Untaken: untaken}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = relay.Close() }()
+	agent := &farAgent{}
+	b := newBroker(t, Config{Turn: relay}, agent)
+	p, o := place(), offer()
+	if _, err := b.Offer(t.Context(), p, o, Viewer{}); err != nil {
+		t.Fatal(err)
+	}
+	lent := func() string {
+		agent.mu.Lock()
+		defer agent.mu.Unlock()
+		var ice []wire.ICEServer
+		if n := len(agent.told); n > 0 {
+			ice = agent.told[n-1].ICE
+		} else {
+			ice = agent.opened[len(agent.opened)-1].ICE
+		}
+		if len(ice) == 0 {
+			return ""
+		}
+		return ice[len(ice)-1].Username
+	}
+	before, began := lent(), time.Now()
+	restart := func() string {
+		if _, err := b.Restart(t.Context(), o, Viewer{}); err != nil {
+			t.Fatal(err)
+		}
+		return lent()
+	}
+	var fresh string
+	eventually.True(t, "other servers", func() bool { fresh = restart(); return fresh != "" })
+	if age := time.Since(began); age < untaken/2 {
+		t.Errorf("after %v others are lent", age)
+	}
+	if fresh == before || !relay.Bind(fresh, string(p.Agent), o.Session) || !relay.Bind(before, string(p.Agent), o.Session) {
+		t.Error("what the agent is lent does not serve its connection, or what it had no longer does")
+	}
+	began = time.Now()
+	tell := func() string {
+		if _, err := b.Paths(t.Context(), wire.LivePaths{Session: o.Session}); err != nil {
+			t.Fatal(err)
+		}
+		return lent()
+	}
+	if again := tell(); again != "" && time.Since(began) < untaken/2 {
+		t.Error("each word costs other servers")
+	}
+	eventually.True(t, "other servers for a fragment", func() bool { again := tell(); return again != "" && again != fresh })
 }
 
 // TestViewsEndWithTheirConnection shows cameras over one connection: they count as one viewer, each can end alone, and all

@@ -1,7 +1,9 @@
 package live
 
 import (
+	"cmp"
 	"context"
+	"time"
 
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
@@ -25,6 +27,26 @@ func (b *Broker) lend(agent id.Agent, connection id.Session) []wire.ICEServer {
 		}
 	}
 	return out
+}
+
+// relend returns servers for the agent's end of a connection whose path may be sought anew; none, while those that it has serve
+// that.
+func (b *Broker) relend(connection id.Session) []wire.ICEServer {
+	if b.cfg.Turn == nil {
+		return nil
+	}
+	b.mu.Lock()
+	s, ok := b.sessions[connection]
+	due := ok && time.Since(cmp.Or(s.lent, s.began)) > b.cfg.Turn.Fresh()/2
+	if due {
+		s.lent = time.Now()
+		b.sessions[connection] = s
+	}
+	b.mu.Unlock()
+	if !due {
+		return nil
+	}
+	return b.lend(s.place.Agent, connection)
 }
 
 // Way is what serves a connection.
@@ -54,6 +76,7 @@ func (b *Broker) Restart(ctx context.Context, offer wire.LiveOffer, by Viewer) (
 	if s.relay {
 		return b.relay.Restart(ctx, offer)
 	}
+	offer.ICE = b.relend(offer.Session)
 	var answer wire.LiveAnswer
 	_, err = b.ask(ctx, s.place.Agent, wire.CmdLiveOffer, offer, &answer)
 	return answer, err
@@ -69,6 +92,7 @@ func (b *Broker) Paths(ctx context.Context, told wire.LivePaths) (wire.LivePaths
 	case s.relay:
 		return b.relay.Paths(ctx, told)
 	}
+	told.ICE = b.relend(told.Session)
 	var theirs wire.LivePaths
 	_, err = b.ask(ctx, s.place.Agent, wire.CmdLivePaths, told, &theirs)
 	return theirs, err

@@ -76,12 +76,8 @@ func newPeer(offer string, setup Setup, end func()) (*Peer, error) {
 	if err != nil {
 		return nil, err
 	}
-	var servers []webrtc.ICEServer
-	for _, i := range setup.Servers {
-		servers = append(servers, webrtc.ICEServer{URLs: i.URLs, Username: i.Username, Credential: i.Credential})
-	}
-	p.PC, err = api.NewPeerConnection(webrtc.Configuration{ICEServers: servers})
-	if err != nil && len(servers) > 0 {
+	p.PC, err = api.NewPeerConnection(configured(setup.Servers))
+	if err != nil && len(setup.Servers) > 0 {
 		p.log.Warn("the ICE servers that the cloud names can't be used", "error", err)
 		p.PC, err = api.NewPeerConnection(webrtc.Configuration{})
 	}
@@ -99,6 +95,27 @@ func newPeer(offer string, setup Setup, end func()) (*Peer, error) {
 		}
 	})
 	return p, nil
+}
+
+func configured(servers []wire.ICEServer) (cfg webrtc.Configuration) {
+	for _, s := range servers {
+		cfg.ICEServers = append(cfg.ICEServers, webrtc.ICEServer{URLs: s.URLs, Username: s.Username, Credential: s.Credential})
+	}
+	return cfg
+}
+
+// Use has the next path that is sought go by other STUN and TURN servers; none leave those that are known.
+func (p *Peer) Use(servers []wire.ICEServer) {
+	if len(servers) == 0 {
+		return
+	}
+	p.answering.Lock()
+	defer p.answering.Unlock()
+	if err := p.PC.SetConfiguration(configured(servers)); err != nil {
+		p.log.Warn("the ICE servers that the cloud names can't be used", "error", err)
+		return
+	}
+	p.servers = servers
 }
 
 func unreadableOffer(err error) error {

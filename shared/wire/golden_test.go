@@ -113,7 +113,7 @@ func samples() map[string]any {
 			Silent: true, Relay: RelayNear, Restart: true, Trickle: true,
 		},
 		"live_answer": LiveAnswer{SDP: "v=0\r\n", Slots: 8, Stream: id.Sub, Codec: "avc1.42e01f", Audio: "opus", Note: "small stream", Relay: true, Reordered: true, Sound: []byte{0x14, 0x08}, Unheard: "mp4a.40.2", Unseen: "hvc1.1.6.L93.b0"},
-		"live_paths":  LivePaths{Session: sessionID, Fragment: "a=ice-ufrag:x\r\n", Anew: true},
+		"live_paths":  LivePaths{Session: sessionID, Fragment: "a=ice-ufrag:x\r\n", Anew: true, ICE: []ICEServer{{URLs: []string{"stun:stun.example.com"}}}},
 		"live_view": LiveView{
 			Session: sessionID, Connection: sessionID, Slot: 2, Camera: cameraID, Stream: id.Main, Width: 1280, Codecs: []string{"h265"}, FromUs: 7,
 			Silent: true, Film: true,

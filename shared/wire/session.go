@@ -270,7 +270,8 @@ type LiveOffer struct {
 	View   id.Session `json:"view,omitempty"`
 	Silent bool       `json:"silent,omitempty"` // sound is not wanted
 	Relay  RelayRole  `json:"relay,omitempty"`
-	// Restart says that the connection is there, and only its path is sought anew (ICE restart, RFC 8839 section 4.4.1.1).
+	// Restart says that the connection is there, and only its path is sought anew (ICE restart, RFC 8839 section 4.4.1.1); by
+	// the servers in ICE, if there are any.
 	Restart bool `json:"restart,omitempty"`
 	// Trickle says that the viewer tells its addresses as it learns of them, by LivePaths, and asks for the agent's in the
 	// same way (RFC 8838): the answer has only those that the agent knows of itself.
@@ -284,6 +285,8 @@ type LivePaths struct {
 	Fragment string     `json:"fragment"` // RFC 8840 section 9
 	// Anew is the reply's: the fragment was of another path, which is sought instead.
 	Anew bool `json:"anew,omitempty"`
+	// ICE are servers for the agent's end, where those that it was told may serve no new path any more.
+	ICE []ICEServer `json:"ice,omitempty"`
 }
 
 // RelayRole is what a connection has to do with the cloud's relay, which takes one copy of a camera from a site for many

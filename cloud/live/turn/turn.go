@@ -173,6 +173,9 @@ func (s *Server) Mint(holder string) []wire.ICEServer {
 	return []wire.ICEServer{stun, {URLs: urls, Username: name, Credential: password}}
 }
 
+// Fresh is how long credentials make new relays.
+func (s *Server) Fresh() time.Duration { return s.cfg.Untaken }
+
 // Bind has credentials serve as long as a session does. It reports false for those of another holder, of another
 // session, or that have ended.
 func (s *Server) Bind(name, holder string, session id.Session) bool {
