@@ -36,7 +36,12 @@ func (r *Room) copies() map[sent][]*session {
 
 // sentOn says whether a viewer outside should take its choice from the relay at once, since a copy of it goes out already.
 func (r *Room) sentOn(p *peer, view wire.LiveView, pick choice) bool {
-	return p.relay == wire.RelayNear && view.FromUs == 0 && p.toll.outside.Load() && len(r.copies()[pick.sent()]) > 0
+	return p.relay == wire.RelayNear && p.toll.outside.Load() && r.carried(view, pick)
+}
+
+// carried says whether what is asked for goes over the line already.
+func (r *Room) carried(view wire.LiveView, pick choice) bool {
+	return view.Camera != "" && view.FromUs == 0 && len(r.copies()[pick.sent()]) > 0
 }
 
 // gather asks viewers that share a copy to take it from the relay.

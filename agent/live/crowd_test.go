@@ -56,6 +56,23 @@ func TestViewersOfOneCameraGoOverToTheRelay(t *testing.T) {
 	if got := ask(idle(t, b.room, ""), 0); got.Relay || got.Stream == "" {
 		t.Errorf("a viewer without a relay gets %+v, want the camera", got)
 	}
+	once := func(camera int) wire.LiveAnswer {
+		t.Helper()
+		got, err := b.room.Offer(t.Context(), wire.LiveOffer{
+			Session: id.New[id.Session](), SDP: newViewer(t, webrtc.Configuration{}, false).offer(), Camera: b.cams[camera], Codecs: []string{"h264"},
+			Relay: wire.RelayOnce,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if got := once(0); !got.Relay || got.SDP != "" {
+		t.Errorf("a player of the same camera gets %+v, want to be sent on", got)
+	}
+	if got := once(1); got.Relay || got.SDP == "" {
+		t.Errorf("a player of another camera gets %+v, want it from here", got)
+	}
 	in.Store(true)
 	inside := idle(t, b.room, wire.RelayNear)
 	eventually.True(t, "it to be known as inside", func() bool { return !b.outside(inside.session) })

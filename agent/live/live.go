@@ -152,6 +152,9 @@ func (r *Room) Offer(ctx context.Context, offer wire.LiveOffer) (wire.LiveAnswer
 			return wire.LiveAnswer{}, err
 		}
 	}
+	if offer.Relay == wire.RelayOnce && r.carried(view, pick) {
+		return wire.LiveAnswer{Relay: true}, nil
+	}
 	p, err := r.open(offer)
 	if err != nil {
 		return wire.LiveAnswer{}, err

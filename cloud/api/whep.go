@@ -32,7 +32,7 @@ var errNoToken = errors.New("a player's token is needed: send it as 'Authorizati
 type playIn struct {
 	CameraPath
 	Stream      string `query:"stream" enum:"main,sub" doc:"Absent: main."`
-	Through     string `query:"through" enum:"site,relay" default:"site" doc:"What serves the player. site: the site's agent. relay: the cloud's relay, which takes one copy of a camera from the site for all who watch it."`
+	Through     string `query:"through" enum:"auto,site,relay" default:"auto" doc:"What serves the player. site: the site's agent. relay: the cloud's relay, which takes one copy of a camera from the site for all who watch it. auto: the site, or the relay if the camera goes over the site's line already."`
 	ContentType string `header:"Content-Type" hidden:"true"`
 	RawBody     []byte `contentType:"application/sdp"`
 }

@@ -161,10 +161,17 @@ func (b *Broker) Offer(ctx context.Context, p Place, offer wire.LiveOffer, by Vi
 	if by.Through == Relay {
 		answer, err = b.relay.Offer(ctx, p.Agent, offer)
 	} else {
-		if by.Through == Either && b.relay != nil {
+		switch {
+		case b.relay == nil:
+		case by.Through == Either:
 			offer.Relay = wire.RelayNear
+		case by.Through == Auto:
+			offer.Relay = wire.RelayOnce
 		}
 		_, err = b.ask(ctx, p.Agent, wire.CmdLiveOffer, offer, &answer)
+		if err == nil && answer.Relay && offer.Relay == wire.RelayOnce {
+			answer, err = b.onward(ctx, p, offer)
+		}
 	}
 	if err != nil {
 		b.forget(offer.Session)

@@ -47,7 +47,11 @@ func (a *farAgent) Command(_ context.Context, _ id.Agent, typ wire.CommandType, 
 		return wire.Reply{Body: text}, nil, err
 	case wire.LiveOffer:
 		a.opened = append(a.opened, b)
-		text, err := json.Marshal(wire.LiveAnswer{SDP: "answer to " + b.SDP, Stream: id.Main})
+		answer := wire.LiveAnswer{SDP: "answer to " + b.SDP, Stream: id.Main}
+		if a.sendOn && b.Relay == wire.RelayOnce {
+			answer = wire.LiveAnswer{Relay: true}
+		}
+		text, err := json.Marshal(answer)
 		return wire.Reply{Body: text}, nil, err
 	case wire.LivePaths:
 		a.told = append(a.told, b)

@@ -69,7 +69,25 @@ func TestConnectionsThroughTheRelay(t *testing.T) {
 		t.Errorf("%d watch, want 3", n)
 	}
 
+	players := func(camera id.Camera) (id.Session, wire.LiveAnswer, error) {
+		o := wire.LiveOffer{Session: id.New[id.Session](), SDP: browserOffer(t)}
+		got, err := b.Offer(t.Context(), Place{Site: id.New[id.Site](), Agent: p.Agent, Camera: camera}, o, Viewer{Through: Auto})
+		return o.Session, got, err
+	}
+	player, got, err := players("")
+	if err != nil || b.relayed(player) || !strings.HasPrefix(got.SDP, "answer to") || agent.opened[1].Relay != wire.RelayOnce {
+		t.Errorf("the first player gets %+v, %v, through the relay: %v", got, err, b.relayed(player))
+	}
 	agent.turn(func(a *farAgent) { a.sendOn = true })
+	player, got, err = players("")
+	if err != nil || !b.relayed(player) || got.Slots != 1 || strings.HasPrefix(got.SDP, "answer to") {
+		t.Errorf("the second player gets %+v, %v, through the relay: %v", got, err, b.relayed(player))
+	}
+	asked := len(agent.opened)
+	player, got, err = players(id.New[id.Camera]()) // which the site does not bring to the relay
+	if err != nil || b.relayed(player) || !strings.HasPrefix(got.SDP, "answer to") || len(agent.opened) < asked+2 {
+		t.Errorf("a player whose camera does not come to the relay gets %+v, %v, through the relay: %v", got, err, b.relayed(player))
+	}
 	view := wire.LiveView{Session: id.New[id.Session](), Connection: direct, Codecs: []string{"h264"}}
 	if got, err := b.View(t.Context(), p, view); err != nil || !got.Relay || b.Open(view.Session) {
 		t.Errorf("who is sent on gets %+v, %v, and the view is open: %v", got, err, b.Open(view.Session))
@@ -104,7 +122,7 @@ func TestConnectionsThroughTheRelay(t *testing.T) {
 	if err := paths(id.New[id.Session]()); err == nil {
 		t.Error("addresses are told to a connection that is not there")
 	}
-	asked := len(agent.opened)
+	asked = len(agent.opened)
 	if err := restart(relayed, browserOffer(t)); err == nil {
 		t.Error("another browser's offer restarts a connection through the relay")
 	}

@@ -56,8 +56,39 @@ type Way string
 const (
 	Site   Way = "site"   // the site's agent
 	Either Way = "either" // the site's agent, which may send the viewer on to the relay
+	Auto   Way = "auto"   // the site's agent; the relay, if the camera goes over the site's line already
 	Relay  Way = "relay"  // the relay for many viewers
 )
+
+// onwardFor is how long the relay has to get a camera for a viewer that the site could show it to as well.
+const onwardFor = 5 * time.Second
+
+// onward has the relay show what goes over the site's line already; where that can't be, the site shows it after all.
+func (b *Broker) onward(ctx context.Context, p Place, offer wire.LiveOffer) (answer wire.LiveAnswer, err error) {
+	offer.Relay = ""
+	through := func(relay bool) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		for _, sid := range []id.Session{offer.Session, offer.View} {
+			if s, ok := b.sessions[sid]; ok {
+				s.relay = relay
+				b.sessions[sid] = s
+			}
+		}
+	}
+	through(true)
+	its := offer
+	its.ICE = nil
+	limited, cancel := context.WithTimeout(ctx, onwardFor)
+	defer cancel()
+	if answer, err = b.relay.Offer(limited, p.Agent, its); err == nil {
+		return answer, nil
+	}
+	b.log.Info("a viewer that the site has sent on does not get the camera from the relay", "site", p.Site, "error", err)
+	through(false)
+	_, err = b.ask(ctx, p.Agent, wire.CmdLiveOffer, offer, &answer)
+	return answer, err
+}
 
 // Restart has the path of a connection sought anew, for a viewer whose network has changed; offer.Session names the
 // connection. The error is a *wire.Failure when the viewer should read it.

@@ -296,6 +296,7 @@ type RelayRole string
 // Roles of a connection.
 const (
 	RelayNear RelayRole = "near" // the viewer can take a camera from the relay instead
+	RelayOnce RelayRole = "once" // the same, but now or never: where the camera goes over the line already, the answer says Relay
 	RelaySelf RelayRole = "self" // it is the relay's own
 )
 

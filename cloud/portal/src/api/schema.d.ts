@@ -4490,8 +4490,8 @@ export interface operations {
             query?: {
                 /** @description Absent: main. */
                 stream?: "main" | "sub";
-                /** @description What serves the player. site: the site's agent. relay: the cloud's relay, which takes one copy of a camera from the site for all who watch it. */
-                through?: "site" | "relay";
+                /** @description What serves the player. site: the site's agent. relay: the cloud's relay, which takes one copy of a camera from the site for all who watch it. auto: the site, or the relay if the camera goes over the site's line already. */
+                through?: "auto" | "site" | "relay";
             };
             header?: never;
             path: {
