@@ -83,6 +83,9 @@ func TestConnectionsThroughTheRelay(t *testing.T) {
 	if err != nil || !b.relayed(player) || got.Slots != 1 || strings.HasPrefix(got.SDP, "answer to") {
 		t.Errorf("the second player gets %+v, %v, through the relay: %v", got, err, b.relayed(player))
 	}
+	if err := b.Close(t.Context(), player); err != nil {
+		t.Error(err)
+	}
 	asked := len(agent.opened)
 	player, got, err = players(id.New[id.Camera]()) // which the site does not bring to the relay
 	if err != nil || b.relayed(player) || !strings.HasPrefix(got.SDP, "answer to") || len(agent.opened) < asked+2 {
