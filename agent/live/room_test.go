@@ -4,6 +4,8 @@ import (
 	"context"
 	"flag"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -21,13 +23,14 @@ import (
 	"holdfast/testenv/eventually"
 )
 
+// TestASessionLeavesNothingBehind has a hundred come and go.
 func TestASessionLeavesNothingBehind(t *testing.T) {
 	s := newStage(t, Config{})
-	before := goleak.IgnoreCurrent()
-	for range 2 {
+	before, sockets := goleak.IgnoreCurrent(), openSockets(t)
+	for range 50 {
 		mine, theirs := watch(t, s.room, s.wish()), watch(t, s.room, s.wish())
-		mine.seen(3)
-		theirs.seen(3)
+		mine.seen(1)
+		theirs.seen(1)
 		s.room.Close(mine.session)
 		s.room.Close(mine.session)
 		mine.ended()
@@ -41,6 +44,25 @@ func TestASessionLeavesNothingBehind(t *testing.T) {
 	if err := goleak.Find(before); err != nil {
 		t.Error(err)
 	}
+	if now := openSockets(t); now > sockets {
+		t.Errorf("%d sockets are open, %d before", now, sockets)
+	}
+}
+
+// openSockets counts this process's.
+func openSockets(t *testing.T) (n int) {
+	t.Helper()
+	const files = "/proc/self/fd"
+	all, err := os.ReadDir(files)
+	if err != nil {
+		t.Skip("sockets are counted on Linux alone")
+	}
+	for _, f := range all {
+		if to, err := os.Readlink(filepath.Join(files, f.Name())); err == nil && strings.HasPrefix(to, "socket:") {
+			n++
+		}
+	}
+	return n
 }
 
 // TestWhoCalls: the site waits for the viewer's first word of the handshake, unless the viewer waits, too.

@@ -3,12 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -17,7 +14,6 @@ import (
 
 	"holdfast/agent/ledger"
 	"holdfast/shared/id"
-	"holdfast/shared/mp4"
 	"holdfast/testenv/fakecam"
 	"holdfast/testenv/house"
 )
@@ -106,7 +102,7 @@ func (c *cameras) account(ctx context.Context, s *house.Site, video string, unti
 	if err != nil {
 		return nil, err
 	}
-	onDisk, err := stamps(video)
+	onDisk, err := house.Frames(video)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +122,7 @@ func (c *cameras) account(ctx context.Context, s *house.Site, video string, unti
 		if err != nil {
 			return nil, err
 		}
-		count(sums, untilUs, sent, onDisk[ids[name]], ranges)
+		count(sums, untilUs, sent, onDisk[stream], ranges)
 	}
 	return sums, nil
 }
@@ -191,55 +187,6 @@ func (a *account) miss(frames int, ranges []ledger.Range, fromUs, toUs int64) {
 		}
 	}
 	a.silent += frames
-}
-
-// stamps reads the numbers of all frames under a folder, by camera, with their wall times in the files, µs.
-func stamps(dir string) (map[id.Camera]map[uint64]int64, error) {
-	out := map[id.Camera]map[uint64]int64{}
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !strings.HasSuffix(path, ".mp4") {
-			return err
-		}
-		return readStamps(path, out)
-	})
-	return out, err
-}
-
-func readStamps(path string, into map[id.Camera]map[uint64]int64) (err error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	info, err := file.Stat()
-	if err != nil {
-		return err
-	}
-	header, _, err := mp4.ReadHeader(file, info.Size())
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	numbers := into[id.Camera(header.Camera)]
-	if numbers == nil {
-		numbers = map[uint64]int64{}
-		into[id.Camera(header.Camera)] = numbers
-	}
-	for part, err := range mp4.Parts(file, info.Size()) {
-		if err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		}
-		samples, err := mp4.ReadSamples(file, part)
-		if err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		}
-		for _, s := range samples {
-			track := header.Tracks[s.Track]
-			if stamp, ok := fakecam.FindStamp(s.Units, track.Codec == mp4.H265); ok {
-				numbers[stamp.Frame] = part.Sum.StartUs + s.DTS*1_000_000/int64(track.Timescale) - part.Sum.MediaUs
-			}
-		}
-	}
-	return nil
 }
 
 // say prints what was lost.

@@ -183,13 +183,13 @@ func TestASiteThatFindsNoWay(t *testing.T) {
 	}
 }
 
-// TestNothingIsLeftBehind has many come and go: with the last one the site is left alone, and nothing runs on.
+// TestNothingIsLeftBehind has a hundred come and go: with the last one the site is left alone, and nothing runs on.
 func TestNothingIsLeftBehind(t *testing.T) {
 	s := newSite(t)
 	c := newCloud(t, s, Config{})
 	camera := id.New[id.Camera]()
 	before := goleak.IgnoreCurrent()
-	for n := range 20 {
+	for n := range 100 {
 		w := watch(t, c, s, camera)
 		w.seen(1)
 		switch n % 3 {
