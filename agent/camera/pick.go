@@ -117,11 +117,13 @@ func (p *session) receive(c choice) error {
 			p.on(c.sound, c.sform, c.ssent, sound)
 		}
 	}
+	inside := s.newOwn()
 	picture, err := decodeVideo(c.vform, &s.owner.spares, p.bounded(func(units [][]byte, raw uint32) {
 		now := time.Since(p.began)
 		if p.heard.Swap(int64(now)) == 0 {
 			p.settled = now + 2*settle
 		}
+		inside.picture(raw, time.Now())
 		a.pushVideo(units, raw)
 	}))
 	if err != nil {
@@ -130,7 +132,9 @@ func (p *session) receive(c choice) error {
 	p.on(c.video, c.vform, c.vsent, picture)
 	p.client.OnPacketRTCP(c.video, func(pkt rtcp.Packet) {
 		if r, ok := pkt.(*rtcp.SenderReport); ok {
-			s.clockOf(r.NTPTime, time.Now())
+			now := time.Now()
+			inside.report(r.NTPTime, r.RTPTime, now)
+			s.clockOf(r.NTPTime, now)
 		}
 	})
 	return nil

@@ -290,8 +290,7 @@ const (
 )
 
 func (k *skew) add(ntp uint64, now time.Time) {
-	at := time.Unix(int64(ntp>>32)-since1900, int64(ntp&0xffffffff*1e9>>32))
-	k.last[k.n%len(k.last)] = at.Sub(now)
+	k.last[k.n%len(k.last)] = ntpTime(ntp).Sub(now)
 	k.n++
 }
 

@@ -36,6 +36,7 @@ type stream struct {
 	floorOf int64 // the run of floorUs
 	state   wire.StreamState
 	health  vitals
+	inside  *own // the camera, of the session that was opened last; nil before
 }
 
 func newStream(c *Cameras, name id.Stream, sources []Source, always, sound bool) *stream {

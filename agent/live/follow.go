@@ -229,9 +229,22 @@ func (f *follow) item(ctx context.Context, it media.Item) error {
 		wall := f.s.room.footage.Wall(fr.Params.Run, fr.MonoUs)
 		f.s.Control.Tell(rtc.Note{
 			Type: "position", Live: true, AtUs: wall, SentUs: now.UnixMicro(), RTP: f.s.pics.stamp, AgeUs: max(now.UnixMicro()-wall, 0),
+			OwnUs: f.ownUs(),
 		})
 	}
 	return nil
+}
+
+// ownUs is how long the last pictures have taken inside the camera; 0 where it does not tell.
+func (f *follow) ownUs() int64 {
+	if f.s.room.footage.Own == nil {
+		return 0
+	}
+	d, ok := f.s.room.footage.Own(f.stream)
+	if !ok {
+		return 0
+	}
+	return max(d.Microseconds(), 1)
 }
 
 // lagMost is how far behind life a viewer may fall before pictures are left out.

@@ -14,7 +14,6 @@ import (
 	"holdfast/testenv/fakecam"
 )
 
-// TestSite holds everything that needs cameras and a recording: one site, many viewers at once.
 // TestThePictureTellsItsAge: a viewer can tell how old a picture is that it is shown.
 func TestThePictureTellsItsAge(t *testing.T) {
 	t.Parallel()
@@ -26,7 +25,7 @@ func TestThePictureTellsItsAge(t *testing.T) {
 		t.Errorf("the clock is %+v", n)
 	}
 	n := v.note("position", func(n rtc.Note) bool { return n.RTP != 0 })
-	if n.SentUs < before || n.SentUs > time.Now().UnixMicro() || n.AgeUs < 0 || n.AgeUs > 2_000_000 || !n.Live {
+	if n.SentUs < before || n.SentUs > time.Now().UnixMicro() || n.AgeUs < 0 || n.AgeUs > 2_000_000 || !n.Live || n.OwnUs != insideCamera.Microseconds() {
 		t.Errorf("the picture is %+v", n)
 	}
 	v.until("the picture that was named", func() bool {
@@ -34,6 +33,7 @@ func TestThePictureTellsItsAge(t *testing.T) {
 	})
 }
 
+// TestSite holds everything that needs cameras and a recording: one site, many viewers at once.
 func TestSite(t *testing.T) {
 	t.Parallel()
 	s := newSite(t,

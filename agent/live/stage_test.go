@@ -32,6 +32,9 @@ type stage struct {
 	times  int // so much faster than in the world the camera's time goes
 }
 
+// insideCamera is how long a picture takes inside the stage's camera.
+const insideCamera = 83 * time.Millisecond
+
 func newStage(t *testing.T, cfg Config) *stage {
 	t.Helper()
 	return newStageOf(t, cfg, "carpark/sub")
@@ -62,6 +65,7 @@ func setStage(t *testing.T, cfg Config, scene string, times int) *stage {
 	}
 	cfg.Loopback = true
 	s.room, err = New(cfg, Footage{
+		Own: func(name id.Stream) (time.Duration, bool) { return insideCamera, name == s.hub.Stream() },
 		Hub: func(name id.Stream) *media.Hub {
 			if name == s.hub.Stream() {
 				return s.hub

@@ -40,6 +40,7 @@ type Note struct {
 	SentUs int64   `json:"sent_us,omitempty"`  // of "pong" and a live "position": now, by the agent's clock
 	RTP    uint32  `json:"rtp,omitempty"`      // timestamp of a picture: of a live "position" and a "picture" the one sent last, of a recorded "position" the one at AtUs
 	AgeUs  int64   `json:"age_us,omitempty"`   // of a live "position": since that picture came from the camera
+	OwnUs  int64   `json:"own_us,omitempty"`   // likewise: how long pictures take inside the camera, by its sender reports; 0: it does not tell
 	FromUs int64   `json:"from_us,omitempty"`  // of "gap"
 	ToUs   int64   `json:"to_us,omitempty"`    // of "gap"
 	Live   bool    `json:"live,omitempty"`     // of "position"

@@ -29,6 +29,7 @@ type Knobs struct {
 
 	MaxSessions int   `json:"max_sessions"`  // 453 at SETUP above that; 0 means no limit
 	HoldSlotMs  int64 `json:"hold_slot_ms"`  // how long a session that ended without TEARDOWN still counts
+	InsideMs    int64 `json:"inside_ms"`     // pictures leave so much later than they were taken, as its RTCP reports say
 	NTPOffsetMs int64 `json:"ntp_offset_ms"` // how far the camera's wall clock is ahead, as its RTCP reports say
 
 	StrictAlive      bool   `json:"strict_alive"`       // only RTSP requests keep a session, RTCP does not

@@ -306,10 +306,11 @@ func (p *player) reports(k Knobs, now time.Time) {
 	}
 	p.reported = now
 	wall := now.Add(time.Duration(k.NTPOffsetMs) * time.Millisecond)
-	err := p.out.report(&p.out.video, wall, p.tick(now)+p.delay()+ticksOf(p.jump, scenes.Timescale))
+	late := k.InsideMs * scenes.Timescale / 1000
+	err := p.out.report(&p.out.video, wall, p.tick(now)+late+p.delay()+ticksOf(p.jump, scenes.Timescale))
 	if err == nil && p.out.audio.media != nil {
 		rate := int64(p.loop.Audio.SampleRate)
-		err = p.out.report(&p.out.audio, wall, p.tick(now)*rate/scenes.Timescale+ticksOf(p.jump, rate))
+		err = p.out.report(&p.out.audio, wall, (p.tick(now)+late)*rate/scenes.Timescale+ticksOf(p.jump, rate))
 	}
 	if err != nil {
 		p.s.camera.server.log.Debug("report not written", "camera", p.s.camera.cfg.Name, "error", err)

@@ -333,9 +333,9 @@ func TestTheSitesWordsReachTheViewers(t *testing.T) {
 	// What the comparison of two clocks may be off: half of the quickest answer's trip, which takes its time on a busy machine.
 	clocks := max(30_000, slices.MinFunc(p.clock.known, func(a, b answered) int { return int(a.tripUs - b.tripUs) }).tripUs/2)
 	p.mu.Unlock()
-	s.say(rtc.Note{Type: "position", Live: true, AtUs: 5, SentUs: time.Now().UnixMicro(), AgeUs: age, RTP: stamp})
+	s.say(rtc.Note{Type: "position", Live: true, AtUs: 5, SentUs: time.Now().UnixMicro(), AgeUs: age, OwnUs: 83_000, RTP: stamp})
 	got := w.note("position", func(rtc.Note) bool { return true })
-	if got.AgeUs < age-clocks || got.AgeUs > age+5_000_000 || got.AtUs != 5 || !got.Live {
+	if got.AgeUs < age-clocks || got.AgeUs > age+5_000_000 || got.AtUs != 5 || !got.Live || got.OwnUs != 83_000 {
 		t.Errorf("position %+v", got)
 	}
 	eventually.True(t, "the picture that it names", func() bool {
