@@ -15,8 +15,14 @@ func TestTables(t *testing.T) {
 		coded byte
 		want  int16
 	}{
-		{Mu, 0x00, -32124}, {Mu, 0x80, 32124}, {Mu, 0xff, 0}, {Mu, 0x7f, 0},
-		{A, 0xd5, 8}, {A, 0x55, -8}, {A, 0xaa, 32256}, {A, 0x2a, -32256},
+		{Mu, 0x00, -32124},
+		{Mu, 0x80, 32124},
+		{Mu, 0xff, 0},
+		{Mu, 0x7f, 0},
+		{A, 0xd5, 8},
+		{A, 0x55, -8},
+		{A, 0xaa, 32256},
+		{A, 0x2a, -32256},
 	} {
 		if got := c.law.Sample(c.coded); got != c.want {
 			t.Errorf("law %d: %#02x is %d, want %d", c.law, c.coded, got, c.want)

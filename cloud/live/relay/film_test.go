@@ -189,7 +189,7 @@ func TestFilmsOfEveryKind(t *testing.T) {
 					t.Errorf("%s: sound %d begins at %d, %d after the one before", name, i, sound[i].DTS, sound[i].DTS-sound[i-1].DTS)
 				}
 			}
-			ms := (sound[len(sound)-1].DTS+step)*1000/int64(p.film.audio.Timescale) - (pictures[count-1].DTS+int64(lasts[count-1]))*1000/scenes.Timescale
+			ms := (sound[len(sound)-1].DTS+step)*1000/int64(p.film.audio.Timescale) - (pictures[count-1].DTS+lasts[count-1])*1000/scenes.Timescale
 			if ms < -100 || ms > 100 {
 				t.Errorf("%s: sound ends %d ms after the pictures", name, ms)
 			}
