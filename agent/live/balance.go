@@ -42,13 +42,13 @@ type view struct {
 	mu     sync.Mutex
 	shows  bool // the viewer sees something
 	ladder ladder
-	path   path
+	line   rtc.Reports
 	noSub  bool          // the sub-stream can't stand in
 	times  float64       // as fast as life: 1 at the live edge
 	apart  time.Duration // key frames alone, so far apart in the recording; 0: all pictures
 	sent   int64         // bytes of pictures at the last report
 	at     time.Time
-	waited int64   // nanoseconds that frames had waited for the budget at the last look
+	waited int64   // nanoseconds that frames had waited for the budget and the line at the last look
 	waits  float64 // the part of the time that they wait, of late
 	lagged time.Time
 }
@@ -70,16 +70,38 @@ func (v *view) change(do func()) {
 // heard takes over a viewer's report about one of its streams.
 func (s *session) heard(r rtcp.ReceptionReport) {
 	now, sent, w := time.Now(), s.Video.Sent(), s.room.want(s, nil)
+	others, _ := s.room.others(s, nil)
+	if rate := s.peer.Arrivals.Measured(); rate > 0 {
+		s.peer.path.see(rate, now)
+	}
 	s.view.change(func() {
 		v := &s.view
 		took := now.Sub(v.at).Seconds()
 		if !v.at.IsZero() && s.toll.outside.Load() {
 			// What is sent again is no part of what the step needs.
-			rate := min(onWire*float64(sent-v.sent)/max(took, 0.1), w.cost[v.ladder.now])
-			v.path.report(rtc.Loss(r), rtc.RoundTrip(r, now), rate)
+			rate := others + min(onWire*float64(sent-v.sent)/max(took, 0.1), w.cost[v.ladder.now])
+			loss := rtc.Loss(r)
+			health := v.line.Judge(loss, rtc.RoundTrip(r, now))
+			s.peer.path.report(health, loss, v.line.Shortest(), rate, now)
 		}
 		v.sent, v.at = sent, now
 	})
+}
+
+// others is what the other views cost on the steps that they are on, bytes per second: those of a session's own connection, and
+// all that ask the budget.
+func (r *Room) others(s *session, rates map[id.Stream]float64) (line, all float64) {
+	for _, o := range r.viewers() {
+		if o == s {
+			continue
+		}
+		c := r.want(o, rates).cost[o.view.now()]
+		all += c
+		if o.peer == s.peer {
+			line += c
+		}
+	}
+	return line, all
 }
 
 // balance moves the viewers up and down until ctx ends.
@@ -103,13 +125,15 @@ func (r *Room) weigh(now time.Time, fresh *session) {
 	if len(viewers) == 0 {
 		return
 	}
-	rates := map[id.Stream]float64{}
-	if r.footage.Rates != nil {
-		rates = r.footage.Rates()
-	}
+	rates := r.rates()
 	wants := make([]want, len(viewers))
+	most := map[*path]float64{}
 	for i, s := range viewers {
 		wants[i] = r.want(s, rates)
+		most[wants[i].line] += wants[i].cost[whole]
+	}
+	for line, all := range most {
+		line.ease(all)
 	}
 	room, bounded := r.budget.Room()
 	if !bounded {
@@ -134,6 +158,14 @@ func (r *Room) weigh(now time.Time, fresh *session) {
 		}
 		v.turn()
 	}
+}
+
+// rates are how many bytes per second the streams that are pulled now bring, as far as that is known.
+func (r *Room) rates() map[id.Stream]float64 {
+	if r.footage.Rates == nil {
+		return nil
+	}
+	return r.footage.Rates()
 }
 
 // turn wakes the session up.
@@ -188,9 +220,9 @@ func (r *Room) want(s *session, rates map[id.Stream]float64) (w want) {
 		}
 		w.cost[keys] = sparse.spaced(max(keysEvery, v.apart)) * v.times
 		w.cost[stills] = sparse.spaced(stillEvery) * v.times
-		v.path.ease(w.cost[whole])
-		w.limit = v.path.limit
 	})
+	w.line = &s.peer.path
+	w.limit, _ = w.line.known()
 	return w
 }
 
@@ -228,17 +260,40 @@ func (s *session) stream() id.Stream {
 	return s.pick.stream
 }
 
+// standIn returns the sub-stream that can stand in for the viewer's stream, which it returns where there is none.
+func (s *session) standIn() id.Stream {
+	s.view.mu.Lock()
+	defer s.view.mu.Unlock()
+	if sub, ok := s.sub(); ok {
+		return sub
+	}
+	return s.pick.stream
+}
+
+// spare is what the viewer's line and the site's budget carry beside what others cost there, bytes per second: a tenth of that
+// at least. +Inf while nothing is known.
+func (r *Room) spare(s *session, line, all float64) float64 {
+	limit := s.peer.path.carries(time.Now())
+	spare := max(limit-line, limit/10)
+	if room, bounded := r.budget.Room(); bounded {
+		spare = min(spare, max(room-all, room/10))
+	}
+	return spare
+}
+
 // withoutSub notes that the sub-stream can't stand in: it is coded in another way, or it is not there.
 func (s *session) withoutSub() { s.view.change(func() { s.view.noSub = true }) }
 
-// lagged notes that frames came too late. When it was the budget that they waited for, the step is too dear.
+// lagged notes that frames came too late. When it was the budget or the line that they waited for, the step is too dear.
 func (s *session) lagged() {
 	w, now := s.room.want(s, nil), time.Now()
+	others, _ := s.room.others(s, nil)
 	s.view.change(func() {
 		v := &s.view
+		carries, cost := s.peer.path.carries(now), others+w.cost[v.ladder.now]
 		// What the step before has left behind is no fault of this one.
-		if v.waits > 0.5 && now.Sub(v.lagged) >= s.room.tempo.downEvery && now.Sub(v.ladder.moved) >= s.room.tempo.downEvery {
-			v.path.squeeze(w.cost[v.ladder.now] * 0.85)
+		if (v.waits > 0.5 || carries < cost) && now.Sub(v.lagged) >= s.room.tempo.downEvery && now.Sub(v.ladder.moved) >= s.room.tempo.downEvery {
+			s.peer.path.squeeze(min(cost*0.85, carries))
 			v.lagged = now
 		}
 	})

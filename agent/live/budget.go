@@ -2,6 +2,7 @@ package live
 
 import (
 	"math"
+	"sync"
 	"time"
 
 	"holdfast/shared/rtc"
@@ -28,6 +29,7 @@ const (
 type want struct {
 	cost  [steps]float64 // bytes per second; 0: there is no such step
 	limit float64        // what the viewer's own line carries, bytes per second; +Inf when not known
+	line  *path          // that line, which views of one connection share; nil: nobody else's
 }
 
 // below returns the next step down, the same when there is none.
@@ -56,19 +58,26 @@ func (w want) above(s step) step {
 func share(room float64, wants []want) []step {
 	got := make([]step, len(wants))
 	used := 0.0
+	lines := map[*path]float64{} // used of each
 	for i, w := range wants {
 		for next := w.below(whole); next != got[i]; next = w.below(next) {
 			got[i] = next
 		}
 		used += w.cost[got[i]]
+		lines[w.line] += w.cost[got[i]]
 	}
 	for level := stills - 1; level >= whole; level-- {
 		for i, w := range wants {
 			next := w.above(got[i])
 			more := w.cost[next] - w.cost[got[i]]
-			if next >= level && used+more <= room && w.cost[next] <= w.limit {
+			line := w.cost[next]
+			if w.line != nil {
+				line = lines[w.line] + more
+			}
+			if next >= level && used+more <= room && line <= w.limit {
 				got[i] = next
 				used += more
+				lines[w.line] += more
 			}
 		}
 	}
@@ -122,34 +131,96 @@ func (l *ladder) move(now time.Time, t tempo, w want, fair, easy step) step {
 	return l.now
 }
 
-// path is what is known of a viewer's own line, from its reports and from what did not get through.
+// path is what is known of a viewer's own line, from its reports, from what did not get through and from bursts. It belongs to
+// the connection: what one view has learnt, the next one begins with.
 type path struct {
-	limit   float64 // bytes per second; +Inf while nothing speaks against it
-	reports rtc.Reports
+	mu     sync.Mutex
+	limit  float64       // bytes per second, of all views together; +Inf while nothing speaks against it
+	raised time.Time     // when a good report last raised it
+	rtt    time.Duration // the shortest; 0: not known
+	// What the line carried when it was full, bytes per second; 0: it was not. The limit may be far above what the views want,
+	// and is forgotten then: a burst wants as much as there is.
+	carried float64
+	seen    time.Time
 }
 
-// report takes a viewer's report over: the part of packets lost since the one before, and the round trip, 0 when not known,
-// while rate bytes per second were sent.
-func (p *path) report(loss float64, rtt time.Duration, rate float64) {
-	switch p.reports.Judge(loss, rtt) {
-	case rtc.Lossy:
-		p.squeeze(rate * (1 - loss/2))
-	case rtc.Late:
-		p.squeeze(rate * 0.85)
-	case rtc.Well:
-		p.limit = max(p.limit*1.05, p.limit+2000)
-	default:
+// carriedFor is how long it counts what a line carried.
+const carriedFor = time.Minute
+
+// raiseEvery is how often good reports may raise a limit, however many views there are that report.
+const raiseEvery = 700 * time.Millisecond
+
+// report takes a view's report over: how its line is by that, and the shortest round trip that it knows of, while rate bytes per
+// second were sent to all views.
+func (p *path) report(h rtc.Health, loss float64, shortest time.Duration, rate float64, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.rtt == 0 || shortest > 0 && shortest < p.rtt {
+		p.rtt = shortest
+	}
+	switch {
+	case h == rtc.Lossy:
+		p.limit = min(p.limit, rate*(1-loss/2))
+	case h == rtc.Late:
+		p.limit = min(p.limit, rate*0.85)
+	case h == rtc.Well && now.Sub(p.raised) >= raiseEvery:
+		p.limit, p.raised = max(p.limit*1.05, p.limit+2000), now
 	}
 }
 
 // squeeze notes that more than rate bytes per second do not get through.
-func (p *path) squeeze(rate float64) { p.limit = min(p.limit, rate) }
+func (p *path) squeeze(rate float64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.limit = min(p.limit, rate)
+}
+
+// learn notes what a full line carries.
+func (p *path) learn(rate float64, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.limit = min(p.limit, rate)
+	p.carried, p.seen = rate, now
+}
+
+// see notes what a line carries that is full at times: no view gets less for that alone.
+func (p *path) see(rate float64, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.carried, p.seen = rate, now
+}
+
+// carries is what is known of the line, bytes per second; +Inf when nothing is.
+func (p *path) carries(now time.Time) float64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.carried > 0 && now.Sub(p.seen) < carriedFor {
+		return min(p.limit, p.carried)
+	}
+	return p.limit
+}
 
 // ease forgets a limit that is far above anything that is wanted.
 func (p *path) ease(most float64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.limit > 2*most {
 		p.limit = math.Inf(1)
 	}
+}
+
+// forget begins anew, for another path.
+func (p *path) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.limit, p.rtt, p.carried = math.Inf(1), 0, 0
+}
+
+// known returns the limit and the shortest round trip.
+func (p *path) known() (limit float64, rtt time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.limit, p.rtt
 }
 
 // cost is what one stream costs, measured.

@@ -10,6 +10,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"holdfast/shared/mp4"
+	"holdfast/shared/rtc"
 )
 
 // prices are those of a camera with a sub-stream; alone of one without.
@@ -31,16 +32,18 @@ func TestShare(t *testing.T) {
 		wants []want
 		got   []step
 	}{
-		"no bound":                    {line, many(3, want{prices, line}), []step{whole, whole, whole}},
-		"room for all":                {3000, many(3, want{prices, line}), []step{whole, whole, whole}},
-		"who came last gets less":     {2300, many(3, want{prices, line}), []step{whole, whole, small}},
-		"all alike before any better": {650, many(3, want{prices, line}), []step{small, small, small}},
-		"not even single pictures":    {1, many(2, want{prices, line}), []step{stills, stills}},
-		"one has no sub-stream":       {1300, []want{{alone, line}, {prices, line}}, []step{whole, small}},
-		"of both the one without":     {800, []want{{alone, line}, {prices, line}}, []step{keys, small}},
-		"a poor line of one's own":    {line, []want{{prices, 250}, {prices, line}, {prices, 5}}, []step{small, whole, stills}},
-		"what one can't use goes on":  {1200, []want{{prices, 100}, {prices, line}}, []step{keys, whole}},
+		"no bound":                    {line, many(3, want{cost: prices, limit: line}), []step{whole, whole, whole}},
+		"room for all":                {3000, many(3, want{cost: prices, limit: line}), []step{whole, whole, whole}},
+		"who came last gets less":     {2300, many(3, want{cost: prices, limit: line}), []step{whole, whole, small}},
+		"all alike before any better": {650, many(3, want{cost: prices, limit: line}), []step{small, small, small}},
+		"not even single pictures":    {1, many(2, want{cost: prices, limit: line}), []step{stills, stills}},
+		"one has no sub-stream":       {1300, []want{{cost: alone, limit: line}, {cost: prices, limit: line}}, []step{whole, small}},
+		"of both the one without":     {800, []want{{cost: alone, limit: line}, {cost: prices, limit: line}}, []step{keys, small}},
+		"a poor line of one's own":    {line, []want{{cost: prices, limit: 250}, {cost: prices, limit: line}, {cost: prices, limit: 5}}, []step{small, whole, stills}},
+		"what one can't use goes on":  {1200, []want{{cost: prices, limit: 100}, {cost: prices, limit: line}}, []step{keys, whole}},
 		"nobody":                      {0, nil, []step{}},
+		"a line for two views":        {line, many(2, want{cost: prices, limit: 1300, line: &path{}}), []step{whole, small}},
+		"a line for one of two":       {line, []want{{cost: prices, limit: 250, line: &path{}}, {cost: prices, limit: line, line: &path{}}}, []step{small, whole}},
 	} {
 		if got := share(c.room, c.wants); !slices.Equal(got, c.got) {
 			t.Errorf("%s: %v, want %v", name, got, c.got)
@@ -98,27 +101,33 @@ func TestLadder(t *testing.T) {
 }
 
 func TestPath(t *testing.T) {
-	p := path{limit: math.Inf(1)}
+	p, now := path{limit: math.Inf(1)}, time.Now()
+	var reports rtc.Reports
+	report := func(loss float64, rtt time.Duration, rate float64) {
+		now = now.Add(time.Second)
+		health := reports.Judge(loss, rtt)
+		p.report(health, loss, reports.Shortest(), rate, now)
+	}
 	for range 10 {
-		p.report(0.01, 50*time.Millisecond, 100_000)
+		report(0.01, 50*time.Millisecond, 100_000)
 	}
 	if !math.IsInf(p.limit, 1) {
 		t.Errorf("a good line is limited to %v", p.limit)
 	}
-	p.report(0.3, 50*time.Millisecond, 100_000)
+	report(0.3, 50*time.Millisecond, 100_000)
 	if !math.IsInf(p.limit, 1) {
 		t.Errorf("one bad report limits to %v", p.limit)
 	}
-	p.report(0.3, 50*time.Millisecond, 100_000)
+	report(0.3, 50*time.Millisecond, 100_000)
 	if p.limit != 85_000 {
 		t.Errorf("with 30 %% of 100,000 lost the limit is %v", p.limit)
 	}
-	p.report(0.05, 50*time.Millisecond, 80_000)
+	report(0.05, 50*time.Millisecond, 80_000)
 	if p.limit != 85_000 {
 		t.Errorf("with 5 %% lost the limit moves to %v", p.limit)
 	}
 	for range 20 {
-		p.report(0, 50*time.Millisecond, 80_000)
+		report(0, 50*time.Millisecond, 80_000)
 	}
 	if p.limit < 200_000 {
 		t.Errorf("after 20 good reports the limit is still %v", p.limit)
@@ -126,11 +135,31 @@ func TestPath(t *testing.T) {
 	if p.ease(90_000); !math.IsInf(p.limit, 1) {
 		t.Errorf("far above what is wanted the limit is %v", p.limit)
 	}
+	if _, rtt := p.known(); rtt != 50*time.Millisecond {
+		t.Errorf("the shortest round trip is %v", rtt)
+	}
 	for range 3 { // in a row
-		p.report(0, 600*time.Millisecond, 80_000)
+		report(0, 600*time.Millisecond, 80_000)
 	}
 	if p.limit != 68_000 {
 		t.Errorf("with a round trip that has grown the limit is %v", p.limit)
+	}
+	for range 16 { // views that report within one second
+		p.report(rtc.Well, 0, time.Second, 80_000, now.Add(time.Second))
+	}
+	if limit, rtt := p.known(); limit != 68_000*1.05 || rtt != 50*time.Millisecond {
+		t.Errorf("after a second of many good reports the limit is %v, the shortest round trip %v", limit, rtt)
+	}
+	p.ease(1)
+	if p.learn(500_000, now); p.limit != 500_000 || p.carries(now) != 500_000 {
+		t.Errorf("measured 500,000 the limit is %v", p.limit)
+	}
+	if p.ease(100_000); !math.IsInf(p.limit, 1) || p.carries(now) != 500_000 || !math.IsInf(p.carries(now.Add(carriedFor)), 1) {
+		t.Errorf("measured 500,000 and for 100,000 the limit is %v, and the line carries %v", p.limit, p.carries(now))
+	}
+	p.forget()
+	if limit, rtt := p.known(); !math.IsInf(limit, 1) || rtt != 0 {
+		t.Errorf("of a new path is known: %v, %v", limit, rtt)
 	}
 }
 

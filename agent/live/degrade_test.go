@@ -44,11 +44,12 @@ type branch struct {
 	hubs   map[id.Stream]*media.Hub
 	began  time.Time
 	run    func(func(context.Context) error)
+	asked  map[id.Stream]chan struct{} // for a key frame, where the camera sends one
 }
 
 func newBranch(t *testing.T, plan pace.Plan, tempo tempo, cameras int, main, sub *scenes.Loop) *branch {
 	t.Helper()
-	b := &branch{t: t, budget: pace.New(plan), hubs: map[id.Stream]*media.Hub{}, began: time.Now()}
+	b := &branch{t: t, budget: pace.New(plan), hubs: map[id.Stream]*media.Hub{}, began: time.Now(), asked: map[id.Stream]chan struct{}{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	b.run = func(run func(context.Context) error) {
@@ -67,7 +68,7 @@ func newBranch(t *testing.T, plan pace.Plan, tempo tempo, cameras int, main, sub
 				continue
 			}
 			hub := media.NewHub(id.Stream{Camera: cam, Kind: kind})
-			b.hubs[hub.Stream()] = hub
+			b.hubs[hub.Stream()], b.asked[hub.Stream()] = hub, make(chan struct{}, 1)
 			b.run(func(ctx context.Context) error { b.film(ctx, hub, loop, uint32(i)); return nil })
 		}
 	}
@@ -113,8 +114,13 @@ func (b *branch) film(ctx context.Context, hub *media.Hub, loop *scenes.Loop, nu
 	if hub.Stream().Kind == id.Sub {
 		kind = 1
 	}
+	asked := false
 	for frame := uint64(1); ; {
 		for i := range loop.Units {
+			if asked && !loop.Units[i].Key {
+				continue
+			}
+			asked = false
 			stamp := fakecam.Stamp{Camera: number, Frame: frame, SentUs: time.Now().UnixMicro()}
 			frame++
 			if kind == 1 {
@@ -132,6 +138,11 @@ func (b *branch) film(ctx context.Context, hub *media.Hub, loop *scenes.Loop, nu
 			case <-tick.C:
 			case <-ctx.Done():
 				return
+			}
+			select {
+			case <-b.asked[hub.Stream()]:
+				asked = true
+			default:
 			}
 		}
 	}
@@ -238,29 +249,37 @@ func assertSeam(t *testing.T, all []picture, sparse bool) {
 	}
 }
 
+// line is a line to the branch, so long each way, and the wish of a viewer at its end.
+func (b *branch) line(oneWay time.Duration) (*netcut.UDP, wish) {
+	b.t.Helper()
+	agent := b.room.port.Number()
+	way, err := netcut.NewUDP("127.0.0.1:0", fmt.Sprintf("127.0.0.1:%d", agent))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.run(way.Run)
+	way.Delay(oneWay)
+	return way, wish{
+		change: func(sdp string) string { return regexp.MustCompile("a=candidate:[^\r]*\r\n").ReplaceAllString(sdp, "") },
+		back: func(sdp string) string {
+			_, port, _ := net.SplitHostPort(way.Addr())
+			return strings.ReplaceAll(sdp, fmt.Sprintf(" 127.0.0.1 %d ", agent), " 127.0.0.1 "+port+" ")
+		},
+	}
+}
+
 // TestAViewersOwnLine has a budget without bounds and a viewer whose own line is too narrow: its reports say so.
 func TestAViewersOwnLine(t *testing.T) {
 	t.Parallel()
 	l := loops(t, "shop/main", "shop/sub")
 	b := newBranch(t, pace.Plan{}, tempo{downEvery: time.Second, upAfter: time.Minute}, 1, l[0], l[1])
-	agent := b.room.port.Number()
-	way, err := netcut.NewUDP("127.0.0.1:0", fmt.Sprintf("127.0.0.1:%d", agent))
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.run(way.Run)
-	way.Delay(30 * time.Millisecond)
-	w := wish{LiveOffer: wire.LiveOffer{Camera: b.cams[0]}}
-	w.change = func(sdp string) string { return regexp.MustCompile("a=candidate:[^\r]*\r\n").ReplaceAllString(sdp, "") }
-	w.back = func(sdp string) string {
-		_, port, _ := net.SplitHostPort(way.Addr())
-		return strings.ReplaceAll(sdp, fmt.Sprintf(" 127.0.0.1 %d ", agent), " 127.0.0.1 "+port+" ")
-	}
+	way, w := b.line(30 * time.Millisecond)
+	w.Camera = b.cams[0]
 	v := watch(t, b.room, w)
 	v.seen(30)
 	rtt := func() (d time.Duration) {
 		for _, s := range b.room.viewers() {
-			s.view.change(func() { d = s.view.path.reports.Shortest() })
+			s.view.change(func() { d = s.view.line.Shortest() })
 		}
 		return d
 	}

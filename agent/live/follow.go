@@ -7,20 +7,9 @@ import (
 	"time"
 
 	"holdfast/agent/media"
-	"holdfast/shared/backoff"
 	"holdfast/shared/id"
 	"holdfast/shared/rtc"
 	"holdfast/shared/wire"
-)
-
-// A burst brings a new viewer to the live edge. Sent at once it would overrun the socket buffers on the way, so it
-// pauses after so many bytes: about 85 Mbit/s.
-const (
-	burstBytes = 32 << 10
-	burstPause = 3 * time.Millisecond
-	// The key frame at its beginning has so much time for itself: a browser that has pictures after it at hand shows none
-	// before the last of them is decoded.
-	firstAlone = 60 * time.Millisecond
 )
 
 // follow is the state of one stay at the live edge.
@@ -34,12 +23,17 @@ type follow struct {
 	tally  tally
 	sparse sparse
 	params *media.Params
+	keyUs  int64     // of the last key frame that was sent, on the run's timeline
 	edgeUs int64     // media time at which the stream goes on at its own pace
 	outUs  int64     // where that is on the session's timeline
 	burst  bool      // still catching up
 	began  time.Time // with that
-	bytes  int       // of the burst since its last pause
-	wait   bool      // for a key frame
+	line   float64   // what the other views of the connection cost then, bytes per second
+	all    float64   // and all others
+	rates  map[id.Stream]float64
+	bytes  int  // of the burst since its last pause
+	wait   bool // for a key frame
+	left   bool // there may be frames that have not been looked at
 	lastNo time.Time
 }
 
@@ -68,6 +62,11 @@ func (s *session) follow(ctx context.Context) (rtc.Op, error) {
 		if f.next != nil {
 			next = f.next.Ready()
 		}
+		var left chan struct{}
+		if f.left {
+			left = make(chan struct{})
+			close(left)
+		}
 		var err error
 		select {
 		case <-ctx.Done():
@@ -93,6 +92,8 @@ func (s *session) follow(ctx context.Context) (rtc.Op, error) {
 			err = f.cross(ctx)
 		case <-f.reader.Ready():
 			err = f.drain(ctx)
+		case <-left:
+			err = f.drain(ctx)
 		}
 		if err != nil {
 			return rtc.Op{}, err
@@ -100,41 +101,16 @@ func (s *session) follow(ctx context.Context) (rtc.Op, error) {
 	}
 }
 
-// catchUp sends the newest group of pictures in a burst, up to this moment.
-func (f *follow) catchUp(ctx context.Context) error {
-	frames, brk := f.backlog()
-	if brk != nil {
-		f.s.Control.Tell(rtc.Note{Type: "state", Text: breakInWords(brk)})
-	}
-	f.wait, f.burst, f.began = len(frames) == 0, true, time.Now()
-	for i, fr := range frames {
-		if f.tooLong() {
-			break
-		}
-		if err := f.item(ctx, media.Item{Frame: fr}); err != nil {
-			return err
-		}
-		if i == 0 {
-			if err := backoff.Sleep(ctx, firstAlone); err != nil {
-				return err
-			}
-		}
-	}
-	err := f.drain(ctx) // what came meanwhile
-	if f.tooLong() {
-		f.await()
-	}
-	f.burst, f.outUs = false, f.s.NowUs()
-	return err
-}
+// drainMost is how long frames are sent before it is looked what else there is: over a slow line more come all the time.
+const drainMost = 100 * time.Millisecond
 
-// tooLong says whether a burst does not catch up with life. The next key frame goes on.
-func (f *follow) tooLong() bool {
-	return f.burst && f.s.mayLag() && time.Since(f.began) > lagMost
-}
-
+// drain sends the frames that have come.
 func (f *follow) drain(ctx context.Context) error {
+	begun := time.Now()
 	for {
+		if f.left = !f.burst && time.Since(begun) > drainMost; f.left {
+			return nil
+		}
 		if f.tooLong() {
 			return nil
 		}
@@ -207,6 +183,9 @@ func (f *follow) item(ctx context.Context, it media.Item) error {
 	if f.stale(fr) || f.wait && !sh.key || f.sparse.skips(f.s.view.now(), &sh, sh.mediaUs) {
 		return nil
 	}
+	if sh.key {
+		f.keyUs = fr.MonoUs
+	}
 	if f.params != fr.Params {
 		if err := f.change(ctx, fr.Params, sh.mediaUs); err != nil {
 			return err
@@ -266,13 +245,18 @@ func (f *follow) stale(fr *media.Frame) bool {
 	return true
 }
 
-// await leaves pictures out up to the next key frame. Where groups of pictures are long, or nobody has measured them yet, the
-// camera is asked for one: more of them in short groups would only make the line narrower.
+// await leaves pictures out up to the next key frame.
 func (f *follow) await() {
 	f.wait = true
+	f.ask(f.stream)
+}
+
+// ask asks the camera for a key frame where groups of pictures are long, or nobody has measured them yet: more of them in short
+// groups would only make the line narrower.
+func (f *follow) ask(stream id.Stream) {
 	ask := f.s.room.footage.KeyFrame
-	if c, known := f.s.room.costs.of(f.stream); ask != nil && (!known || c.every > keysEvery.Seconds()) {
-		ask(f.stream)
+	if c, known := f.s.room.costs.of(stream); ask != nil && (!known || c.every > keysEvery.Seconds()) {
+		ask(stream)
 	}
 }
 
@@ -284,17 +268,6 @@ func (f *follow) count(sh shot) {
 	if c, ok := f.tally.add(time.UnixMicro(sh.mediaUs), sh.bytes(), sh.key); ok {
 		f.s.room.costs.set(f.stream, c)
 	}
-}
-
-// hurry sends a frame of a burst.
-func (f *follow) hurry(ctx context.Context, sh shot) error {
-	f.s.send(sh, f.s.NowUs())
-	f.edgeUs = sh.mediaUs
-	if f.bytes += sh.bytes(); f.bytes < burstBytes {
-		return nil
-	}
-	f.bytes = 0
-	return backoff.Sleep(ctx, burstPause)
 }
 
 // anchor makes media time mediaUs due now.

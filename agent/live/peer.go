@@ -26,6 +26,7 @@ type peer struct {
 	end   context.CancelFunc
 	relay wire.RelayRole
 	toll  toll
+	path  path // what its views have learnt of the line to the viewer
 	slots []*slot
 
 	showing sync.WaitGroup // sessions on its slots
@@ -42,6 +43,7 @@ func newPeer(ctx context.Context, r *Room, offer wire.LiveOffer, end context.Can
 	p := &peer{
 		room: r, id: offer.Session, end: end, relay: offer.Relay, log: r.log.With("connection", offer.Session),
 	}
+	p.path.forget()
 	p.toll.ctx, p.toll.flow = ctx, r.budget.Flow(pace.Live, time.Time{})
 	var err error
 	p.Peer, err = rtc.NewPeer(offer.SDP, rtc.Setup{
@@ -55,8 +57,20 @@ func newPeer(ctx context.Context, r *Room, offer wire.LiveOffer, end context.Can
 	}
 	p.PC.SCTP().Transport().ICETransport().OnSelectedCandidatePairChange(func(pair *webrtc.ICECandidatePair) {
 		p.toll.outside.Store(!r.inside(pair))
+		p.forget()
 	})
 	return p, nil
+}
+
+// forget begins anew with what is known of the line, since it is another one.
+func (p *peer) forget() {
+	p.path.forget()
+	p.Arrivals.Forget()
+	for _, s := range p.slots {
+		if at := s.session.Load(); at != nil {
+			at.view.change(func() { at.view.line = rtc.Reports{} })
+		}
+	}
 }
 
 // heard passes a viewer's report about its pictures on to the session that they belong to. Nothing is reported before the

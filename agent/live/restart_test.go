@@ -1,13 +1,16 @@
 package live
 
 import (
+	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pion/webrtc/v4"
 
 	"holdfast/shared/id"
 	"holdfast/shared/wire"
+	"holdfast/testenv/eventually"
 )
 
 // elsewhere returns an offer that seeks the path anew, with all addresses.
@@ -80,7 +83,11 @@ func TestTheSamePictureByAnotherPath(t *testing.T) {
 		name, _, _ := strings.Cut(rest, "\r\n")
 		return name
 	}
+	s.room.mu.Lock()
+	p := s.room.peers[v.session]
+	s.room.mu.Unlock()
 	for range 2 {
+		p.path.learn(1000, time.Now())
 		offer := v.elsewhere()
 		was := ufrag(v.answer.SDP)
 		got, err := s.room.Offer(t.Context(), wire.LiveOffer{Session: v.session, SDP: offer, Restart: true})
@@ -98,6 +105,7 @@ func TestTheSamePictureByAnotherPath(t *testing.T) {
 		if after[0].ssrc != before[0].ssrc {
 			t.Error("the picture is on another track now")
 		}
+		eventually.True(t, "the path before to be forgotten", func() bool { return math.IsInf(p.path.carries(time.Now()), 1) })
 	}
 	if n := len(s.room.Open()); n != 1 {
 		t.Errorf("%d connections are open", n)

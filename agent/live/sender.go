@@ -44,8 +44,10 @@ type sender struct {
 	track *rtc.Track
 	clock int64 // RTP units per second
 	pack  func(units [][]byte) ([]*rtp.Packet, error)
-	after int64  // the next frame's time on the session's timeline is this at least, microseconds
-	stamp uint32 // RTP timestamp of the last frame
+	// before is called before a packet is sent, with its bytes; nil: nothing is.
+	before func(bytes int) error
+	after  int64  // the next frame's time on the session's timeline is this at least, microseconds
+	stamp  uint32 // RTP timestamp of the last frame
 }
 
 // newSender packs frames of t for a track that takes that codec.
@@ -110,6 +112,11 @@ func (s *sender) write(f shot, stamp uint32) error {
 		p.Timestamp = stamp
 		if err := s.mark(p, &f); err != nil {
 			return err
+		}
+		if s.before != nil {
+			if err := s.before(len(p.Payload)); err != nil {
+				return fmt.Errorf("wait for the line: %w", err)
+			}
 		}
 		if err := s.track.Write(s.codec, p); err != nil {
 			return fmt.Errorf("send packet: %w", err)

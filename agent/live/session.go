@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -31,7 +30,7 @@ type session struct {
 	sound *sender     // nil without audio
 	into  *conversion // nil: the pictures go as the camera has made them
 	view  view
-	waits atomic.Int64 // nanoseconds that its frames have waited for the budget
+	waits atomic.Int64 // nanoseconds that its frames have waited for the budget and the line
 	live  atomic.Bool  // it shows the live edge
 	asked time.Time    // to go over to the relay; balance's
 
@@ -47,7 +46,9 @@ func newSession(ctx context.Context, p *peer, s *slot, order wire.LiveView, pick
 		slot: s, room: p.room, id: order.Session, peer: p, toll: &p.toll, order: order, pick: pick, end: end,
 		log: p.room.log.With("session", order.Session, "camera", order.Camera, "stream", pick.stream.Kind),
 	}
-	out.view.number, out.view.turned, out.view.times, out.view.path.limit = number, make(chan struct{}, 1), 1, math.Inf(1)
+	out.view.number, out.view.turned, out.view.times = number, make(chan struct{}, 1), 1
+	_, rtt := p.path.known()
+	out.view.line.Recall(rtt)
 	shown := *pick.params.Video()
 	if pick.convert {
 		shown = mp4.Track{Codec: mp4.H264}
@@ -57,6 +58,7 @@ func newSession(ctx context.Context, p *peer, s *slot, order wire.LiveView, pick
 	if out.pics, err = newSender(&shown, s.Video); err != nil {
 		return nil, err
 	}
+	out.pics.before = func(bytes int) error { return out.queue(ctx, bytes) }
 	if !slices.Contains(s.Takes, out.pics.codec) {
 		return nil, wire.Fail(wire.FailedCodec, "The browser's offer has no place for %s video.", codecName(out.pics.codec))
 	}
@@ -148,6 +150,17 @@ func (s *session) send(f shot, outUs int64) {
 		return
 	}
 	s.post(f.bytes(), func() error { return out.send(f, outUs) })
+}
+
+// queue waits until so many bytes more may be on their way over the viewer's line: what is too much for it would be lost.
+func (s *session) queue(ctx context.Context, bytes int) error {
+	if !s.toll.outside.Load() {
+		return nil
+	}
+	begun := time.Now()
+	err := s.peer.Arrivals.Await(ctx, bytes)
+	s.waits.Add(int64(time.Since(begun)))
+	return err
 }
 
 // post sends what takes so many bytes when the budget has room for it.

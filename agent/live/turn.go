@@ -78,6 +78,7 @@ func (f *follow) cross(ctx context.Context) error {
 		f.reader.Close()
 		f.reader, f.stream = f.next, f.to
 		f.next, f.until, f.tally, f.sparse = nil, nil, tally{}, sparse{}
+		f.s.tell()
 		if err := f.item(ctx, media.Item{Frame: it.Frame}); err != nil {
 			return err
 		}
@@ -94,8 +95,10 @@ func (f *follow) close() {
 }
 
 // tell says to the viewer what it gets, when that is news.
-func (s *session) tell() {
-	text := s.said(s.view.now())
+func (s *session) tell() { s.say(s.said(s.view.now())) }
+
+// say says why the viewer gets less, when that is news.
+func (s *session) say(text string) {
 	if text != s.told {
 		s.told = text
 		s.Control.Tell(rtc.Note{Type: "note", Text: text})

@@ -122,7 +122,7 @@ func newViewer(t *testing.T, cfg webrtc.Configuration, tcp bool) *viewer {
 	settings.SetSRTPReplayProtectionWindow(1024) // as in browsers: else what is sent again after a burst is refused
 	settings.SetInterfaceFilter(func(name string) bool { return name == "lo" })
 	reports := &interceptor.Registry{}
-	if err := errors.Join(webrtc.ConfigureNack(engine, reports), webrtc.ConfigureRTCPReports(reports)); err != nil {
+	if err := errors.Join(webrtc.ConfigureNack(engine, reports), webrtc.ConfigureRTCPReports(reports), webrtc.ConfigureTWCCSender(engine, reports)); err != nil {
 		t.Fatal(err)
 	}
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithSettingEngine(settings), webrtc.WithInterceptorRegistry(reports))

@@ -49,7 +49,7 @@ const (
 
 // registerCodecs lets a connection have one codec alone, or all that browsers take, and with film what only our own ends do.
 func registerCodecs(engine *webrtc.MediaEngine, only mp4.Codec, film bool) error {
-	feedback := []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}, {Type: "ccm", Parameter: "fir"}}
+	feedback := []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}, {Type: "ccm", Parameter: "fir"}, {Type: "transport-cc"}}
 	type codec struct {
 		kind  webrtc.RTPCodecType
 		track mp4.Track
@@ -83,7 +83,12 @@ func registerCodecs(engine *webrtc.MediaEngine, only mp4.Codec, film bool) error
 			return err
 		}
 	}
-	return engine.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: playoutDelay}, webrtc.RTPCodecTypeVideo)
+	for _, uri := range []string{playoutDelay, transportCC} {
+		if err := engine.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: uri}, webrtc.RTPCodecTypeVideo); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // playoutDelay is the header extension by which a sender says how long a picture may wait before it is shown

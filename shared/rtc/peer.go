@@ -23,6 +23,8 @@ import (
 type Peer struct {
 	PC    *webrtc.PeerConnection
 	Slots []*Slot
+	// Arrivals is what is known of the packets on their way to the viewer.
+	Arrivals *Arrivals
 
 	log       *slog.Logger
 	servers   []wire.ICEServer
@@ -71,7 +73,11 @@ func NewPeer(offer string, setup Setup, report func(slot int, r rtcp.ReceptionRe
 func newPeer(offer string, setup Setup, end func()) (*Peer, error) {
 	role := attribute(offer, "setup")
 	setup.calls = role == "passive" || setup.Hears != 0 && role != "active"
-	p := &Peer{log: setup.Log, servers: setup.Servers, end: end, connected: make(chan struct{}), seeks: rate.NewLimiter(seekEvery, seeksAtOnce)}
+	setup.arrivals = newArrivals()
+	p := &Peer{
+		Arrivals: setup.arrivals, log: setup.Log, servers: setup.Servers, end: end, connected: make(chan struct{}),
+		seeks: rate.NewLimiter(seekEvery, seeksAtOnce),
+	}
 	api, err := setup.API()
 	if err != nil {
 		return nil, err
@@ -174,6 +180,11 @@ func (p *Peer) add(s *Slot, t *Track, slot int) error {
 			reports, err := rtcp.Unmarshal(buf[:n])
 			if err == nil && slot >= 0 {
 				p.hear(t, slot, reports)
+			}
+			for _, r := range reports {
+				if told, ok := r.(*rtcp.TransportLayerCC); ok {
+					p.Arrivals.hear(told)
+				}
 			}
 			if err == nil && slices.ContainsFunc(reports, asksForPicture) {
 				select {

@@ -49,6 +49,9 @@ func RoundTrip(r rtcp.ReceptionReport, now time.Time) time.Duration {
 // Shortest returns the shortest round trip so far; 0 when none is known.
 func (l *Reports) Shortest() time.Duration { return l.rtt }
 
+// Recall takes over the shortest round trip that is known from before, 0 when none is.
+func (l *Reports) Recall(rtt time.Duration) { l.rtt = rtt }
+
 // Judge takes a report over, which says Loss and RoundTrip, and says how the line is.
 func (l *Reports) Judge(loss float64, rtt time.Duration) Health {
 	if rtt > 0 && (l.rtt == 0 || rtt < l.rtt) {

@@ -15,6 +15,7 @@ import (
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
 	"github.com/pion/interceptor/pkg/nack"
+	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/logging"
 	"github.com/pion/webrtc/v4"
 	"golang.org/x/net/proxy"
@@ -34,7 +35,7 @@ type Setup struct {
 	Near    interceptor.Factory
 	// Lite has this end answer checks and never make any (RFC 8445 section 2.5): for a machine that everybody reaches.
 	Lite     bool
-	Receives bool // video, and asks again for what is lost
+	Receives bool // video, asks again for what is lost, and says what has come
 	// Hears is the codec of an Ear, the only one then; 0: all that viewers are shown.
 	Hears mp4.Codec
 	// Film has the connection carry, beside what browsers take, AAC and pictures in another order than they are shown in: both
@@ -44,6 +45,8 @@ type Setup struct {
 
 	// calls has an answering end begin the handshake: it hears, or the other one will not.
 	calls bool
+	// arrivals numbers what is sent; nil: nobody asks what has come.
+	arrivals *Arrivals
 }
 
 // resendPackets is how many packets of a stream are kept to be sent again: a burst of some megabytes fits.
@@ -56,6 +59,9 @@ func (s Setup) API() (*webrtc.API, error) {
 		return nil, fmt.Errorf("register codecs: %w", err)
 	}
 	registry := &interceptor.Registry{}
+	if s.arrivals != nil { // nearest to the network: what waits before that is not on its way
+		registry.Add(s.arrivals)
+	}
 	if s.Near != nil {
 		registry.Add(s.Near)
 	}
@@ -68,6 +74,10 @@ func (s Setup) API() (*webrtc.API, error) {
 		var again *nack.GeneratorInterceptorFactory
 		if again, err = nack.NewGeneratorInterceptor(nack.GeneratorSize(resendPackets), nack.GeneratorInterval(20*time.Millisecond)); err == nil {
 			registry.Add(again)
+			var told *twcc.SenderInterceptorFactory
+			if told, err = twcc.NewSenderInterceptor(twcc.SendInterval(50 * time.Millisecond)); err == nil {
+				registry.Add(told)
+			}
 		}
 	}
 	if err != nil {

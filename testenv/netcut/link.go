@@ -149,4 +149,5 @@ type Stats struct {
 	Up, Down int64 // bytes delivered to the target, and back to clients
 	Open     int   // connections now; for UDP, clients with an open way back
 	Accepted int64 // connections ever
+	Full     int64 // UDP packets that found no room to wait for the line
 }

@@ -22,6 +22,8 @@ type UDP struct {
 	clients  map[string]*client
 	accepted int64
 	loss     float64
+	hold     int
+	full     int64
 	dice     *rand.Rand
 	running  bool
 	ended    bool
@@ -93,6 +95,14 @@ func (u *UDP) Loss(percent float64) {
 	u.loss = percent
 }
 
+// Hold lets at most so many packets wait for the line, each direction of each client, as a router with little memory; 0 takes
+// the limit off. Stats counts those that found no room.
+func (u *UDP) Hold(packets int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.hold = packets
+}
+
 // Cut closes the port: senders are told that nobody listens.
 func (u *UDP) Cut() {
 	u.mu.Lock()
@@ -129,7 +139,7 @@ func (u *UDP) Restore() error {
 // Stats returns the counters.
 func (u *UDP) Stats() Stats {
 	u.mu.Lock()
-	s := Stats{Open: len(u.clients), Accepted: u.accepted}
+	s := Stats{Open: len(u.clients), Accepted: u.accepted, Full: u.full}
 	u.mu.Unlock()
 	u.link.mu.Lock()
 	defer u.link.mu.Unlock()
@@ -157,6 +167,10 @@ func (u *UDP) receive(sock *net.UDPConn) {
 func (u *UDP) put(queue chan piece, data []byte) {
 	u.mu.Lock()
 	unlucky := u.loss > 0 && u.dice.Float64()*100 < u.loss
+	if full := u.hold > 0 && len(queue) >= u.hold; full {
+		u.full++
+		unlucky = true
+	}
 	u.mu.Unlock()
 	u.link.mu.Lock()
 	hole := u.hole
@@ -167,6 +181,9 @@ func (u *UDP) put(queue chan piece, data []byte) {
 	select {
 	case queue <- piece{append([]byte(nil), data...), u.due(time.Now())}:
 	default:
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.full++
 	}
 }
 

@@ -1,0 +1,144 @@
+package rtc
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pion/rtcp"
+)
+
+// sky carries packets of 1,000 bytes over a line, and says what has come.
+type sky struct {
+	a      *Arrivals
+	rate   int // packets a second
+	freeAt time.Time
+	from   uint16
+	due    []time.Time
+}
+
+// send sends a packet and returns when it will have come.
+func (s *sky) send() {
+	s.a.leaves(1000)
+	s.freeAt = time.Now().Add(max(time.Until(s.freeAt), 0) + time.Second/time.Duration(s.rate))
+	s.due = append(s.due, s.freeAt.Add(20*time.Millisecond))
+}
+
+// told is what the receiver says of all that has come by now, if something has.
+func (s *sky) told() *rtcp.TransportLayerCC {
+	n := 0
+	for n < len(s.due) && !s.due[n].After(time.Now()) {
+		n++
+	}
+	if n == 0 {
+		return nil
+	}
+	const zero = 1_000_000
+	at := s.due[0].UnixMicro() % zero / 64_000 * 64_000
+	out := &rtcp.TransportLayerCC{BaseSequenceNumber: s.from, PacketStatusCount: uint16(n), ReferenceTime: uint32(at / 64_000)}
+	out.PacketChunks = []rtcp.PacketStatusChunk{&rtcp.RunLengthChunk{PacketStatusSymbol: rtcp.TypeTCCPacketReceivedSmallDelta, RunLength: uint16(n)}}
+	base := s.due[0].UnixMicro() - s.due[0].UnixMicro()%zero
+	for _, d := range s.due[:n] {
+		out.RecvDeltas = append(out.RecvDeltas, &rtcp.RecvDelta{Delta: d.UnixMicro() - base - at})
+		at = d.UnixMicro() - base
+	}
+	// The whole story in whole seconds, which the reference has no room for here.
+	out.ReferenceTime += uint32(base / 64_000)
+	out.RecvDeltas[0].Delta += base % 64_000
+	s.from, s.due = s.from+uint16(n), s.due[n:]
+	return out
+}
+
+// TestArrivalsMeasureTheLine sends a burst over a line: what is on its way stays bounded, and what the line carries is found.
+func TestArrivalsMeasureTheLine(t *testing.T) {
+	for _, rate := range []int{100, 600, 5000} { // 0.8, 4.8 and 40 Mbit/s
+		synctest.Test(t, func(t *testing.T) {
+			s := &sky{a: newArrivals(), rate: rate}
+			s.a.numbers = true
+			ctx, stop := context.WithCancel(t.Context())
+			var telling sync.WaitGroup
+			telling.Go(func() {
+				for ctx.Err() == nil {
+					time.Sleep(50 * time.Millisecond)
+					if told := s.told(); told != nil {
+						s.a.hear(told)
+					}
+				}
+			})
+			most, sent := 0, 0
+			for begun := time.Now(); time.Since(begun) < 4*time.Second; sent++ {
+				if err := s.a.Await(ctx, 1000); err != nil {
+					t.Fatal(err)
+				}
+				s.send()
+				if time.Since(begun) > 2*time.Second {
+					most = max(most, len(s.due))
+				}
+				time.Sleep(10 * time.Microsecond)
+			}
+			stop()
+			telling.Wait()
+			if got := s.a.Measured() / 1000; got < 0.9*float64(rate) || got > 1.1*float64(rate) {
+				t.Errorf("a line of %d packets a second is taken for %.0f", rate, got)
+			}
+			if waits := time.Duration(most) * time.Second / time.Duration(rate); waits > 400*time.Millisecond {
+				t.Errorf("at %d packets a second %d are on their way, which take %v", rate, most, waits)
+			}
+			if sent < 3*rate {
+				t.Errorf("in 4 s %d packets went over a line of %d a second", sent, rate)
+			}
+			if s.a.Measured() != 0 {
+				t.Error("it is told twice")
+			}
+			if s.a.Forget(); s.a.bytes != 0 || s.a.window != windowFirst {
+				t.Errorf("on another path %d bytes are on their way, of %d", s.a.bytes, s.a.window)
+			}
+		})
+	}
+}
+
+// TestArrivalsHoldNobodyUp has receivers that say nothing, and one that talks nonsense.
+func TestArrivalsHoldNobodyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, begun := newArrivals(), time.Now()
+		for range 1000 { // it was not agreed upon
+			a.leaves(1000)
+			if err := a.Await(t.Context(), 1000); err != nil || time.Since(begun) > 0 {
+				t.Fatalf("it waits: %v", err)
+			}
+		}
+		a = newArrivals()
+		a.numbers = true
+		for range 1000 {
+			if err := a.Await(t.Context(), 1000); err != nil {
+				t.Fatal(err)
+			}
+			a.leaves(1000)
+		}
+		if took := time.Since(begun); took > 8*silentFor {
+			t.Errorf("a receiver that is silent held a megabyte up for %v", took)
+		}
+		for _, told := range []*rtcp.TransportLayerCC{
+			{},
+			{BaseSequenceNumber: a.next + 1, PacketStatusCount: 3, PacketChunks: []rtcp.PacketStatusChunk{&rtcp.RunLengthChunk{PacketStatusSymbol: 1, RunLength: 9}}},
+			{BaseSequenceNumber: a.next - 2, PacketStatusCount: 9, PacketChunks: []rtcp.PacketStatusChunk{&rtcp.RunLengthChunk{PacketStatusSymbol: 1, RunLength: 9}}},
+			{BaseSequenceNumber: a.next - 2, PacketStatusCount: 9, PacketChunks: []rtcp.PacketStatusChunk{&rtcp.StatusVectorChunk{SymbolList: make([]uint16, 14)}}},
+		} {
+			a.hear(told)
+		}
+		for range 6000 {
+			a.leaves(1000)
+		}
+		if len(a.flight) != flightMost || a.bytes != flightMost*1000 {
+			t.Errorf("%d packets, %d bytes are remembered", len(a.flight), a.bytes)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		if err := a.Await(ctx, 1000); !errors.Is(err, context.Canceled) {
+			t.Errorf("behind the end: %v", err)
+		}
+	})
+}
