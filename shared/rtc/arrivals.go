@@ -136,7 +136,7 @@ func (a *Arrivals) hear(told *rtcp.TransportLayerCC) {
 		atUs += deltas[0].Delta
 		deltas = deltas[1:]
 		if i < len(a.flight) && a.flight[i].size > 0 {
-			came += a.arrive(&a.flight[i], atUs)
+			came += a.arrive(&a.flight[i], atUs, full)
 		}
 	}
 	if last < 0 {
@@ -168,8 +168,8 @@ func symbols(told *rtcp.TransportLayerCC) []uint16 {
 }
 
 // arrive takes over that a packet has come, and returns its size; mu is held. Behind one that queued, one that queued comes as
-// fast as the line carries it.
-func (a *Arrivals) arrive(p *flying, atUs int64) int {
+// fast as the line carries it, where the window was full: else it may be the path that has become longer.
+func (a *Arrivals) arrive(p *flying, atUs int64, full bool) int {
 	tookUs, nowUs := atUs-p.sentUs, a.nowUs()
 	switch {
 	case a.since == 0:
@@ -180,7 +180,7 @@ func (a *Arrivals) arrive(p *flying, atUs int64) int {
 	a.quickUs[0] = min(a.quickUs[0], tookUs)
 	queueUs, size := tookUs-min(a.quickUs[0], a.quickUs[1]), p.size
 	switch sinceUs := atUs - a.lastUs; {
-	case queueUs < queued.Microseconds():
+	case queueUs < queued.Microseconds() || !full:
 		a.busy, a.busyUs = 0, 0
 	case a.queueUs >= queued.Microseconds() && sinceUs >= 0:
 		a.busy += size
@@ -202,9 +202,10 @@ func (a *Arrivals) arrive(p *flying, atUs int64) int {
 // carries, and a little that waits; mu is held.
 func (a *Arrivals) widen(full bool, came int) {
 	switch {
+	case !full:
 	case a.queueUs >= queued.Microseconds() && a.rate > 0:
 		a.window = int(a.rate * float64(a.turnUs+queueMost.Microseconds()) / 1e6)
-	case a.queueUs < queued.Microseconds() && full:
+	case a.queueUs < queued.Microseconds():
 		a.window += came
 	}
 	a.window = min(max(a.window, windowLeast), windowMost)

@@ -50,6 +50,7 @@ type site struct {
 	refuse *wire.Failure
 	deaf   bool                                  // it does not learn where the relay is
 	group  int                                   // frames
+	fill   int                                   // bytes more of each packet of the main stream
 	codec  string                                // by RFC 6381
 	loop   *scenes.Loop                          // what its cameras show; nil: numbers
 	words  func(wire.LiveView, *wire.LiveAnswer) // changes what it answers; nil: nothing is changed
@@ -159,7 +160,11 @@ func (s *site) view(v wire.LiveView) (answer wire.LiveAnswer, err error) {
 		answer = s.promise(v.Film)
 		running.Go(func() { s.project(ctx, p, p.Slots[v.Slot], v.Film) })
 	} else {
-		running.Go(func() { s.film(ctx, p, p.Slots[v.Slot]) })
+		fill := s.fill
+		if v.Stream == id.Sub {
+			fill = 0
+		}
+		running.Go(func() { s.film(ctx, p, p.Slots[v.Slot], fill) })
 	}
 	if v.Stream == id.Sub || v.Width > 0 {
 		answer.Stream = id.Sub
@@ -184,8 +189,9 @@ func (s *site) close(session id.Session) {
 	}
 }
 
-// film sends a picture every 20 ms; each has two packets, which say its number and whether it is a key frame.
-func (s *site) film(ctx context.Context, p *rtc.Peer, slot *rtc.Slot) {
+// film sends a picture every 20 ms; each has two packets, which say its number and whether it is a key frame, and are so many
+// bytes longer than that.
+func (s *site) film(ctx context.Context, p *rtc.Peer, slot *rtc.Slot, fill int) {
 	select {
 	case <-p.Connected():
 	case <-ctx.Done():
@@ -211,6 +217,7 @@ func (s *site) film(ctx context.Context, p *rtc.Peer, slot *rtc.Slot) {
 		s.mu.Unlock()
 		for n, head := range heads(key) {
 			p := &rtp.Packet{Header: rtp.Header{Version: 2, Timestamp: frame * 1800, Marker: n == 1}, Payload: binary.BigEndian.AppendUint32([]byte{head, 0}, frame)}
+			p.Payload = append(p.Payload, make([]byte, fill)...)
 			_ = slot.Video.Write(mp4.H264, p) // lost, as on the way
 		}
 		frame++
@@ -304,7 +311,7 @@ type frame struct {
 func newWatcher(t *testing.T) *watcher {
 	t.Helper()
 	engine, reports := &webrtc.MediaEngine{}, &interceptor.Registry{}
-	if err := errors.Join(engine.RegisterDefaultCodecs(), webrtc.ConfigureNack(engine, reports), webrtc.ConfigureRTCPReports(reports)); err != nil {
+	if err := errors.Join(engine.RegisterDefaultCodecs(), webrtc.ConfigureNack(engine, reports), webrtc.ConfigureRTCPReports(reports), webrtc.ConfigureTWCCSender(engine, reports)); err != nil {
 		t.Fatal(err)
 	}
 	var settings webrtc.SettingEngine
@@ -358,7 +365,7 @@ func (w *watcher) read(track *webrtc.TrackRemote) {
 		}
 		due, _ := o.put(raw, time.Now())
 		for _, p := range due {
-			if len(p.Payload) != 6 {
+			if len(p.Payload) < 6 {
 				w.t.Errorf("a packet with %d bytes came", len(p.Payload))
 				continue
 			}
@@ -399,10 +406,18 @@ func watch(t *testing.T, c *cloud, s *site, camera id.Camera) *watcher {
 // connect makes a viewer's connection, and shows on it what an offer names, if it names something.
 func connect(t *testing.T, c *cloud, s *site, o wire.LiveOffer) *watcher {
 	t.Helper()
+	same := func(sdp string) string { return sdp }
+	return connectOver(t, c, s, o, same, same)
+}
+
+// connectOver is connect over a way of its own: there changes the offer and back the answer.
+func connectOver(t *testing.T, c *cloud, s *site, o wire.LiveOffer, there, back func(sdp string) string) *watcher {
+	t.Helper()
 	w := newWatcher(t)
-	o.Session, o.SDP, o.View = w.session, w.offer().SDP, w.view
+	o.Session, o.SDP, o.View = w.session, there(w.offer().SDP), w.view
 	var err error
 	if w.answer, err = c.Offer(t.Context(), s.id, o); err == nil {
+		w.answer.SDP = back(w.answer.SDP)
 		err = w.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: w.answer.SDP})
 	}
 	if err != nil {
@@ -475,7 +490,7 @@ func (h *hole) NewInterceptor(string) (interceptor.Interceptor, error) { return 
 // BindLocalStream implements interceptor.Interceptor.
 func (h *hole) BindLocalStream(_ *interceptor.StreamInfo, w interceptor.RTPWriter) interceptor.RTPWriter {
 	return interceptor.RTPWriterFunc(func(head *rtp.Header, payload []byte, a interceptor.Attributes) (int, error) {
-		if n := h.lost.Load(); n != 0 && head.Marker && len(payload) == 6 && binary.BigEndian.Uint32(payload[2:]) == n {
+		if n := h.lost.Load(); n != 0 && head.Marker && len(payload) >= 6 && binary.BigEndian.Uint32(payload[2:]) == n {
 			return len(payload), nil
 		}
 		return w.Write(head, payload, a)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pion/rtcp"
+	"github.com/pion/webrtc/v4"
 
 	"holdfast/shared/id"
 	"holdfast/shared/rtc"
@@ -26,6 +27,7 @@ type viewer struct {
 	once    sync.Once
 	slots   []*slot
 	showing sync.WaitGroup // legs
+	carries atomic.Int64   // what its line carried when it was full, bytes per second; 0: it was not
 	ended   bool           // it takes no more of them; under Relay.mu
 }
 
@@ -45,6 +47,10 @@ func newViewer(r *Relay, agent id.Agent, offer wire.LiveOffer) (*viewer, error) 
 	for _, s := range v.Slots {
 		v.slots = append(v.slots, &slot{Slot: s})
 	}
+	v.PC.SCTP().Transport().ICETransport().OnSelectedCandidatePairChange(func(*webrtc.ICECandidatePair) {
+		v.Arrivals.Forget() // it is another line
+		v.carries.Store(0)
+	})
 	return v, nil
 }
 

@@ -15,8 +15,9 @@ import (
 type walk struct {
 	course
 	leg    *leg
-	begun  bool // the first frame of the burst is sent
-	bytes  int  // of the burst since the last pause
+	begun  bool      // the first frame of the burst is sent
+	bytes  int       // of the burst since the last pause
+	began  time.Time // with the burst
 	mended time.Time
 	sound  struct {
 		some    bool
@@ -72,7 +73,7 @@ func (l *leg) follow(ctx context.Context) {
 // enter begins at the newest key frame, or waits for one.
 func (w *walk) enter() {
 	w.course.enter()
-	w.begun, w.bytes = false, 0
+	w.begun, w.bytes, w.began = false, 0, time.Now()
 }
 
 // take sends a piece, or leaves it out.
@@ -81,11 +82,14 @@ func (w *walk) take(ctx context.Context, p *piece) error {
 		w.hear(p)
 		return nil
 	}
-	if p.torn || p.fresh {
+	if (p.torn || p.fresh) && w.some { // what it begins with has nothing before it
 		w.tear()
 	}
 	first := !w.some || p.stamp != w.stamp
 	if first {
+		if w.burst && w.begun && w.dear(p) {
+			w.less()
+		}
 		w.skips = w.leaves(p)
 		if !w.skips {
 			w.begin(p)
@@ -119,6 +123,9 @@ func (w *walk) begin(p *piece) {
 func (w *walk) hurry(ctx context.Context, p *piece, first bool) error {
 	if first {
 		w.leg.slot.Sent(w.leg.slot.NowUs())
+	}
+	if err := w.leg.viewer.Arrivals.Await(ctx, len(p.payload)); err != nil {
+		return err
 	}
 	w.send(p, ticks(w.leg.slot.LastUs()))
 	if !w.begun && p.end {
