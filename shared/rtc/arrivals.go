@@ -23,8 +23,10 @@ const (
 	queueMost   = 100 * time.Millisecond // what may wait there
 	measureFor  = 60 * time.Millisecond  // so long a line must be busy before it is known what it carries
 	quickFor    = 30 * time.Second       // clocks drift apart: what was fastest before that says nothing
-	silentFor   = 300 * time.Millisecond // a receiver that says nothing for so long holds nobody up
+	silentFor   = 300 * time.Millisecond // what was said to have come nowhere after so long, or after some turns, is lost
+	muteFor     = time.Second            // a receiver that has not said anything by then will not
 	flightMost  = 4096                   // packets on their way that are remembered
+	wrapped     = time.Hour              // the receiver's clock, of 24 bits, has begun anew where it goes back so far
 )
 
 // Arrivals learns from a receiver which packets of a connection have come when: how many are still on their way, and, while
@@ -117,6 +119,7 @@ func (a *Arrivals) settle(n int) {
 func (a *Arrivals) hear(told *rtcp.TransportLayerCC) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.numbers = true
 	first := a.next - uint16(len(a.flight))
 	atUs, deltas := int64(told.ReferenceTime)*64_000, told.RecvDeltas
 	full, last, came := a.bytes >= a.window/2, -1, 0
@@ -172,7 +175,7 @@ func symbols(told *rtcp.TransportLayerCC) []uint16 {
 func (a *Arrivals) arrive(p *flying, atUs int64, full bool) int {
 	tookUs, nowUs := atUs-p.sentUs, a.nowUs()
 	switch {
-	case a.since == 0:
+	case a.since == 0, a.lastUs-atUs > wrapped.Microseconds():
 		a.since, a.quickUs = nowUs, [2]int64{tookUs, tookUs}
 	case nowUs-a.since > quickFor.Microseconds():
 		a.since, a.quickUs = nowUs, [2]int64{tookUs, a.quickUs[0]}
@@ -220,11 +223,12 @@ func (a *Arrivals) Await(ctx context.Context, bytes int) error {
 		if free {
 			return ctx.Err()
 		}
-		silent := time.NewTimer(silentFor)
+		silent := time.NewTimer(a.patience())
 		select {
 		case <-changed:
 		case <-silent.C: // all is lost, or what was said of it is
 			a.mu.Lock()
+			a.numbers = a.turnUs > 0
 			a.settle(len(a.flight))
 			a.mu.Unlock()
 		case <-ctx.Done():
@@ -234,6 +238,16 @@ func (a *Arrivals) Await(ctx context.Context, bytes int) error {
 			return err
 		}
 	}
+}
+
+// patience is how long the receiver may say nothing: over a long line the first word takes its time.
+func (a *Arrivals) patience() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.turnUs == 0 {
+		return muteFor
+	}
+	return max(silentFor, 4*time.Duration(a.turnUs)*time.Microsecond)
 }
 
 // Measured returns what the line carries, bytes per second, as it was seen since the last call; 0 when it was not seen.

@@ -14,7 +14,8 @@ import (
 // sky carries packets of 1,000 bytes over a line, and says what has come.
 type sky struct {
 	a      *Arrivals
-	rate   int // packets a second
+	rate   int           // packets a second
+	away   time.Duration // that the line is long
 	freeAt time.Time
 	from   uint16
 	due    []time.Time
@@ -24,7 +25,7 @@ type sky struct {
 func (s *sky) send() {
 	s.a.leaves(1000)
 	s.freeAt = time.Now().Add(max(time.Until(s.freeAt), 0) + time.Second/time.Duration(s.rate))
-	s.due = append(s.due, s.freeAt.Add(20*time.Millisecond))
+	s.due = append(s.due, s.freeAt.Add(s.away))
 }
 
 // told is what the receiver says of all that has come by now, if something has.
@@ -56,7 +57,7 @@ func (s *sky) told() *rtcp.TransportLayerCC {
 func TestArrivalsMeasureTheLine(t *testing.T) {
 	for _, rate := range []int{100, 600, 5000} { // 0.8, 4.8 and 40 Mbit/s
 		synctest.Test(t, func(t *testing.T) {
-			s := &sky{a: newArrivals(), rate: rate}
+			s := &sky{a: newArrivals(), rate: rate, away: 20 * time.Millisecond}
 			s.a.numbers = true
 			ctx, stop := context.WithCancel(t.Context())
 			var telling sync.WaitGroup
@@ -98,6 +99,46 @@ func TestArrivalsMeasureTheLine(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestArrivalsOverALongLine sends by satellite: a first word that takes its time is waited for, and then the line is filled. The
+// receiver's clock begins anew meanwhile.
+func TestArrivalsOverALongLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const rate = 600
+		s := &sky{a: newArrivals(), rate: rate, away: 700 * time.Millisecond}
+		s.a.numbers = true
+		ctx, stop := context.WithCancel(t.Context())
+		begun := time.Now()
+		var telling sync.WaitGroup
+		telling.Go(func() {
+			for ctx.Err() == nil {
+				time.Sleep(50 * time.Millisecond)
+				if told := s.told(); told != nil {
+					if time.Since(begun) > 6*time.Second {
+						told.ReferenceTime -= 1 << 23
+					}
+					s.a.hear(told)
+				}
+			}
+		})
+		sent, before := 0, 0
+		for ; time.Since(begun) < 12*time.Second; sent++ {
+			if err := s.a.Await(ctx, 1000); err != nil {
+				t.Fatal(err)
+			}
+			s.send()
+			if time.Since(begun) < 4*time.Second {
+				before = sent
+			}
+			time.Sleep(10 * time.Microsecond)
+		}
+		stop()
+		telling.Wait()
+		if got := sent - before; got < 8*rate*8/10 {
+			t.Errorf("in the last 8 s %d packets went over a line of %d a second", got, rate)
+		}
+	})
 }
 
 // TestArrivalsHoldNobodyUp has receivers that say nothing, and one that talks nonsense.
