@@ -1,6 +1,8 @@
 // What the pages read, and how long it stays fresh. Changes pushed by the cloud (changes.ts) renew it earlier.
 import { infiniteQueryOptions, QueryClient, queryOptions } from "@tanstack/react-query";
 
+import { nowUs } from "../lib/time";
+import { nearest } from "../video/copies";
 import { client, data } from "./client";
 import { ApiError, mayPass } from "./errors";
 import type { Camera, RuleRequest, StreamKind, Turn } from "./types";
@@ -148,6 +150,16 @@ export const storedClips = (site: string, from_us: number, to_us: number) => que
   }),
   staleTime: 60_000,
   refetchInterval: ({ state }) => (state.error ? 15_000 : false),
+});
+
+/** The stretches of a camera that the cloud has on both sides of a moment. */
+export const nearestCopies = (camera: string, atUs: number) => queryOptions({
+  queryKey: ["clips", "nearest", camera, atUs],
+  queryFn: ({ signal }) => nearest(async (from_us, to_us) => {
+    const got = await data(client.GET("/clips", { params: { query: { camera, state: "stored", from_us, to_us, limit: 100 } }, signal }));
+    return { clips: got.clips, more: got.next !== undefined };
+  }, camera, atUs, nowUs()),
+  staleTime: 60_000,
 });
 
 export const clip = (id: string) => queryOptions({

@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { Pencil } from "lucide-react";
-import { memo, startTransition, useCallback, useEffect, useMemo, useState } from "react";
+import { memo, startTransition, useCallback, useEffect, useMemo, useRef, useState } from "react";
 
 import { useCan } from "../api/can";
 import { client } from "../api/client";
@@ -29,11 +29,14 @@ import { Player } from "../video/Player";
 import { TalkBar } from "../video/TalkBar";
 import { toggleFullScreen, toggleMute } from "../video/stage";
 import type { VideoSession } from "../video/session";
+import type { Staged } from "../video/staged";
 import { useStepOff } from "../video/useStepOff";
 import { useSession, useSnapshot, useWarm } from "../video/useVideo";
 import { CameraAside } from "./camera/CameraAside";
 import { CameraDialog } from "./camera/CameraDialog";
+import { CloudMark, NearClips } from "./camera/CloudMark";
 import { Instead } from "./camera/Instead";
+import { type Cloud, useCloud } from "./camera/useCloud";
 import { why } from "./site/CameraGrid";
 
 const Stage = memo(Player);
@@ -73,11 +76,31 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
   const range = asked === undefined ? undefined : rangeAt(timeline.ranges, asked);
   const hole = range?.state === "gap" ? range : undefined;
   const watchable = can(asked === undefined ? "live" : "playback") && site.status !== "dark" && site.status !== "never" && !hole;
-  const { video, session } = useSession(`${camera.id}/${search.stream ?? ""}`, watchable ? { site: camera.site, camera: camera.id, stream: search.stream, fromUs: asked } : undefined, camera.status);
+  const [cloud, setCloud] = useState<Cloud>();
+  const { video, session } = useSession(cloud ? undefined : `${camera.id}/${search.stream ?? ""}`, watchable ? { site: camera.site, camera: camera.id, stream: search.stream, fromUs: asked } : undefined, camera.status);
   // Where there is nothing to see at a moment, live is next.
   useWarm(hole && can("live") && site.agent?.connected ? site.id : undefined);
 
-  const playheadUs = useStable(() => (session && watchable ? session.positionUs() : (asked ?? nowUs())));
+  const fps = camera.streams.find(({ kind }) => kind === stream)?.fps;
+  const pictureUs = fps ? 1_000_000 / fps : undefined;
+  // Where the site's recording was last, whatever becomes of its session.
+  const shownUs = useRef<number>(undefined);
+  useEffect(() => {
+    shownUs.current = undefined;
+  }, [asked]);
+  const dark = site.status === "dark";
+  const mayCopy = can("export");
+  const { clip, outside, take, failure, looking } = useCloud({ camera, cloud, setCloud, session, video, asked, dark, allowed: mayCopy, atUs: useStable(() => shownUs.current), pictureUs });
+  const shown = cloud ? !outside : watchable;
+  const stands: Staged | undefined = cloud ? clip : session;
+
+  const playheadUs = useStable(() => {
+    if (cloud) return outside ? (asked ?? nowUs()) : (clip?.positionUs() ?? cloud.fromUs);
+    if (!session || !watchable) return asked === undefined ? nowUs() : (shownUs.current ?? asked);
+    const us = session.positionUs();
+    shownUs.current = session.snapshot().fromUs === undefined ? undefined : us;
+    return us;
+  });
   const selection = search.in !== undefined && search.out !== undefined ? { inUs: search.in, outUs: search.out } : undefined;
   const set = useCallback((change: Partial<typeof search>, replace = true) => void navigate({ search: (old) => ({ ...old, ...change }) as typeof old, replace }), [navigate]);
 
@@ -106,8 +129,8 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
     if (us > nowUs() - 3_000_000) {
       if (asked === undefined) live();
       else set({ at: undefined });
-    } else if (asked !== undefined && Math.round(us) === asked) session?.seek(us);
-    else set({ at: Math.round(us) });
+    } else if (asked === undefined || Math.round(us) !== asked) set({ at: Math.round(us) });
+    else if (!take(us)) stands?.seek(us);
   });
   const keep = can("export") ? () => setKeeping("clip") : undefined;
   const hold = can("holds.edit") ? () => setKeeping("hold") : undefined;
@@ -126,25 +149,29 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
     if (us === undefined) say(direction === 1 ? text.live.noGapAfter : text.live.noGapBefore);
     else play(us);
   };
-  const shows = () => session?.snapshot();
+  const shows = () => stands?.snapshot();
   const recorded = () => shows()?.fromUs !== undefined;
   const clockOffsetUs = site.agent?.clock_offset_us ?? 0;
-  const fps = camera.streams.find(({ kind }) => kind === stream)?.fps;
-  const off = useStepOff(session, { allowed: can("playback"), pictureUs: fps ? 1_000_000 / fps : undefined, clockOffsetUs }, (at) => set({ at }));
-  const step = useStable((count: number) => off.step(count, video.current));
+  const off = useStepOff(session, { allowed: can("playback"), pictureUs, clockOffsetUs }, (at) => set({ at }));
+  const step = useStable((count: number) => (clip ? clip.step(count) : off.step(count, video.current)));
+  const backToSite = useStable(() => {
+    const at = Math.round(playheadUs());
+    setCloud(undefined);
+    set({ at });
+  });
   usePageKeys({
-    " ": () => { if (watchable) (shows()?.paused ? session?.resume() : session?.pause()); },
+    " ": () => { if (shown) (shows()?.paused ? stands?.resume() : stands?.pause()); },
     l: () => void goLive(true),
     m: () => {
-      if (shows()?.soundElsewhere && !shows()?.hasAudio) session?.aloud();
+      if (shows()?.soundElsewhere && !shows()?.hasAudio) stands?.aloud();
       else if (video.current) toggleMute(video.current);
     },
     f: () => { if (video.current) toggleFullScreen(video.current); },
     k: () => { if (selection) keep?.(); },
     b: () => void bookmark?.(),
-    ",": () => { if (recorded()) session?.pace(nextRate(shows()?.rate ?? 1, -1)); },
-    ".": () => { if (recorded()) session?.pace(nextRate(shows()?.rate ?? 1, 1)); },
-    r: () => { if (shows()?.steps) session?.turn(turned(shows()?.rate ?? 1)); },
+    ",": () => { if (recorded()) stands?.pace(nextRate(shows()?.rate ?? 1, -1)); },
+    ".": () => { if (recorded()) stands?.pace(nextRate(shows()?.rate ?? 1, 1)); },
+    r: () => { if (shows()?.steps) stands?.turn(turned(shows()?.rate ?? 1)); },
     "<": () => step(-1),
     ">": () => step(1),
     arrowleft: () => { if (shows()?.paused) step(-1); },
@@ -162,21 +189,25 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
   const { fromUs, toUs } = timeline.view;
   const events = useMemo(() => timeline.events.filter((event) => event.at_us >= fromUs && event.at_us <= toUs), [timeline.events, fromUs, toUs]);
   const sub = camera.streams.some((known) => known.kind === "sub");
+  const lost = asked !== undefined && mayCopy && (dark || failure !== undefined);
+  const near = lost && (!cloud || outside) && (looking ? <p role="status">{text.cloud.looking}</p> : <NearClips camera={camera.id} atUs={shownUs.current ?? asked} zone={zone} onPlay={play} />);
   return (
     <Page title={camera.name} badge={<CameraBadge camera={camera} />} up={{ to: "/sites/$site", params: { site: site.id }, label: site.name }} wide stale={stale}
       actions={can("cameras.edit") && <Button small icon={<Pencil size={15} aria-hidden />} onPress={() => setEditing(true)} data-testid="edit-camera">{text.actions.edit}</Button>}>
       <div className="camera-page">
         <div className="camera-stage">
-          <Stage camera={camera} origin={origin} video={video} session={session} ptz={camera.ptz && can("cameras.move")} bare={!can("live")} onLive={live} onEvent={onEvent} onStep={can("playback") ? step : undefined} held={off.held}
-            instead={watchable ? undefined : <Instead site={site} allowed={can("live")} asked={asked} hole={hole} ranges={timeline.ranges} zone={zone} onPlay={play} onLive={live} />} />
+          <Stage key={cloud ? "cloud" : "site"} camera={camera} origin={origin} video={video} session={stands} ptz={camera.ptz && can("cameras.move")} bare={!can("live")} onLive={live} onEvent={onEvent} onStep={can("playback") ? step : undefined} held={off.held}
+            source={cloud && <CloudMark site={site} zone={zone} camera={camera.id} clip={clip} reason={cloud.reason} onSite={backToSite} onPlay={play} />}
+            beside={near}
+            instead={shown ? undefined : <Instead site={site} allowed={can("live")} asked={asked} hole={hole} ranges={timeline.ranges} zone={zone} onPlay={play} onLive={live} near={near} />} />
           {camera.talk && can("talk") && around && watchable && asked === undefined && <TalkBar camera={camera.id} zone={zone} video={video} />}
         </div>
         {!around ? <aside className="camera-aside" /> : <Aside camera={camera} zone={zone} stream={search.stream} onStream={chooseStream} events={events} mayPlay={can("playback")} onPlay={play} hasSub={sub} />}
         <div className="camera-timeline">
           {camera.status === "failing" && <Failing camera={camera} session={session} />}
           {can("playback") && (!around ? <Skeleton lines={1} height={150} /> : (
-            <Timeline name={camera.name} zone={zone} timeline={timeline} playheadUs={playheadUs} live={asked === undefined} selection={selection}
-                onSelection={(next) => set({ in: next && Math.round(next.inUs), out: next && Math.round(next.outUs) })} onPlay={play} onScrub={(us) => session?.scrub(us)} onLive={() => void goLive(true)} onKeep={keep} onHold={hold} held={held} onBookmark={bookmark && (() => void bookmark())} />
+            <Timeline name={camera.name} zone={zone} timeline={timeline} dark={dark} playheadUs={playheadUs} live={asked === undefined} selection={selection}
+                onSelection={(next) => set({ in: next && Math.round(next.inUs), out: next && Math.round(next.outUs) })} onPlay={play} onScrub={(us) => stands?.scrub(us)} onLive={() => void goLive(true)} onKeep={keep} onHold={hold} held={held} onBookmark={bookmark && (() => void bookmark())} />
           ))}
         </div>
       </div>

@@ -20,6 +20,8 @@ interface TimelineProps {
   name: string;
   zone: string;
   timeline: TimelineState;
+  /** Its site can't be reached: only what the cloud has can be played. */
+  dark: boolean;
   playheadUs: () => number;
   live: boolean;
   selection: Selection | undefined;
@@ -39,7 +41,7 @@ interface TimelineProps {
 const looks: readonly Look[] = ["site", "cloud", "in_flight", "gap", "intended", "unknown"];
 
 /** Where the video of a camera is: the band, its tools, its legend, and the same as a table. */
-export function Timeline({ name, zone, timeline, playheadUs, live, selection, onSelection, onPlay, onScrub, onLive, onKeep, onHold, held, onBookmark }: TimelineProps) {
+export function Timeline({ name, zone, timeline, dark, playheadUs, live, selection, onSelection, onPlay, onScrub, onLive, onKeep, onHold, held, onBookmark }: TimelineProps) {
   const { view, nowUs, ranges } = timeline;
   const [selecting, setSelecting] = useState(false);
   const [table, setTable] = useState(false);
@@ -96,7 +98,7 @@ export function Timeline({ name, zone, timeline, playheadUs, live, selection, on
         </div>
       </div>
 
-      <Track name={name} zone={zone} timeline={timeline} playheadUs={playheadUs} live={live} selection={selection} selecting={selecting} held={held} onPlay={onPlay} onScrub={onScrub} onSelection={selecting ? onSelection : take} />
+      <Track name={name} zone={zone} timeline={timeline} dark={dark} playheadUs={playheadUs} live={live} selection={selection} selecting={selecting} held={held} onPlay={onPlay} onScrub={onScrub} onSelection={selecting ? onSelection : take} />
 
       {(onKeep ?? onHold) && (selection || selecting) && (
         <div className="timeline-selection" role="status" data-testid="selection">

@@ -10,7 +10,7 @@ import { clamp } from "./scale";
 import { eventName } from "../lib/events";
 
 /** What the moment under the cursor is: when, where its video is, why there is none, what happened. */
-export function Tip({ us, x, width, zone, nowUs, ranges, event }: { us: number; x: number; width: number; zone: string; nowUs: number; ranges: readonly Range[]; event: Event | undefined }) {
+export function Tip({ us, x, width, zone, nowUs, ranges, dark, event }: { us: number; x: number; width: number; zone: string; nowUs: number; ranges: readonly Range[]; dark: boolean; event: Event | undefined }) {
   const range = us > nowUs ? undefined : rangeAt(ranges, us);
   const state = us > nowUs ? "none" : (range?.state ?? "unknown");
   return (
@@ -26,6 +26,7 @@ export function Tip({ us, x, width, zone, nowUs, ranges, event }: { us: number; 
           {range.text && <><br />{range.text}</>}
         </p>
       )}
+      {dark && (state === "site" || state === "in_flight") && <p className="soft small">{text.together.outOfReach}</p>}
       {event && <p className="track-tip-event"><Diamond size={11} fill="currentColor" aria-hidden />{eventName(event.kind)} {clockSeconds(event.at_us, zone)}{event.text && ` · ${event.text}`}</p>}
     </div>
   );

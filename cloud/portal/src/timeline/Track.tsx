@@ -21,6 +21,8 @@ interface TrackProps {
   name: string;
   zone: string;
   timeline: TimelineState;
+  /** Its site can't be reached. */
+  dark: boolean;
   /** The moment on the stage, asked often. */
   playheadUs: () => number;
   live: boolean;
@@ -37,7 +39,7 @@ interface TrackProps {
 const reach = 7;
 
 /** The band itself: coverage, events, playhead, selection; pointer, wheel, pinch and keys. */
-export function Track({ name, zone, timeline, playheadUs, live, selection, selecting, held, onPlay, onScrub, onSelection }: TrackProps) {
+export function Track({ name, zone, timeline, dark, playheadUs, live, selection, selecting, held, onPlay, onScrub, onSelection }: TrackProps) {
   const { view, ranges, events, nowUs, setView } = timeline;
   const box = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
@@ -64,7 +66,7 @@ export function Track({ name, zone, timeline, playheadUs, live, selection, selec
     if (!painted.current || painted.current.look !== look || painted.current.scale !== scale) {
       painted.current = { look, scale, colours: palette(canvas.current, scale) };
     }
-    paint(canvas.current, width, scale, painted.current.colours, { view, zone, ranges, events, held, nowUs });
+    paint(canvas.current, width, scale, painted.current.colours, { view, zone, ranges, events, held, dark, nowUs });
   });
 
   const eventAt = (us: number): Event | undefined => {
@@ -136,7 +138,7 @@ export function Track({ name, zone, timeline, playheadUs, live, selection, selec
       <Head className="track-head" us={playheadUs} view={view} width={width} data-live={live || undefined} data-testid="playhead" />
       {shownUs !== undefined && <Line className="track-cursor" x={xOf(shownUs, view, width)} width={width} />}
       {shownUs !== undefined && shownUs >= view.fromUs && shownUs <= view.toUs && (
-        <Tip us={shownUs} x={xOf(shownUs, view, width)} width={width} zone={zone} nowUs={nowUs} ranges={ranges} event={eventAt(shownUs)} />
+        <Tip us={shownUs} x={xOf(shownUs, view, width)} width={width} zone={zone} nowUs={nowUs} ranges={ranges} dark={dark} event={eventAt(shownUs)} />
       )}
     </div>
   );

@@ -25,6 +25,8 @@ export interface Scene {
   ranges: readonly Range[];
   events: readonly Event[];
   held: readonly Hold[];
+  /** The site can't be reached: what it alone has is out of reach. */
+  dark: boolean;
   nowUs: number;
 }
 
@@ -130,7 +132,7 @@ function paintTicks(context: CanvasRenderingContext2D, width: number, colours: P
   }
 }
 
-function paintTrack(context: CanvasRenderingContext2D, width: number, colours: Palette, { view, ranges, held, nowUs }: Scene): void {
+function paintTrack(context: CanvasRenderingContext2D, width: number, colours: Palette, { view, ranges, held, dark, nowUs }: Scene): void {
   const { trackTop: top, trackHeight: height } = layout;
   context.save();
   context.beginPath();
@@ -141,9 +143,11 @@ function paintTrack(context: CanvasRenderingContext2D, width: number, colours: P
   const end = Math.min(width, xOf(nowUs, view, width));
   for (const block of blocks(ranges, view, width)) {
     const x = Math.min(block.x, end);
+    context.globalAlpha = dark && (block.look === "site" || block.look === "in_flight") ? 0.35 : 1; // as on walls
     context.fillStyle = colours.fills[block.look];
     context.fillRect(x, top, Math.min(block.x + block.width, Math.max(end, 0)) - x, height);
   }
+  context.globalAlpha = 1;
   context.restore();
   paintHeld(context, width, colours, view, held);
   paintReasons(context, Math.max(0, end), colours, view, ranges, width);

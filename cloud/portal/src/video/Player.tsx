@@ -7,9 +7,9 @@ import { Ptz } from "../ptz/Ptz";
 import { text } from "../text";
 import { Button } from "../ui/button";
 import { PlayerBar } from "./PlayerBar";
-import type { VideoSession } from "./session";
 import { blank, type Snapshot } from "./snapshot";
 import { recallSound, saveSnapshot } from "./stage";
+import type { Staged } from "./staged";
 import type { Origin } from "./stamp";
 import { Still } from "./Still";
 import { StatsTable } from "./StatsTable";
@@ -22,7 +22,7 @@ interface PlayerProps {
   /** What a snapshot says of the camera's place, and the zone that moments are shown in. */
   origin: Origin;
   video: RefObject<HTMLVideoElement | null>;
-  session: VideoSession | undefined;
+  session: Staged | undefined;
   /** Set: nothing is played, and this says why, with what to do. */
   instead?: ReactNode;
   /** It may be asked whether it moves, and moved by who watches. */
@@ -36,12 +36,16 @@ interface PlayerProps {
   onStep?: ((count: number) => void) | undefined;
   /** Stays on the stage until the picture that comes next is there. */
   held?: HTMLCanvasElement | undefined;
+  /** Where the picture comes from, where that is not the site. */
+  source?: ReactNode;
+  /** What else there is, where a moment of the recording can't be shown. */
+  beside?: ReactNode;
 }
 
 const habits: Habits = { alone: false, doubleIn: true };
 
 /** The stage: the video, what it is, why it is not there, and its controls. */
-export function Player({ camera, origin, video, session, instead, ptz, bare, onLive, onEvent, onStep, held }: PlayerProps) {
+export function Player({ camera, origin, video, session, instead, ptz, bare, onLive, onEvent, onStep, held, source, beside }: PlayerProps) {
   const snapshot = useSnapshot(session);
   const [muted, setMuted] = useState(true);
   const [stats, showStats] = useState(false);
@@ -79,10 +83,11 @@ export function Player({ camera, origin, video, session, instead, ptz, bare, onL
         <video ref={video} className="player-video" data-testid="live-video" data-frames="0" muted playsInline autoPlay
           aria-label={text.live.player(camera.name)} data-shown={(snapshot.firstFrameMs !== undefined && !instead) || undefined} />
         {held && !instead && <div className="player-held" data-testid="live-held" ref={(place) => place?.replaceChildren(held)} />}
-        {instead ? <div className="player-message">{instead}</div> : !held && <Message snapshot={snapshot} session={session} onLive={onLive} />}
+        {instead ? <div className="player-message">{instead}</div> : !held && <Message snapshot={snapshot} session={session} beside={beside} onLive={onLive} />}
         {!instead && (
           <div className="player-marks">
             <Mode snapshot={snapshot} session={session} zone={zone} />
+            {source}
             {close && zoom && <ZoomMark zoom={zoom} />}
           </div>
         )}
@@ -109,7 +114,7 @@ function Missing({ words }: { words: string }) {
 }
 
 /** What is on the stage: live, or which moment. */
-function Mode({ snapshot, session, zone }: { snapshot: Snapshot; session: VideoSession | undefined; zone: string }) {
+function Mode({ snapshot, session, zone }: { snapshot: Snapshot; session: Staged | undefined; zone: string }) {
   useNow(250);
   if (snapshot.fromUs === undefined) {
     const on = snapshot.phase === "playing" && !snapshot.paused;
@@ -124,7 +129,7 @@ function Mode({ snapshot, session, zone }: { snapshot: Snapshot; session: VideoS
 }
 
 /** Why there is no moving picture, while there is none. */
-function Message({ snapshot, session, onLive }: { snapshot: Snapshot; session: VideoSession | undefined; onLive: () => void }) {
+function Message({ snapshot, session, beside, onLive }: { snapshot: Snapshot; session: Staged | undefined; beside: ReactNode; onLive: () => void }) {
   const { phase, reason } = snapshot;
   if (phase === "playing" || phase === "closed" || snapshot.paused) return null;
   if (phase === "failed") {
@@ -137,6 +142,7 @@ function Message({ snapshot, session, onLive }: { snapshot: Snapshot; session: V
           <Button small icon={<RotateCw size={15} aria-hidden />} onPress={() => session?.start()}>{text.live.tryAgain}</Button>
           {snapshot.fromUs !== undefined && <Button small look="stage" onPress={onLive}>{text.live.backToLive}</Button>}
         </div>
+        {beside}
       </div>
     );
   }

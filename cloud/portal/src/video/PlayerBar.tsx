@@ -4,13 +4,13 @@ import { memo, type RefObject } from "react";
 import { text } from "../text";
 import { Button, IconButton } from "../ui/button";
 import { nextRate, rateWord, turned } from "./control";
-import type { VideoSession } from "./session";
 import type { Snapshot } from "./snapshot";
 import { toggleFullScreen, toggleMute } from "./stage";
+import type { Staged } from "./staged";
 
 interface PlayerBarProps {
   video: RefObject<HTMLVideoElement | null>;
-  session: VideoSession | undefined;
+  session: Staged | undefined;
   shows: Snapshot;
   muted: boolean;
   stats: boolean;

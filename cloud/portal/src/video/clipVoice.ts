@@ -3,6 +3,7 @@ import { mediaUrl } from "../api/client";
 import { type Copy, copyAfter, copyAt, copyBefore } from "./copies";
 import { shownMs } from "./delay";
 import type { Player } from "./led";
+import type { Moment } from "./stamp";
 import { guessedPictureUs, type Told } from "./togetherTile";
 
 /** Whether there is a picture; or why not: no clip of the moment, or one that the browser can't decode. */
@@ -21,6 +22,8 @@ export class ClipVoice implements Player {
   private now: ClipState = "loading";
   private copies: readonly Copy[] = [];
   private copy: Copy | undefined;
+  /** The clip that is on the element. */
+  private loaded: string | undefined;
   /** Where it is to stand, until it does. */
   private soughtUs: number | undefined;
   private found = false;
@@ -51,6 +54,21 @@ export class ClipVoice implements Player {
   /** The clip that is shown. */
   readonly shows = (): Copy | undefined => this.copy;
 
+  /** It goes by, or waits for a picture to go on with. */
+  readonly plays = (): boolean => this.timer !== undefined;
+
+  /** The moment that is on the screen or on its way there, by the site's clock; undefined where there is no clip of it. */
+  atUs(): number | undefined {
+    if (!this.copy) return undefined;
+    return this.soughtUs ?? (this.timer !== undefined && this.rate > 0 ? this.positionUs() : (this.picture?.atUs ?? this.positionUs()));
+  }
+
+  /** The moment of the picture on the screen. */
+  moment(): Moment {
+    const { picture } = this;
+    return { atUs: picture?.atUs ?? this.positionUs(), recorded: true, exact: picture !== undefined, clock: "site" };
+  }
+
   /** Plays from these stretches from now on. */
   have(copies: readonly Copy[]): void {
     this.copies = copies;
@@ -59,7 +77,7 @@ export class ClipVoice implements Player {
   }
 
   close(): void {
-    clearInterval(this.timer);
+    this.hold();
     this.ending.abort();
     this.video.removeAttribute("src");
     this.video.load();
@@ -154,7 +172,7 @@ export class ClipVoice implements Player {
 
   /** Goes to a moment in a stretch, or to its near end. */
   private go(copy: Copy, us: number): void {
-    const other = this.copy?.clip.id !== copy.clip.id || this.video.error !== null;
+    const other = this.loaded !== copy.clip.id || this.video.error !== null;
     this.copy = copy;
     this.soughtUs = Math.min(Math.max(us, copy.startUs), copy.endUs - this.pictureUs / 2);
     this.picture = undefined;
@@ -162,6 +180,7 @@ export class ClipVoice implements Player {
     if (this.now !== "shows" || other) this.set("loading");
     if (!other) return this.land();
     this.video.defaultPlaybackRate = this.video.playbackRate; // to which loading sets it
+    this.loaded = copy.clip.id;
     this.video.src = mediaUrl(copy.clip);
     this.video.load();
   }
@@ -205,6 +224,7 @@ export class ClipVoice implements Player {
     const atUs = this.copy.zeroUs + frame.mediaTime * 1e6;
     if (this.soughtUs !== undefined && Math.abs(atUs - this.soughtUs) > 2 * Math.max(this.pictureUs, 100_000)) return; // from before
     this.picture = { atUs, shownMs: shownMs(frame) };
+    this.video.dataset.at = String(Math.round(atUs));
     if (this.soughtUs !== undefined && this.found) this.stand();
   };
 

@@ -1,5 +1,6 @@
 // What the cloud keeps of a camera in clips, as a recording to be played from. Moments are by the site's clock.
 import type { Clip } from "../api/types";
+import { HOUR, MINUTE } from "../lib/time";
 
 /** A stretch of video in a clip, without a gap inside. */
 export interface Copy {
@@ -41,3 +42,30 @@ export const copyAfter = (copies: readonly Copy[], us: number): Copy | undefined
 /** The last stretch that has ended by a moment. */
 export const copyBefore = (copies: readonly Copy[], us: number): Copy | undefined =>
   copies.reduce<Copy | undefined>((best, copy) => (copy.endUs <= us && (!best || copy.endUs > best.endUs) ? copy : best), undefined);
+
+/** Asks for the clips of a camera that have something of a range, newest first, and whether there are more than those. */
+export type AskClips = (fromUs: number, toUs: number) => Promise<{ clips: readonly Clip[]; more: boolean }>;
+
+/** The stretches on both sides of a moment that there is none of. */
+export interface Nearest {
+  before: Copy | undefined;
+  after: Copy | undefined;
+}
+
+/** Looks for them: the list is newest first, so what comes after is looked for nearby, then further and further away. */
+export async function nearest(ask: AskClips, camera: string, us: number, nowUs: number): Promise<Nearest> {
+  const before = copyBefore(copiesOf((await ask(0, us)).clips, camera), us);
+  let [fromUs, reach] = [us, 6 * HOUR];
+  while (fromUs < nowUs) {
+    const { clips, more } = await ask(fromUs, Math.min(fromUs + reach, nowUs));
+    const after = copyAfter(copiesOf(clips, camera), us);
+    // Where there are more, one of those may be nearer.
+    if (after && (!more || reach <= MINUTE)) return { before, after };
+    if (after) reach /= 4;
+    else {
+      fromUs += reach;
+      reach *= 4;
+    }
+  }
+  return { before, after: undefined };
+}

@@ -44,7 +44,7 @@ export function useSession(camera: string | undefined, wish: Wish | undefined, h
 }
 
 /** What a session shows, as it changes. */
-export function useSnapshot(session: VideoSession | undefined): Snapshot {
+export function useSnapshot(session: Pick<VideoSession, "subscribe" | "snapshot"> | undefined): Snapshot {
   return useSyncExternalStore(session?.subscribe ?? nothing, () => session?.snapshot() ?? idle);
 }
 

@@ -1,5 +1,4 @@
 import { EyeOff, KeyRound, type LucideIcon, Unplug, VideoOff } from "lucide-react";
-import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 
 import type { Range, Site } from "../../api/types";
@@ -20,24 +19,25 @@ interface InsteadProps {
   zone: string;
   onPlay: (us: number) => void;
   onLive: () => void;
+  /** Of a site that can't be reached: what the cloud has around the moment. */
+  near?: ReactNode;
 }
 
 /** What stands on the stage when nothing can be played: why, and what can be done instead. Never another moment's
  *  video in its place. */
-export function Instead({ site, allowed, asked, hole, ranges, zone, onPlay, onLive }: InsteadProps) {
+export function Instead({ site, allowed, asked, hole, ranges, zone, onPlay, onLive, near }: InsteadProps) {
   if (!allowed) return <Words icon={EyeOff} title={text.support.noVideoTitle}><p>{text.support.noVideo}</p></Words>;
-  if (hole) return <Gap hole={hole} ranges={ranges} zone={zone} onPlay={onPlay} onLive={onLive} />;
+  if (hole) return <Gap hole={hole} ranges={ranges} zone={zone} onPlay={onPlay} onLive={onLive} near={near} />;
   if (site.status === "never") return <Words icon={KeyRound} title={text.live.failTitle}><p>{text.live.siteNever}</p></Words>;
-  const clip = asked === undefined ? undefined : ranges.find((range) => range.clip && range.start_us <= asked && asked < range.end_us)?.clip;
   return (
     <Words icon={Unplug} title={asked === undefined ? text.live.failTitle : text.live.failPlayback}>
       <p>{text.live.siteDark(ageSpan(nowUs() - (site.verdict?.since_us ?? site.since_us ?? nowUs())))}</p>
-      {clip && <div className="player-choices"><Link className="btn btn-plain btn-small" to="/clips" search={{ clip }}>{text.live.playClip}</Link></div>}
+      {near}
     </Words>
   );
 }
 
-function Gap({ hole, ranges, zone, onPlay, onLive }: { hole: Range; ranges: readonly Range[]; zone: string; onPlay: (us: number) => void; onLive: () => void }) {
+function Gap({ hole, ranges, zone, onPlay, onLive, near }: { hole: Range; ranges: readonly Range[]; zone: string; onPlay: (us: number) => void; onLive: () => void; near: ReactNode }) {
   const whole = wholeGap(ranges, hole);
   const next = nextVideo(ranges, whole.end_us);
   const before = previousVideo(ranges, whole.start_us);
@@ -46,11 +46,13 @@ function Gap({ hole, ranges, zone, onPlay, onLive }: { hole: Range; ranges: read
     <Words icon={VideoOff} title={`${text.live.gapTitle}: ${reasonWords(hole.reason).toLowerCase()}`}>
       <p className="num">{lasts ? text.live.gapOpen(clock(whole.start_us, zone)) : text.live.gapSpan(clockSeconds(whole.start_us, zone), clockSeconds(whole.end_us, zone), duration(whole.end_us - whole.start_us))}</p>
       {hole.text && <p>{hole.text}</p>}
-      <div className="player-choices">
-        {before && <Button small onPress={() => onPlay(Math.max(before.start_us, whole.start_us - 10 * SECOND))}>{text.live.playPrevious(clockSeconds(Math.max(before.start_us, whole.start_us - 10 * SECOND), zone))}</Button>}
-        {next !== undefined && !lasts && <Button small onPress={() => onPlay(next)}>{text.live.playNext(clockSeconds(next, zone))}</Button>}
-        <Button small look="stage" onPress={onLive}>{text.live.goLive}</Button>
-      </div>
+      {near || (
+        <div className="player-choices">
+          {before && <Button small onPress={() => onPlay(Math.max(before.start_us, whole.start_us - 10 * SECOND))}>{text.live.playPrevious(clockSeconds(Math.max(before.start_us, whole.start_us - 10 * SECOND), zone))}</Button>}
+          {next !== undefined && !lasts && <Button small onPress={() => onPlay(next)}>{text.live.playNext(clockSeconds(next, zone))}</Button>}
+          <Button small look="stage" onPress={onLive}>{text.live.goLive}</Button>
+        </div>
+      )}
     </Words>
   );
 }
