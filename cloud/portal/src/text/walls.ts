@@ -154,6 +154,10 @@ export const walls = {
     enlarge: "Make it large",
     shrink: "Back to the wall",
     openCamera: "Open the camera",
+    tools: (camera: string) => `More of ${camera}`,
+    talk: "Speak through the camera",
+    talkClose: "Leave the loudspeaker",
+    noPicture: "There is no picture to save yet.",
     shortcuts: "Keyboard",
     keys: [
       ["← → ↑ ↓", "Choose a tile"],
@@ -168,6 +172,7 @@ export const walls = {
       ["Esc", "Back to the wall"],
       ["+ − 0", "A large tile: closer, away, the whole of it; also by wheel or pinch"],
       ["← → ↑ ↓ + −", "While the controls of a large camera are open: turn it"],
+      ["T", "Held, while the loudspeaker of a large camera is open: speak"],
     ] as const,
     playKeys: [
       ["Space", "Pause or play all"],

@@ -6,6 +6,7 @@ import { isH265 } from "../lib/format";
 import { text } from "../text";
 import { ClipVoice } from "./clipVoice";
 import type { Copy } from "./copies";
+import type { Pictured } from "./stage";
 import { StepMark } from "./StepMark";
 import { type Together, usePart, useTold } from "./togetherTile";
 
@@ -18,6 +19,8 @@ interface ClipTileProps {
   /** Why the site itself is not asked, in words. */
   withheld: { icon: LucideIcon; words: string };
   together: Together & { zone: string };
+  /** Told of the video while there is one; what it returns, of its end. */
+  onPicture?: ((picture: Pictured) => () => void) | undefined;
 }
 
 const silent = () => () => undefined;
@@ -25,7 +28,7 @@ const none: readonly Copy[] = [];
 
 /** What the cloud's clips show of a camera whose site can't be asked, in step with the others; and where there is no clip of
  *  the moment, that in words. */
-export function ClipTile({ camera, copies, failed, withheld, together }: ClipTileProps) {
+export function ClipTile({ camera, copies, failed, withheld, together, onPicture }: ClipTileProps) {
   const video = useRef<HTMLVideoElement>(null);
   const [voice, setVoice] = useState<ClipVoice>();
   const told = useTold(together);
@@ -39,6 +42,7 @@ export function ClipTile({ camera, copies, failed, withheld, together }: ClipTil
     };
   }, [told]);
   useEffect(() => voice?.have(copies ?? none), [voice, copies]);
+  useEffect(() => (voice && video.current ? onPicture?.({ video: video.current, moment: () => voice.moment() }) : undefined), [voice, onPicture]);
   const place = usePart(voice, together);
   const state = useSyncExternalStore(voice?.subscribe ?? silent, () => voice?.state() ?? "loading");
 

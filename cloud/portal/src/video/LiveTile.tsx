@@ -2,7 +2,9 @@ import { CircleAlert, type LucideIcon } from "lucide-react";
 import { type RefObject, useEffect, useLayoutEffect, useRef, useState } from "react";
 
 import { text } from "../text";
+import type { VideoSession } from "./session";
 import type { Phase } from "./snapshot";
+import type { Pictured } from "./stage";
 import { gapWords, StepMark } from "./StepMark";
 import { Still } from "./Still";
 import { type Together, useBegin, useTogether } from "./togetherTile";
@@ -73,17 +75,20 @@ export interface LiveTileProps {
   together?: (Together & { zone: string }) | undefined;
   /** Told when the video begins, stops or fails. */
   onPhase?: (phase: Phase) => void;
+  /** Told of each video of it while there is one, the one on top last; what it returns, of its end. */
+  onPicture?: ((picture: Pictured) => () => void) | undefined;
 }
 
 /** The moving picture of a tile, without sound, as long as it is on the screen; before and instead of it the reason in
  *  words. It fills its parent. */
-export function LiveTile({ camera, health, withheld, asleep, large, together, onPhase }: LiveTileProps) {
+export function LiveTile({ camera, health, withheld, asleep, large, together, onPhase, onPicture }: LiveTileProps) {
   const frame = useRef<HTMLDivElement>(null);
   const seen = useOnScreen(frame);
   const wide = useWide(frame, (large ?? false) && !together);
   const wanted = seen && !withheld && !asleep;
   const fromUs = useBegin(together, wanted);
   const { video, session, snapshot } = useVideo(wanted ? { site: camera.site, camera: camera.id, silent: true, fromUs } : undefined, health);
+  usePictured(video, session, onPicture);
   // A tile whose window has become much larger or smaller asks for the stream that fits.
   const asked = useRef(wide);
   useEffect(() => {
@@ -113,7 +118,7 @@ export function LiveTile({ camera, health, withheld, asleep, large, together, on
     <div className="live-tile" ref={frame} data-testid="live-tile" data-camera={camera.id} data-phase={withheld ? "withheld" : phase} data-where={place?.where} data-drift={place?.driftUs === undefined ? undefined : Math.round(place.driftUs)}>
       {!running && !withheld && !together && <Still plain camera={camera.id} name={camera.name} />}
       <video ref={video} className="live-tile-video" muted playsInline autoPlay data-frames="0" data-shown={running || undefined} aria-label={text.live.player(camera.name)} />
-      {large && wanted && !wide && !together && <FullPicture camera={camera} health={health} />}
+      {large && wanted && !wide && !together && <FullPicture camera={camera} health={health} onPicture={onPicture} />}
       {words && <div className="live-tile-words" data-over={running || undefined} data-gap={gap !== "" || undefined}><Icon size={20} strokeWidth={1.6} aria-hidden /><p>{words}</p></div>}
       {waits && <div className="live-tile-words" role="status"><span className="still-wait" /><p>{reason || (together ? text.together.fetching : text.live.connecting)}</p></div>}
       {place && !withheld && !words && <StepMark place={place} />}
@@ -122,7 +127,13 @@ export function LiveTile({ camera, health, withheld, asleep, large, together, on
 }
 
 /** The full picture of a camera, invisible until it moves: the small one stays under it until then. */
-function FullPicture({ camera, health }: Pick<LiveTileProps, "camera" | "health">) {
-  const { video, snapshot } = useVideo({ site: camera.site, camera: camera.id, silent: true }, health);
+function FullPicture({ camera, health, onPicture }: Pick<LiveTileProps, "camera" | "health" | "onPicture">) {
+  const { video, session, snapshot } = useVideo({ site: camera.site, camera: camera.id, silent: true }, health);
+  usePictured(video, session, onPicture);
   return <video ref={video} className="live-tile-video" data-testid="full-picture" muted playsInline autoPlay data-frames="0" data-shown={snapshot.phase === "playing" || undefined} aria-label={text.live.player(camera.name)} />;
+}
+
+/** Tells of a video as long as somebody plays on it. */
+function usePictured(video: RefObject<HTMLVideoElement | null>, session: VideoSession | undefined, tell: LiveTileProps["onPicture"]): void {
+  useEffect(() => (session && video.current ? tell?.({ video: video.current, moment: () => session.moment() }) : undefined), [video, session, tell]);
 }

@@ -15,8 +15,8 @@ const nothing = () => () => undefined;
 interface TalkBarProps {
   camera: string;
   zone: string;
-  /** The picture beside it, whose sound is kept down while somebody speaks here. */
-  video: RefObject<HTMLVideoElement | null>;
+  /** The picture beside it, whose sound is kept down while somebody speaks here; absent where it has none. */
+  video?: RefObject<HTMLVideoElement | null>;
 }
 
 /** The button that is held to speak through a camera's loudspeaker, how loud that is, and who speaks. */
@@ -28,7 +28,7 @@ export function TalkBar({ camera, zone, video }: TalkBarProps) {
   // What was heard last of oneself is old by the time one has let go.
   const other = active || state.data?.mine ? undefined : state.data?.by;
   const barred = !active && (!state.data?.possible || other !== undefined);
-  const said = own.words || (own.phase === "speaking" ? text.talk.speaking : own.phase === "connecting" ? text.talk.connecting
+  const said = own.words || (own.phase === "speaking" ? (video ? text.talk.speaking : text.talk.speakingAlone) : own.phase === "connecting" ? text.talk.connecting
     : other ? text.talk.other(other, clockSeconds(state.data?.since_us ?? 0, zone))
     : state.data ? state.data.text || text.talk.hint : state.error ? words(state.error) : text.talk.looking);
   useHold(talk, barred);
@@ -59,12 +59,12 @@ export function TalkBar({ camera, zone, video }: TalkBarProps) {
 }
 
 /** A camera's loudspeaker, as long as the bar stays. */
-function useTalk(camera: string, video: RefObject<HTMLVideoElement | null>): Talk | undefined {
+function useTalk(camera: string, video: RefObject<HTMLVideoElement | null> | undefined): Talk | undefined {
   const [talk, setTalk] = useState<Talk>();
   useEffect(() => {
     let quieted: MediaStreamTrack[] = [];
     const made = new Talk(camera, (low) => {
-      const element = video.current;
+      const element = video?.current;
       if (element) element.volume = low ? 0 : 1;
       // Where a page may not set the volume the sound itself is switched off.
       for (const track of quieted) track.enabled = true;

@@ -36,6 +36,12 @@ export function toggleFullScreen(video: HTMLVideoElement): void {
   else (video as unknown as { webkitEnterFullscreen?: () => void }).webkitEnterFullscreen?.();
 }
 
+/** A video that shows a picture, and the moment of that. */
+export interface Pictured {
+  video: HTMLVideoElement;
+  moment: () => Moment;
+}
+
 /** Saves what is seen of the picture on the stage, or the whole of it, with a band under it that says of whom and when. */
 export async function saveSnapshot(video: HTMLVideoElement, moment: Moment, origin: Origin, seen?: Part): Promise<void> {
   const picture = stamped(video, moment, origin, seen);
