@@ -4,8 +4,10 @@ import { AxeBuilder } from "@axe-core/playwright";
 
 import { p95, parting, spreads, stamps } from "./instep.mjs";
 import { api, assert, base, control, difference, id, open, page, picture, shot, settled, signIn, until } from "./browser.mjs";
+import { goesBack, keepTwo, playsFromCloud, standsIn } from "./cloudcopy.mjs";
 import { movesCameras } from "./ptz.mjs";
 import { listen, microphone, speak } from "./talk.mjs";
+import { savesTiles, speaksOnTile } from "./tile.mjs";
 import { good, lies, lookClosely, partOf, snapshot } from "./zoom.mjs";
 
 const { OWNER, PASSWORD, SITE } = process.env;
@@ -268,6 +270,18 @@ await step("keep a clip and play it", async () => {
   return { stored_ms: storedMs, seconds: length };
 });
 
+await step("keep two clips for the time that a site is dark", async () => {
+  const { ranges } = await until("25 s on the site's disk", 60_000, async () => {
+    const now = Date.now() * 1000;
+    const found = await api(p, `/cameras/${camera.id}/coverage?from_us=${now - 300e6}&to_us=${now}&stream=main`);
+    return found.ranges.some((r) => r.state === "site" && r.end_us - r.start_us > 25e6) && found;
+  });
+  const clips = await keepTwo(p, camera.id, ranges.find((r) => r.state === "site" && r.end_us - r.start_us > 25e6));
+  return { seconds: clips.map((clip) => (clip.end_us - clip.start_us) / 1e6) };
+});
+
+await step("the cloud stands in for a site that can't be reached from here", () => standsIn(p, camera.id));
+
 await step("hold a range at the site and release it", async () => {
   const now = Date.now() * 1000;
   const c = await api(p, `/cameras/${camera.id}/coverage?from_us=${now - 300e6}&to_us=${now}&stream=main`);
@@ -405,6 +419,11 @@ await step("a wall of two sites is saved, and every tile plays after a reload", 
   }
   await p.keyboard.press("0");
   return { play_ms: playMs };
+});
+
+await step("a tile's picture is saved, and a person speaks on it", async () => {
+  const dock = (await api(p, `/sites/${camera.site}/cameras`)).cameras.find((c) => c.channel === "loading-dock");
+  return { ...(await savesTiles(p, wall)), ...(await speaksOnTile(p, wall, dock.id)) };
 });
 
 await step("sixteen tiles play at once", async () => {
@@ -628,9 +647,12 @@ await step("a cut line is said within a minute", async () => {
   return { said_after_ms: ms, copy_plays_ms: copyMs, copy_apart_ms: Math.round(Math.max(...apart)) };
 });
 
+await step("a dark site's recording plays from the cloud's clips", () => playsFromCloud(p, camera.id));
+
 await step("after the return everything arrives", async () => {
   const restoredAt = Date.now();
   await control("restore");
+  await goesBack(p);
   await p.goto(base + "/");
   await p.waitForSelector(`${id("site-card")}[data-status=dark]`, { state: "detached", timeout: 60_000 });
   const backMs = Date.now() - restoredAt;

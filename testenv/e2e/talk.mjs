@@ -30,12 +30,12 @@ export function microphone() {
 }
 
 /** What the camera has heard. */
-const heard = async () => (await fetch(`${process.env.CONTROL}/heard`)).json();
+export const heard = async () => (await fetch(`${process.env.CONTROL}/heard`)).json();
 const phase = (p) => p.getAttribute(id("talk"), "data-phase");
 const words = (p) => p.textContent(id("talk-words"));
 
 /** Waits until nobody speaks any more, as the camera has it, and returns what it heard last. */
-const said = (n) => until("the camera to have heard it all", 15_000, async () => {
+export const said = (n) => until("the camera to have heard it all", 15_000, async () => {
   const all = await heard();
   return all.length >= n && all[n - 1].ended && all[n - 1];
 });
