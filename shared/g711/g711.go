@@ -1,4 +1,7 @@
 // Package g711 turns G.711 (ITU-T G.711), which no player takes in MP4, into Opus (RFC 6716).
+//
+// It owns the choice of the encoder and how much each frame holds. It keeps less than one frame of sound, and promises that the
+// frames are the same whatever pieces the sound comes in. It knows nothing of time: who calls it says when a frame begins.
 package g711
 
 import (

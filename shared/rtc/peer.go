@@ -43,10 +43,9 @@ type Peer struct {
 // What a viewer may have done: a path is sought anew when its network changes.
 const (
 	seeksAtOnce = 10
+	seekEvery   = 5 * time.Second
 	pastMost    = 16
 )
-
-var seekEvery = rate.Every(5 * time.Second)
 
 // NewPeer makes the connection that belongs to an offer, which Answer then answers. report is told what the viewer reports
 // about the pictures of a slot, end that the connection has ended; both may be called at once, and must not block. An
@@ -76,7 +75,7 @@ func newPeer(offer string, setup Setup, end func()) (*Peer, error) {
 	setup.arrivals = newArrivals()
 	p := &Peer{
 		Arrivals: setup.arrivals, log: setup.Log, servers: setup.Servers, end: end, connected: make(chan struct{}),
-		seeks: rate.NewLimiter(seekEvery, seeksAtOnce),
+		seeks: rate.NewLimiter(rate.Every(seekEvery), seeksAtOnce),
 	}
 	api, err := setup.API()
 	if err != nil {

@@ -93,6 +93,6 @@ func Libraries() []Library {
 		{"github.com/kardianos/service", []string{"agent/cmd"}},
 		{"github.com/danielgtaylor/huma", []string{"cloud/api"}},
 		{"github.com/icholy/digest", []string{"agent/nvr"}},
-		{"github.com/thesyncim/gopus", []string{"agent/clip"}},
+		{"github.com/thesyncim/gopus", []string{"shared/g711"}},
 	}
 }
