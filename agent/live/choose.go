@@ -34,8 +34,9 @@ type choice struct {
 	unheard, unseen string
 }
 
-// choose finds the stream that the tile wants and the browser can show. The error is a *wire.Failure.
-func (r *Room) choose(ctx context.Context, view wire.LiveView) (choice, error) {
+// choose finds the stream that the tile wants and the browser can show. tell is told why that takes time. The error is a
+// *wire.Failure.
+func (r *Room) choose(ctx context.Context, view wire.LiveView, tell func(text string)) (choice, error) {
 	kinds := []id.StreamKind{id.Main, id.Sub}
 	left := view.Stream == "" // the choice is the agent's
 	if view.Stream == id.Sub || (left && view.Width > 0 && view.Width <= subWidth) {
@@ -51,7 +52,7 @@ func (r *Room) choose(ctx context.Context, view wire.LiveView) (choice, error) {
 		if hub == nil {
 			continue
 		}
-		params, why := r.params(ctx, hub, view.FromUs)
+		params, why := r.params(ctx, hub, view.FromUs, tell)
 		if why == nil {
 			if why = unfit(kind, params, view); why != nil && len(reasons) == 0 {
 				unseen = params.Video().MIME()
@@ -127,24 +128,63 @@ func chosen(stream id.Stream, p *media.Params, told []string, film bool) choice 
 	return c
 }
 
+// askKey asks the camera for a key frame where groups of pictures are long, or nobody has measured them yet: more of them in
+// short groups would only make the line narrower.
+func (r *Room) askKey(stream id.Stream) {
+	ask := r.footage.KeyFrame
+	if c, known := r.costs.of(stream); ask != nil && (!known || c.every > keysEvery.Seconds()) {
+		ask(stream)
+	}
+}
+
+// A camera that is asked for a stream has it after about setUp; it is asked for a key frame then, and once more every askAgain.
+const (
+	setUp    = 400 * time.Millisecond
+	askAgain = time.Second
+)
+
+// fetching is what a viewer is told who waits for a stream.
+func fetching(kind id.StreamKind) string {
+	if kind == id.Sub {
+		return "The site fetches the small stream from the camera."
+	}
+	return "The site fetches the stream from the camera."
+}
+
 // params returns the parameters of a stream, live or at a moment, or why there are none. A stream that nobody
-// pulls is given time to start.
-func (r *Room) params(ctx context.Context, hub *media.Hub, fromUs int64) (*media.Params, *wire.Failure) {
+// pulls is given time to start, of which tell is told.
+func (r *Room) params(ctx context.Context, hub *media.Hub, fromUs int64, tell func(text string)) (*media.Params, *wire.Failure) {
 	if fromUs > 0 {
 		return r.recordedParams(ctx, hub.Stream(), fromUs)
 	}
-	if p, brk := hub.State(); brk == nil && p.Video() != nil {
+	p, brk := hub.State()
+	if brk == nil && p.Video() != nil {
 		return p, nil
 	}
 	reader := hub.Reader(media.Limit{Frames: 64, Bytes: 4 << 20})
 	defer reader.Close()
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	late := time.NewTimer(setUp)
+	defer late.Stop()
+	if brk != nil && brk.Reason == wire.Connecting {
+		tell(fetching(hub.Stream().Kind))
+		defer tell("")
+	}
 	for {
-		it, err := reader.Next(ctx)
+		it, ok := reader.Try()
+		if !ok {
+			select {
+			case <-reader.Ready():
+			case <-late.C:
+				r.askKey(hub.Stream())
+				late.Reset(askAgain)
+			case <-ctx.Done():
+				return nil, wire.Fail(wire.FailedNoVideo, "The camera has sent no video yet. Try again in a moment.")
+			}
+			continue
+		}
 		switch {
-		case err != nil:
-			return nil, wire.Fail(wire.FailedNoVideo, "The camera has sent no video yet. Try again in a moment.")
 		case it.Break == nil && it.Frame.Params.Video() != nil:
 			return it.Frame.Params, nil
 		case it.Break != nil && it.Break.Reason != wire.Connecting:

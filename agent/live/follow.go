@@ -248,16 +248,7 @@ func (f *follow) stale(fr *media.Frame) bool {
 // await leaves pictures out up to the next key frame.
 func (f *follow) await() {
 	f.wait = true
-	f.ask(f.stream)
-}
-
-// ask asks the camera for a key frame where groups of pictures are long, or nobody has measured them yet: more of them in short
-// groups would only make the line narrower.
-func (f *follow) ask(stream id.Stream) {
-	ask := f.s.room.footage.KeyFrame
-	if c, known := f.s.room.costs.of(stream); ask != nil && (!known || c.every > keysEvery.Seconds()) {
-		ask(stream)
-	}
+	f.s.room.askKey(f.stream)
 }
 
 // count measures what the stream costs.

@@ -148,7 +148,7 @@ func (r *Room) Offer(ctx context.Context, offer wire.LiveOffer) (wire.LiveAnswer
 	var pick choice
 	var err error
 	if offer.Camera != "" {
-		if pick, err = r.pick(ctx, &view); err != nil {
+		if pick, err = r.pick(ctx, &view, func(string) {}); err != nil {
 			return wire.LiveAnswer{}, err
 		}
 	}
@@ -211,7 +211,7 @@ func (r *Room) View(ctx context.Context, view wire.LiveView) (wire.LiveAnswer, e
 	if p == nil {
 		return wire.LiveAnswer{}, errGone() // before a camera is asked for anything
 	}
-	pick, err := r.pick(ctx, &view)
+	pick, err := r.pick(ctx, &view, p.teller(view.Slot))
 	if err == nil && r.sentOn(p, view, pick) {
 		return wire.LiveAnswer{Relay: true}, nil
 	}
@@ -229,11 +229,11 @@ func errGone() *wire.Failure {
 }
 
 // pick chooses what a view shows.
-func (r *Room) pick(ctx context.Context, view *wire.LiveView) (choice, error) {
+func (r *Room) pick(ctx context.Context, view *wire.LiveView, tell func(text string)) (choice, error) {
 	if !rtc.Recorded(view.FromUs) {
 		view.FromUs = 0
 	}
-	return r.choose(ctx, *view)
+	return r.choose(ctx, *view, tell)
 }
 
 // answer tells what a viewer will see.

@@ -97,3 +97,12 @@ func (p *peer) run(ctx context.Context) {
 func (p *peer) shows() bool {
 	return slices.ContainsFunc(p.slots, func(s *slot) bool { return s.session.Load() != nil })
 }
+
+// teller returns what tells a viewer, on a slot on which nothing is shown yet, why there is no picture.
+func (p *peer) teller(number int) func(text string) {
+	return func(text string) {
+		if number >= 0 && number < len(p.slots) && p.slots[number].session.Load() == nil {
+			p.slots[number].Control.Tell(rtc.Note{Type: "state", Text: text})
+		}
+	}
+}

@@ -136,7 +136,7 @@ func (f *follow) small() []media.Frame {
 	for _, more := f.next.Try(); more; _, more = f.next.Try() { // what is there was too much
 	}
 	f.tally, f.sparse, f.began = tally{}, sparse{}, time.Now()
-	f.ask(f.to)
+	f.s.room.askKey(f.to)
 	f.s.say("You see the small stream up to the next key frame of the large one: the line has no room for all that came before.")
 	return frames
 }

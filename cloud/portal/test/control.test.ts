@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import { SECOND } from "../src/lib/time";
-import { nextRate, Playhead, readWord, turned } from "../src/video/control";
+import { nextRate, Playhead, readWord, turned, whyNotYet } from "../src/video/control";
 
 describe("messages of the site", () => {
   test("a position is read", () => {
@@ -25,6 +25,12 @@ describe("messages of the site", () => {
     expect(readWord('{"type":"state"}')).toEqual({ type: "state", text: "" });
     expect(readWord(`{"type":"end","text":"${"x".repeat(9000)}"}`)).toEqual({ type: "end", text: "x".repeat(500) });
     expect(readWord('{"type":"gap","text":7}')).toEqual({ type: "gap", text: "" });
+  });
+
+  test("why there is no picture yet is told before the answer", () => {
+    expect(whyNotYet('{"type":"state","text":"The site fetches the small stream from the camera."}')).toBe("The site fetches the small stream from the camera.");
+    expect(whyNotYet('{"type":"state"}')).toBe("");
+    for (const message of ['{"type":"note","text":"Less."}', '{"type":"gap"}', "{", undefined]) expect(whyNotYet(message)).toBeUndefined();
   });
 
   test("single pictures are read", () => {

@@ -146,7 +146,8 @@ function Message({ snapshot, session, beside, onLive }: { snapshot: Snapshot; se
       </div>
     );
   }
-  const words = phase === "connecting" ? text.live.connecting : phase === "waiting" ? text.live.waiting : phase === "reconnecting" ? text.live.reconnecting : "";
+  // While it connects the site's own word is the better one.
+  const words = phase === "connecting" ? (reason ? "" : text.live.connecting) : phase === "waiting" ? text.live.waiting : phase === "reconnecting" ? text.live.reconnecting : "";
   return (
     <div className="player-wait" role="status">
       <LoaderCircle size={18} className="btn-spin" aria-hidden />

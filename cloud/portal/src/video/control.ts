@@ -85,6 +85,12 @@ export function readWord(message: unknown): Word | undefined {
   return { type, text: words };
 }
 
+/** Why the site has no picture yet, as it says before it answers, empty when that is over; undefined for any other message. */
+export function whyNotYet(message: unknown): string | undefined {
+  const word = readWord(message);
+  return word?.type === "state" ? word.text : undefined;
+}
+
 /** Where a playback is: the last known moment plus what the video's own clock has moved since. */
 export class Playhead {
   private atUs: number;

@@ -3,7 +3,7 @@
 import { ApiError, words } from "../api/errors";
 import { text } from "../text";
 import { Ahead } from "./ahead";
-import { channelName } from "./control";
+import { channelName, whyNotYet } from "./control";
 import { Paths } from "./paths";
 import type { Seat } from "./seat";
 import { askAhead, iceServers, relayUser } from "./servers";
@@ -26,6 +26,8 @@ const mendMs = 6000;
 const pathMs = 8000;
 
 type Lost = (why: string) => void;
+/** Gets a place that is about to be taken; why: the site says why it has no picture yet. */
+type Early = (media: MediaStream, why?: string) => void;
 
 interface Slot {
   index: number;
@@ -34,6 +36,8 @@ interface Slot {
   channel: RTCDataChannel;
   early: unknown[];
   taken: boolean;
+  /** Told why the site has no picture yet, before it has answered. */
+  told: ((why: string) => void) | undefined;
   /** Told when the connection is lost, once something is shown. */
   lost: Lost | undefined;
   freedMs: number;
@@ -145,7 +149,7 @@ class Link {
     prefer(audio, ["audio/opus", "audio/pcmu", "audio/pcma"]);
     this.slots.push({
       index, media: new MediaStream([video.receiver.track, audio.receiver.track]), receiver: video.receiver,
-      channel: this.connection.createDataChannel(index === 0 ? channelName : `${channelName}-${index}`), early: [], taken: false, lost: undefined, freedMs: -Infinity,
+      channel: this.connection.createDataChannel(index === 0 ? channelName : `${channelName}-${index}`), early: [], taken: false, told: undefined, lost: undefined, freedMs: -Infinity,
     });
   }
 
@@ -207,6 +211,8 @@ class Link {
     for (const track of slot.media.getAudioTracks()) track.enabled = true; // whoever spoke there has kept it down
     slot.channel.onmessage = ({ data }) => {
       if (typeof data === "string" && data.includes('"gap"')) slot.early.push(data);
+      const why = whyNotYet(data);
+      if (why !== undefined) slot.told?.(why);
     };
     return slot;
   }
@@ -242,6 +248,7 @@ class Link {
 
   free(slot: Slot): void {
     slot.taken = false;
+    slot.told = undefined;
     slot.lost = undefined;
     slot.channel.onmessage = null;
     slot.freedMs = performance.now();
@@ -320,7 +327,7 @@ const shuns = (site: string): boolean => (shunned.get(site) ?? 0) > performance.
  *  watch too may come from the relay. `lost` is told when the connection ends later. `early` gets the place before anybody
  *  is asked, if nothing comes there any more: the first picture may come before the answer, and nobody would see it. Throws
  *  an ApiError whose words are for the person who waits. */
-export async function take(site: string, offer: Offer, lost: Lost, early: (media: MediaStream) => void, signal: AbortSignal): Promise<Seat> {
+export async function take(site: string, offer: Offer, lost: Lost, early: Early, signal: AbortSignal): Promise<Seat> {
   const seat = await over(shuns(site) ? "site" : "either", site, offer, lost, early, signal);
   if (seat) return seat;
   try {
@@ -332,7 +339,7 @@ export async function take(site: string, offer: Offer, lost: Lost, early: (media
 }
 
 /** Takes a place for a live camera on a connection to the relay; when there is none to be had, it is left alone for some time. */
-export async function relayed(site: string, offer: Offer, lost: Lost, early: (media: MediaStream) => void, signal: AbortSignal): Promise<Seat> {
+export async function relayed(site: string, offer: Offer, lost: Lost, early: Early, signal: AbortSignal): Promise<Seat> {
   const seat = shuns(site) ? undefined : await over("relay", site, offer, lost, early, signal).catch((error: unknown) => {
     if (!signal.aborted) shun(site);
     throw error;
@@ -360,11 +367,12 @@ export function beforehand(site: string, offer: Offer): void {
 }
 
 /** Takes a place on a connection of one way; undefined when its far end sends the viewer on to the relay. */
-async function over(way: Way, site: string, offer: Offer, lost: Lost, early: (media: MediaStream) => void, signal: AbortSignal): Promise<Seat | undefined> {
+async function over(way: Way, site: string, offer: Offer, lost: Lost, early: Early, signal: AbortSignal): Promise<Seat | undefined> {
   const asked = way === "relay" ? undefined : ahead.claim(site, offer);
   for (const link of asked ? [asked.link] : of(site, way)) {
     const slot = asked?.slot ?? link.reserve();
     if (!slot) continue;
+    slot.told = (why) => { if (!signal.aborted) early(slot.media, why); };
     if (performance.now() - slot.freedMs > quietMs) early(slot.media);
     try {
       const answer = await (asked?.answer ?? link.show(slot, offer, signal));
@@ -387,6 +395,7 @@ async function over(way: Way, site: string, offer: Offer, lost: Lost, early: (me
   const link = made(site, way);
   const slot = link.reserve();
   if (!slot) throw new ApiError(501, text.live.unsupported);
+  slot.told = (why) => { if (!signal.aborted) early(slot.media, why); };
   early(slot.media);
   try {
     return settled(link, slot, await link.open(offer), lost, signal);

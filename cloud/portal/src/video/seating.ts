@@ -17,8 +17,8 @@ export interface Sitter {
   site: () => string;
   /** What is to be shown; asked anew at every try. */
   offer: () => Offer;
-  /** The place is known before it is taken. */
-  early: (media: Media) => void;
+  /** The place is known before it is taken; why: the site says why there is no picture yet. */
+  early: (media: Media, why?: string) => void;
   /** Sound is wanted that WebRTC has no room for. */
   loud: () => boolean;
   /** The place is taken; relayed: instead of the one before, whose picture is on the screen. */

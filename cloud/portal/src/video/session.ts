@@ -58,7 +58,8 @@ export class VideoSession {
     });
     this.seating = new Seating({
       site: () => this.wish.site, offer: () => this.offer(), stands: () => this.current.paused, loud: () => this.loud,
-      early: (media) => {
+      early: (media, why) => {
+        if (why !== undefined) return this.set({ reason: why });
         show(this.video, media);
         void this.screen.play();
       },
