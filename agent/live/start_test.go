@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -100,7 +101,7 @@ func TestABurstTooLargeForTheLine(t *testing.T) {
 				sub = nil
 			}
 			b := newBranch(t, pace.Plan{}, calm(), 1, main, sub)
-			b.obey()
+			asked := b.obey()
 			way, w := b.line(30 * time.Millisecond)
 			way.Cap(narrow)
 			way.Hold(200)
@@ -121,6 +122,9 @@ func TestABurstTooLargeForTheLine(t *testing.T) {
 			if n := way.Stats().Full; n > 30 {
 				t.Errorf("%d packets found no room on the line", n)
 			}
+			if asked.Load() == 0 {
+				t.Error("the camera was not asked for a key frame")
+			}
 			assertSeam(t, v.seen(1), true)
 			if limit := b.room.viewers()[0].peer.path.carries(time.Now()); limit < 0.3*narrow || limit > 1.5*narrow {
 				t.Errorf("of a line of %d bytes per second is known: %.0f", narrow, limit)
@@ -129,14 +133,17 @@ func TestABurstTooLargeForTheLine(t *testing.T) {
 	}
 }
 
-// obey has the cameras send key frames when they are asked.
-func (b *branch) obey() {
+// obey has the cameras send key frames when they are asked, and counts that.
+func (b *branch) obey() (asked *atomic.Int32) {
+	asked = &atomic.Int32{}
 	b.room.footage.KeyFrame = func(s id.Stream) {
+		asked.Add(1)
 		select {
 		case b.asked[s] <- struct{}{}:
 		default:
 		}
 	}
+	return asked
 }
 
 // TestTheNextViewKnowsTheLine shows a second camera over a connection whose line is known to be narrow: it begins with the small
