@@ -73,6 +73,12 @@ type Control struct {
 	mu      sync.Mutex
 	channel *webrtc.DataChannel // nil until the viewer has opened it
 	early   []Note              // said before
+	opened  chan struct{}       // closed then
+}
+
+// prepare makes it ready for use.
+func (c *Control) prepare(log *slog.Logger) {
+	c.log, c.Ops, c.opened = log, make(chan Op, maxDue), make(chan struct{})
 }
 
 // Rates of playback: at up to AllFrames times the speed of life every picture is sent. A viewer that keeps several cameras
@@ -101,11 +107,14 @@ func (c *Control) open(dc *webrtc.DataChannel) {
 			c.mu.Unlock()
 			return // one is enough
 		}
-		early := c.early
+		early, again := c.early, c.channel != nil
 		c.channel, c.early = dc, nil
 		c.mu.Unlock()
 		for _, n := range early {
 			c.say(dc, n)
+		}
+		if !again {
+			close(c.opened)
 		}
 	})
 	dc.OnMessage(func(m webrtc.DataChannelMessage) {
@@ -199,26 +208,30 @@ func (c *Control) say(dc *webrtc.DataChannel, n Note) {
 	}
 }
 
+// partFor is how long the last word has to arrive: where the connection is new the channel is still to be opened.
+const partFor = time.Second
+
 // Part says the last word before the session ends and gives it time to arrive.
 func (c *Control) Part(ctx context.Context, n Note) {
+	ctx, cancel := context.WithTimeout(ctx, partFor)
+	defer cancel()
 	c.Tell(n)
+	select {
+	case <-c.opened:
+	case <-ctx.Done():
+		return
+	}
 	c.mu.Lock()
 	dc := c.channel
 	c.mu.Unlock()
-	if dc == nil {
-		return
-	}
 	arrived := make(chan struct{})
 	var once sync.Once
 	dc.OnBufferedAmountLow(func() { once.Do(func() { close(arrived) }) })
 	if dc.BufferedAmount() == 0 {
 		return
 	}
-	limit := time.NewTimer(500 * time.Millisecond)
-	defer limit.Stop()
 	select {
 	case <-arrived:
-	case <-limit.C:
 	case <-ctx.Done():
 	}
 }

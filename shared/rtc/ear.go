@@ -33,7 +33,7 @@ func NewEar(offer string, codec mp4.Codec, setup Setup, sound func(*rtp.Packet),
 		return nil, err
 	}
 	e := &Ear{Peer: p}
-	e.Control.log, e.Control.Ops = setup.Log, make(chan Op, maxDue)
+	e.Control.prepare(setup.Log)
 	p.PC.OnDataChannel(func(dc *webrtc.DataChannel) {
 		if dc.Label() == ControlLabel {
 			e.Control.open(dc)

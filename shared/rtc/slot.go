@@ -65,7 +65,7 @@ func slotsOf(offer string, log *slog.Logger) ([]*Slot, error) {
 	}
 	for i, s := range slots {
 		name := strconv.Itoa(i)
-		s.Control.log, s.Control.Ops = log, make(chan Op, maxDue)
+		s.Control.prepare(log)
 		s.Video = newTrack(webrtc.RTPCodecTypeVideo, "video-"+name, "camera-"+name)
 		if i < sound {
 			s.Audio = newTrack(webrtc.RTPCodecTypeAudio, "audio-"+name, "camera-"+name)
