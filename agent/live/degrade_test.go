@@ -196,7 +196,7 @@ func TestALineTooNarrow(t *testing.T) {
 	b.allow(int64(main))
 	said := func(text string) {
 		t.Helper()
-		v.note("note", func(n rtc.Note) bool { return strings.Contains(n.Text, text) && (text == "") == (n.Text == "") })
+		v.note("note", func(n rtc.Note) bool { return strings.Contains(n.Text, text) && (text == "") == (n.Text == "") && n.Every == 0 })
 	}
 	said("small stream")
 	v.until("the small stream", func() bool { return v.pictures[len(v.pictures)-1].Stream == 1 })
@@ -204,7 +204,7 @@ func TestALineTooNarrow(t *testing.T) {
 	assertSeam(t, v.seen(1), false)
 
 	b.allow(int64(0.75 * sub))
-	said("single pictures")
+	v.note("note", func(n rtc.Note) bool { return strings.Contains(n.Text, "single pictures") && n.Every >= keysEvery.Microseconds() })
 	have := len(v.seen(1))
 	for _, p := range v.seen(have + 2)[have+1:] {
 		if !p.key {
@@ -363,15 +363,16 @@ func TestStillsAreTheLeast(t *testing.T) {
 	l := loops(t, "shop/main", "shop/sub")
 	b := newBranch(t, pace.Plan{Week: pace.Flat(pace.Cap{Up: 64_000 / 8})}, calm(), 1, l[0], l[1])
 	v := b.watch(0) // it begins where it would end
-	if n := v.note("note", nil); !strings.Contains(n.Text, "every ten seconds") {
+	n := v.note("note", nil)
+	if !strings.Contains(n.Text, "every ten seconds") {
 		t.Errorf("note %+v", n)
 	}
 	p := v.seen(2)
 	if !p[0].key || !p[1].key {
 		t.Errorf("pictures %+v", p)
 	}
-	if d := time.Duration(p[1].SentUs-p[0].SentUs) * time.Microsecond; d < 9*time.Second || d > 13*time.Second {
-		t.Errorf("between two pictures are %v", d)
+	if d := time.Duration(p[1].SentUs-p[0].SentUs) * time.Microsecond; d < 9*time.Second || d > 13*time.Second || d.Microseconds() > n.Every {
+		t.Errorf("between two pictures are %v, and the viewer is told of %d us at most", d, n.Every)
 	}
 }
 

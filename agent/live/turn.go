@@ -101,8 +101,26 @@ func (s *session) tell() { s.say(s.said(s.view.now())) }
 func (s *session) say(text string) {
 	if text != s.told {
 		s.told = text
-		s.Control.Tell(rtc.Note{Type: "note", Text: text})
+		s.Control.Tell(rtc.Note{Type: "note", Text: text, Every: s.apart(s.view.now()).Microseconds()})
 	}
+}
+
+// keysMost is how far apart key frames are taken to be at most, where nobody has measured it yet.
+const keysMost = 10 * time.Second
+
+// apart is how far apart pictures are at most on a step; 0: none is left out.
+func (s *session) apart(now step) time.Duration {
+	if now < keys {
+		return 0
+	}
+	group := keysMost
+	if c, known := s.room.costs.of(s.stream()); known {
+		group = time.Duration(c.every * float64(time.Second))
+	}
+	if now == keys {
+		return max(keysEvery, group)
+	}
+	return stillEvery + group // the first key frame after the pause
 }
 
 // turn is follow's for recorded video. It says whether to go over to another stream.

@@ -26,7 +26,8 @@ type Op struct {
 func (o Op) Elsewhere() bool { return o.Type == "seek" || o.Type == "scrub" || o.Type == "live" }
 
 // Note is the agent's word over the control channel. A "note" says why the viewer gets less than it asked for; empty
-// when that is over. A "relay" asks the viewer to take the camera from the cloud's relay from now on, and to end this view
+// when that is over. With Every it says that pictures are left out, and that a viewer may wait so long for the next one
+// while nothing is wrong. A "relay" asks the viewer to take the camera from the cloud's relay from now on, and to end this view
 // once it has the picture from there. A "picture" is what a "step", a "scrub" or a "pause" led to: AtUs and RTP name the
 // picture that was sent last, Text says that there is none beyond it; without RTP there is none of that moment, and Text says
 // why. A "stop" says that backward playback has come to the beginning, and pauses there.
@@ -49,6 +50,7 @@ type Note struct {
 	Step   bool    `json:"step,omitempty"`     // of a "picture": a "step" led to it
 	Asked  int64   `json:"asked_us,omitempty"` // of a recorded "position": the moment of the viewer's last "seek", or of its order
 	OffUs  *int64  `json:"off_us,omitempty"`   // of a recorded "position": add it to AtUs to correct the site's clock as it was when this was recorded; none: never measured
+	Every  int64   `json:"every_us,omitempty"` // of "note": so far apart pictures are at most, by the time of what is shown; none: no picture is left out
 	Text   string  `json:"text,omitempty"`     // why there is no video; empty in a "state" when there is again
 }
 

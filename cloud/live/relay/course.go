@@ -36,7 +36,7 @@ func (c *course) turns() bool {
 	c.mu.Lock()
 	now, sub := c.line.now, !c.noSub
 	c.mu.Unlock()
-	c.tell(rtc.Note{Type: "note", Text: joined(now.said(), c.pull.noted())})
+	c.tell(c.pull.noted(now))
 	return (now > whole && sub) != (c.pull != c.main) || c.pull.isSucceeded()
 }
 

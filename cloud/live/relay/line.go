@@ -34,6 +34,7 @@ const (
 	downEvery = 3 * time.Second
 	upFirst   = 15 * time.Second
 	upLongest = 4 * time.Minute
+	keysMost  = 10 * time.Second // how far apart a camera's key frames are taken to be at most
 )
 
 // report takes a receiver report over. It says whether the step has changed; can says which steps there are.
@@ -81,6 +82,18 @@ func (l *line) rise(now time.Time, can func(step) bool) bool {
 		}
 	}
 	return false
+}
+
+// apart is how far apart pictures are at most on a step; 0: none is left out.
+func (s step) apart() time.Duration {
+	switch {
+	case s < keys:
+		return 0
+	case s == keys:
+		return keysMost
+	default:
+		return stillEvery + keysMost
+	}
 }
 
 // said is what a viewer is told on each step.

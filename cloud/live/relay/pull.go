@@ -44,7 +44,7 @@ type pull struct {
 	begged  time.Time
 	clock   offset
 	state   string
-	note    string
+	note    rtc.Note   // what the agent says of how much it sends
 	seat    *seat      // where it comes in; nil while it does not
 	session id.Session // at the agent
 }
@@ -286,11 +286,16 @@ func (p *pull) ask(o rtc.Op) {
 	}
 }
 
-// noted is what the agent says of the stream.
-func (p *pull) noted() string {
+// noted is what a viewer on a step is told of how much it gets.
+func (p *pull) noted(now step) rtc.Note {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.note
+	return p.noting(now)
+}
+
+// noting is noted; mu is held.
+func (p *pull) noting(now step) rtc.Note {
+	return rtc.Note{Type: "note", Text: joined(now.said(), p.note.Text), Every: max(now.apart().Microseconds(), p.note.Every)}
 }
 
 // join has a leg woken up when there is something to send, and tells it how things are.
@@ -307,8 +312,8 @@ func (p *pull) join(l audience) bool {
 	if p.state != "" {
 		l.tell(rtc.Note{Type: "state", Text: p.state})
 	}
-	if text := joined(l.step().said(), p.note); text != "" {
-		l.tell(rtc.Note{Type: "note", Text: text})
+	if n := p.noting(l.step()); n.Text != "" {
+		l.tell(n)
 	}
 	return true
 }
@@ -350,9 +355,9 @@ func (p *pull) hear(n rtc.Note) {
 			l.tell(n)
 		}
 	case "note":
-		p.note = n.Text
+		p.note = n
 		for l := range p.legs {
-			l.tell(rtc.Note{Type: "note", Text: joined(l.step().said(), n.Text)})
+			l.tell(p.noting(l.step()))
 		}
 	case "end":
 		p.ended = n.Text
@@ -367,6 +372,9 @@ func (p *pull) hear(n rtc.Note) {
 func (p *pull) pass(n rtc.Note) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if n.Type == "note" {
+		p.note = n // for whoever joins later
+	}
 	for l := range p.legs {
 		l.tell(n)
 	}

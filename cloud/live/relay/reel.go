@@ -46,7 +46,7 @@ type Opening struct {
 	Stream id.StreamKind `json:"stream"`
 	Codec  string        `json:"codec"` // of the pictures, RFC 6381
 	Sound  bool          `json:"sound"`
-	Note   string        `json:"note,omitempty"` // why it is not what was asked for
+	Note   string        `json:"note,omitempty"` // why it is not what was asked for, as long as it is shown in this way
 }
 
 const (

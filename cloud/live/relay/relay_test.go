@@ -318,7 +318,14 @@ func TestTheSitesWordsReachTheViewers(t *testing.T) {
 	late := watch(t, c, s, camera)
 	late.note("state", func(n rtc.Note) bool { return n.Text == "The camera does not answer." })
 	s.say(rtc.Note{Type: "note", Text: "The line has no room."})
-	w.note("note", func(n rtc.Note) bool { return n.Text == "The line has no room." })
+	w.note("note", func(n rtc.Note) bool { return n.Text == "The line has no room." && n.Every == 0 })
+	s.say(rtc.Note{Type: "note", Text: "A picture now and then.", Every: 12_000_000})
+	w.note("note", func(n rtc.Note) bool { return n.Text == "A picture now and then." && n.Every == 12_000_000 })
+	later := watch(t, c, s, camera)
+	later.note("note", func(n rtc.Note) bool { return n.Every == 12_000_000 })
+	if n := c.one(t).noted(stills); n.Every != (stillEvery+keysMost).Microseconds() || !strings.HasSuffix(n.Text, " A picture now and then.") {
+		t.Errorf("a viewer whose own line is as narrow is told %+v", n)
+	}
 
 	eventually.True(t, "the site's clock", func() bool {
 		p := c.one(t)

@@ -199,7 +199,6 @@ func (w *roll) opening(mime string) Opening {
 	case got.Audio != "" && !w.reel.film.opus && !strings.HasPrefix(got.Audio, "mp4a"):
 		o.Note = joined(o.Note, "No sound: this browser doesn't play the camera's "+spoken(got.Audio)+" audio in this way, over WebRTC alone.")
 	}
-	o.Note = joined(w.step().said(), joined(w.pull.noted(), o.Note))
 	return o
 }
 
