@@ -23,6 +23,8 @@ describe("messages of the site", () => {
   test("reasons are read, cut to what a tile can hold", () => {
     expect(readWord('{"type":"state","text":"No route."}')).toEqual({ type: "state", text: "No route." });
     expect(readWord('{"type":"state"}')).toEqual({ type: "state", text: "" });
+    expect(readWord('{"type":"note","text":"No room.","every_us":12000000}')).toEqual({ type: "note", text: "No room.", every_us: 12_000_000 });
+    expect(readWord('{"type":"note","text":"","every_us":"soon"}')).toEqual({ type: "note", text: "" });
     expect(readWord(`{"type":"end","text":"${"x".repeat(9000)}"}`)).toEqual({ type: "end", text: "x".repeat(500) });
     expect(readWord('{"type":"gap","text":7}')).toEqual({ type: "gap", text: "" });
   });

@@ -37,7 +37,7 @@ export interface Born {
 /** What the site says: where it is (in a recording: with the picture at that moment, the moment that it was asked for and what its clock was off by)
  * and whether it knows steps, the single picture that a step, a moment or a pause led to and whether it was a step (without
  * rtp: none, and text says why), that backward playback has come to the beginning, what its clock shows, that it has no picture now and why, that it skips a gap,
- * that the line has room for less than was asked for, that it is another stream from now on (over a WebSocket), that the camera is to be taken from the relay, or that this is all. */
+ * that the line has room for less than was asked for and how far apart pictures are at most where some are left out, that it is another stream from now on (over a WebSocket), that the camera is to be taken from the relay, or that this is all. */
 export type Word =
   | { type: "position"; at_us: number; born?: Born; rate?: number; steps?: true; rtp?: number; asked_us?: number; off_us?: number }
   | { type: "picture"; at_us: number; rtp?: number; step?: true; text: string }
@@ -45,7 +45,8 @@ export type Word =
   | { type: "pong"; at_us: number; sent_us: number }
   | { type: "relay" }
   | { type: "begin"; stream: string; codec: string; sound: boolean; text: string }
-  | { type: "state" | "gap" | "note" | "end"; text: string };
+  | { type: "note"; text: string; every_us?: number }
+  | { type: "state" | "gap" | "end"; text: string };
 
 const longestText = 500;
 
@@ -81,7 +82,11 @@ export function readWord(message: unknown): Word | undefined {
     const { stream, codec, sound, note } = body as Record<string, unknown>;
     return { type, stream: String(stream), codec: String(codec), sound: sound === true, text: typeof note === "string" ? note.slice(0, longestText) : "" };
   }
-  if (type !== "state" && type !== "gap" && type !== "note" && type !== "end") return undefined;
+  if (type === "note") {
+    const { every_us: everyUs } = body as Record<string, unknown>;
+    return { type, text: words, ...(finite(everyUs) && everyUs > 0 ? { every_us: everyUs } : {}) };
+  }
+  if (type !== "state" && type !== "gap" && type !== "end") return undefined;
   return { type, text: words };
 }
 

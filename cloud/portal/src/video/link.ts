@@ -210,7 +210,7 @@ class Link {
     slot.early = [];
     for (const track of slot.media.getAudioTracks()) track.enabled = true; // whoever spoke there has kept it down
     slot.channel.onmessage = ({ data }) => {
-      if (typeof data === "string" && data.includes('"gap"')) slot.early.push(data);
+      if (typeof data === "string" && /"(gap|note)"/.test(data)) slot.early.push(data);
       const why = whyNotYet(data);
       if (why !== undefined) slot.told?.(why);
     };
@@ -270,9 +270,9 @@ class Link {
     clearInterval(this.watching);
     this.calledOff.abort();
     this.connection.onconnectionstatechange = null;
+    for (const slot of this.slots) slot.lost?.(why); // first: where a picture stands it is kept
     this.connection.close();
     if (this.location) end(this.location);
-    for (const slot of this.slots) slot.lost?.(why);
   }
 }
 

@@ -26,7 +26,8 @@ export class Screen {
   readonly moments = new Moments();
   private delay = new Delay();
   private rtp: number | undefined; // of the picture
-  private atMs: number | undefined;
+  /** When the picture was put there, by `performance.now()`. */
+  shownMs: number | undefined;
   private named: { rtp: number; atUs: number } | undefined; // the single picture that was asked for
   private stepUs: number | undefined; // the moment of the picture that a step has led to
   private over = false;
@@ -46,7 +47,7 @@ export class Screen {
     const atMs = shownMs(frame);
     this.delayMs = this.watcher.live() ? this.delay.of(this.rtp, atMs) : undefined;
     this.video.dataset.delay = this.delayMs === undefined ? "" : String(Math.round(this.delayMs));
-    this.atMs = atMs;
+    this.shownMs = atMs;
     if (this.rtp !== undefined) this.moments.painted(this.rtp, atMs);
     this.confirm();
     this.watcher.painted(frame.mediaTime);
@@ -112,7 +113,7 @@ export class Screen {
   born(relayed: boolean): Moment {
     const bornMs = this.delay.bornMs(this.rtp);
     if (bornMs !== undefined) return { atUs: bornMs * 1000, recorded: false, exact: true, clock: relayed ? "cloud" : "site" };
-    const agoMs = performance.now() - (this.atMs ?? performance.now());
+    const agoMs = performance.now() - (this.shownMs ?? performance.now());
     return { atUs: nowUs() - agoMs * 1000, recorded: false, exact: false, clock: "viewer" };
   }
 

@@ -13,7 +13,7 @@ export interface Channel {
 export interface Seat {
   readonly media: Media;
   readonly channel: Channel;
-  /** What the site said of a gap before anybody listened: on a connection that is there already its words are faster than its
+  /** What the site said of a gap, or of a line without room, before anybody listened: on a connection that is there already its words are faster than its
    *  answer. */
   readonly early: unknown[];
   /** Measures what comes in on this place, and its path. */

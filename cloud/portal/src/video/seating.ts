@@ -29,7 +29,7 @@ export interface Sitter {
   fell: () => void;
   /** It did not work, or works no more; again: it is tried once more after a while. */
   failed: (reason: string, again: boolean) => void;
-  /** Nobody waits for it. */
+  /** Nobody waits for it: a person has paused, and the picture is there. */
   stands: () => boolean;
 }
 

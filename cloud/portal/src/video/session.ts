@@ -6,7 +6,7 @@ import { nowUs } from "../lib/time";
 import { type Order, Playhead, readWord, type Word } from "./control";
 import { Film, show } from "./film";
 import { shun } from "./link";
-import { judge } from "./patience";
+import { Patience } from "./patience";
 import { Screen } from "./screen";
 import type { Seat } from "./seat";
 import { Seating } from "./seating";
@@ -36,8 +36,10 @@ export class VideoSession {
   private ticking: ReturnType<typeof setInterval> | undefined;
   private askedMs = 0;
   private decoded = 0;
-  private movedMs = 0;
+  private readonly patience = new Patience();
   private siteReason = "";
+  /** Why it is another stream than asked for, as long as this place is kept. */
+  private lastingNote = "";
   private readonly unlisten: () => void;
   private readonly shuttle = new Shuttle({
     say: (order) => this.order(order), positionUs: () => this.positionUs(), expect: (atUs) => this.playhead.hold(atUs),
@@ -46,6 +48,8 @@ export class VideoSession {
   private loud = false;
   /** It stands at the picture that it was prepared for, whatever happens to the connection. */
   private standing = false;
+  /** The site knows that it is to stand. */
+  private held = false;
 
   constructor(private readonly video: HTMLVideoElement) {
     this.screen = new Screen(video, {
@@ -57,7 +61,7 @@ export class VideoSession {
       },
     });
     this.seating = new Seating({
-      site: () => this.wish.site, offer: () => this.offer(), stands: () => this.current.paused, loud: () => this.loud,
+      site: () => this.wish.site, offer: () => this.offer(), stands: () => this.current.paused && this.current.firstFrameMs !== undefined, loud: () => this.loud,
       early: (media, why) => {
         if (why !== undefined) return this.set({ reason: why });
         show(this.video, media);
@@ -85,7 +89,7 @@ export class VideoSession {
 
   /** Whether it does what is wished: the viewer himself has not led it elsewhere. */
   private follows(wish: Wish): boolean {
-    return this.goesOn && sameWish(this.wish, wish) && !this.scrubbing && (this.standing || !this.current.paused);
+    return this.goesOn && sameWish(this.wish, wish) && !this.scrubbing && (this.standing || this.comes || !this.current.paused);
   }
 
   private get goesOn(): boolean { return this.current.phase !== "closed" && this.current.phase !== "failed"; }
@@ -151,6 +155,12 @@ export class VideoSession {
     return this.wish.fromUs === undefined ? nowUs() : this.playhead.at(this.video.currentTime);
   }
 
+  /** For how long the picture on the screen has been there, milliseconds; undefined before the first one. */
+  shownForMs(): number | undefined {
+    if (this.current.firstFrameMs === undefined) return undefined;
+    return Math.max(0, performance.now() - ((this.screen.sees ? this.screen.shownMs : undefined) ?? this.patience.movedMs));
+  }
+
   /** The moment of the picture on the screen, and how that is known. */
   moment(): Moment {
     if (this.wish.fromUs === undefined) return this.screen.born(this.seating.seat?.relayed ?? false);
@@ -166,7 +176,7 @@ export class VideoSession {
     this.wish = { ...this.wish, fromUs: atUs };
     this.playhead.jump(atUs);
     this.screen.moments.expect(Math.round(atUs));
-    this.movedMs = performance.now();
+    this.patience.moves();
     this.set({ fromUs: atUs, phase: "waiting", missing: "" });
     if (this.letGo() ? !this.current.paused : this.current.paused) this.resume();
   }
@@ -179,7 +189,7 @@ export class VideoSession {
     // What is just being connected comes to about the same place.
     if (this.current.phase === "connecting" && fromUs !== undefined && Math.abs(fromUs - at_us) < nearUs) return;
     if (fromUs === undefined || !this.order({ type: "seek", at_us })) return this.start({ ...this.wish, fromUs: at_us });
-    this.order({ type: "pause" });
+    this.held = this.order({ type: "pause" });
     this.letGo();
     this.wish = { ...this.wish, fromUs: at_us };
     this.playhead.jump(at_us);
@@ -232,7 +242,10 @@ export class VideoSession {
 
   /** Takes the single picture that the site has sent, or why there is none. */
   private single(word: Extract<Word, { type: "picture" | "stop" }>): void {
-    if (word.type === "stop") this.set({ paused: true, rate: 1 });
+    if (word.type === "stop") {
+      this.held = true;
+      this.set({ paused: true, rate: 1 });
+    }
     if (this.current.paused || this.scrubbing) this.playhead.hold(word.at_us);
     const none = word.type === "picture" && word.rtp === undefined;
     this.set({ missing: none ? word.text : "", hint: none ? "" : word.text });
@@ -240,11 +253,21 @@ export class VideoSession {
     this.shuttle.heard(true);
   }
 
+  /** Whether the first picture of what was asked for is still on its way. */
+  private get comes(): boolean { return this.current.firstFrameMs === undefined && this.goesOn; }
+
   pause(): void {
+    if (this.comes && (this.wish.fromUs === undefined || !this.controlled)) {
+      // What is on its way comes, and then stands.
+      this.standing = this.wish.fromUs !== undefined;
+      this.set({ paused: true });
+      return;
+    }
     // A site that knows steps stops by itself, at a picture that both sides know.
     if (this.wish.fromUs === undefined || this.shuttle.knows !== true) this.video.pause();
     else this.playhead.hold(this.positionUs());
-    if (this.wish.fromUs !== undefined && !this.order({ type: "pause" })) {
+    if (this.wish.fromUs !== undefined) this.held = this.order({ type: "pause" });
+    if (this.wish.fromUs !== undefined && !this.held) {
       // The site cannot hold the recording still: remember where we are and ask again on play.
       this.wish = { ...this.wish, fromUs: this.positionUs() };
       this.playhead.jump(this.wish.fromUs ?? 0);
@@ -254,11 +277,19 @@ export class VideoSession {
   }
 
   resume(): void {
-    this.standing = false;
+    const begins = this.comes && !this.held;
+    this.standing = this.held = false;
     this.set({ paused: false });
-    this.movedMs = performance.now();
-    if (!this.seating.seat || (this.wish.fromUs !== undefined && !this.order({ type: "play" }))) return this.start(this.wish);
+    this.patience.moves();
+    if (begins) return; // it goes on by itself once it is there
+    if (!this.seating.seat || (this.wish.fromUs !== undefined && !this.order({ type: "play" }))) return this.start(this.here());
     void this.video.play().catch(() => undefined);
+  }
+
+  /** Connects once more: a recording that stood stands at the same picture again. */
+  again(): void {
+    this.standing = this.wish.fromUs !== undefined && this.current.paused;
+    this.start(this.here());
   }
 
   /** Plays the recording so many times as fast as life; the other way from a moment on, by the site's clock. */
@@ -306,7 +337,9 @@ export class VideoSession {
   private accept(seat: Seat, phase: Phase): void {
     this.answered();
     this.siteReason = "";
+    this.patience.begin();
     const { note, stream, codec } = seat.answer;
+    this.lastingNote = note;
     this.set({ phase, reason: "", note, stream, codec, soundElsewhere: audible(seat.answer.unheard) });
     const listen = (message: unknown) => {
       const word = readWord(message);
@@ -318,7 +351,6 @@ export class VideoSession {
     show(this.video, seat.media);
     this.screen.filmed = seat.media instanceof Film;
     this.decoded = 0;
-    this.movedMs = performance.now();
     this.ticking = setInterval(() => void this.tick(seat), 1000);
     this.screen.ask(seat.channel);
     void this.screen.play();
@@ -327,22 +359,27 @@ export class VideoSession {
 
   private first(): void {
     this.set({ firstFrameMs: performance.now() - this.askedMs });
+    if (this.current.paused && this.wish.fromUs === undefined) this.video.pause();
     this.moving();
   }
 
   /** Takes the site's word: a picture that stands still has its reason from there, not from a guess here. */
   private hear(word: Word): void {
     this.screen.hear(word);
+    this.patience.hears();
     switch (word.type) {
       case "relay":
-        if (this.wish.fromUs === undefined) void this.seating.move();
+        if (this.wish.fromUs === undefined && !this.current.paused) void this.seating.move();
         return;
+      case "note":
+        this.patience.told(word.every_us);
+        return this.set({ note: [this.lastingNote, word.text].filter(Boolean).join(" ") });
       case "position":
         if (this.wish.fromUs !== undefined && (this.current.paused || this.scrubbing)) this.playhead.hold(word.at_us);
         else this.playhead.set(word.at_us, this.video.currentTime, word.rate ?? 1);
         this.paced(word.rate ?? 1);
         this.stepped(word.steps === true);
-        if (this.standing && !this.current.paused) this.pause();
+        if (this.standing && !this.held) this.pause();
         return;
       case "picture":
       case "stop":
@@ -360,7 +397,7 @@ export class VideoSession {
   }
 
   private moving(): void {
-    this.movedMs = performance.now();
+    this.patience.moves();
     this.siteReason = "";
     this.seating.failures = 0;
     if (this.current.phase === "waiting" || this.current.phase === "stalled") this.set({ phase: "playing", reason: "" });
@@ -376,12 +413,13 @@ export class VideoSession {
     this.decoded = stats.framesDecoded;
     this.set({ stats, delayMs: this.screen.delayMs });
     this.screen.ask(seat.channel);
-    if (this.current.paused || this.scrubbing) return;
-    const found = judge(this.current.phase, performance.now() - this.movedMs, this.current.rate);
+    if ((this.current.paused && this.current.firstFrameMs !== undefined) || this.scrubbing) return;
+    const found = this.patience.judge(this.current.phase, this.current.rate);
     if (found === "never") {
       if (seat.relayed && seat.path !== "socket") shun(this.wish.site); // the site itself may do better
       this.seating.fail(text.live.noPicture);
     } else if (this.siteReason) return; // the site is there and says why: it goes on by itself
+    else if (found === "none") this.set({ phase: "playing", reason: "" });
     else if (found === "stalled") this.set({ phase: "stalled", reason: text.live.stalled });
     else if (found === "over") this.seating.fail(text.live.stalled);
   }
@@ -389,7 +427,9 @@ export class VideoSession {
   /** Stops to look at what comes in on the place. */
   private release(): void {
     clearInterval(this.ticking);
-    this.controlled = false;
+    // An element that plays shows nothing where nothing comes any more.
+    if (this.current.paused && this.current.firstFrameMs !== undefined) this.video.pause();
+    this.controlled = this.held = false;
     this.shuttle.knows = undefined;
     this.reader = new StatsReader();
     this.screen.forget();

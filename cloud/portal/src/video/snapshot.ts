@@ -58,8 +58,6 @@ export const blank: Snapshot = {
 /** What a word changes of what is shown. */
 export function changed(word: Word): Partial<Snapshot> {
   switch (word.type) {
-    case "note":
-      return { note: word.text };
     case "gap":
       return { note: word.text || text.live.skipped, gap: word.text };
     case "begin":

@@ -62,6 +62,8 @@ class Place {
   private readonly socket: WebSocket;
   private readonly film: Film;
   private seat: Seat | undefined;
+  /** What was said before there was anything to show. */
+  private readonly early: string[] = [];
   private opened = false;
   private over = false;
   private messages = 0;
@@ -114,6 +116,7 @@ class Place {
       if (tripMs >= 0 && tripMs < maxTripMs) this.tripMs = tripMs;
     }
     if (word.type === "begin") this.begin(word);
+    if (!this.seat) this.early.push(words);
     this.seat?.channel.onmessage?.(new MessageEvent("message", { data: words }));
   }
 
@@ -131,7 +134,7 @@ class Place {
   private make(answer: Answer): Seat {
     const { socket } = this;
     return {
-      media: this.film, answer, relayed: true, path: "socket", early: [],
+      media: this.film, answer, relayed: true, path: "socket", early: this.early,
       channel: {
         get readyState() {
           return socket.readyState === WebSocket.OPEN ? "open" : "closed";
