@@ -59,7 +59,7 @@ func (r *Room) choose(ctx context.Context, view wire.LiveView, tell func(text st
 			}
 		}
 		if why == nil {
-			c := chosen(stream, params, told, view.Film)
+			c := chosen(stream, params, told, view)
 			c.unseen = unseen
 			return c, nil
 		}
@@ -78,7 +78,7 @@ func (r *Room) choose(ctx context.Context, view wire.LiveView, tell func(text st
 		}
 	}
 	if last != nil {
-		c := converted(*last, r.cfg.Convert.Height, told)
+		c := converted(*last, r.cfg.Convert.Height, told, view.Silent)
 		c.unseen = unseen
 		return c, nil
 	}
@@ -93,13 +93,13 @@ func errUnknownCamera() *wire.Failure {
 }
 
 // converted is the choice of a stream that is made into another for the viewer.
-func converted(c choice, height int, told []string) choice {
+func converted(c choice, height int, told []string, silent bool) choice {
 	v := c.params.Video()
 	text := "The site converts the " + string(c.stream.Kind) + " stream to H.264"
 	if v.Height > height {
 		text += ", " + strconv.Itoa(height) + " lines high"
 	}
-	out := chosen(c.stream, c.params, nil, false)
+	out := chosen(c.stream, c.params, nil, wire.LiveView{Silent: silent})
 	out.convert, out.codec = true, baseline
 	out.note = strings.TrimSpace(strings.Join(append(told, text+".", out.note), " "))
 	return out
@@ -108,17 +108,19 @@ func converted(c choice, height int, told []string) choice {
 // baseline is what converted pictures are (RFC 6381).
 const baseline = "avc1.42c01f"
 
-func chosen(stream id.Stream, p *media.Params, told []string, film bool) choice {
+func chosen(stream id.Stream, p *media.Params, told []string, view wire.LiveView) choice {
 	v := p.Video()
 	c := choice{stream: stream, params: p, codec: v.MIME()}
 	if len(told) > 0 {
 		told = append(told, "Showing the "+string(stream.Kind)+" stream ("+codecName(v.Codec)+").")
 	}
 	if a := p.Audio(); a != nil {
-		if _, ok := rtc.Capability(a); ok && (film || a.Codec != mp4.AAC) {
+		if _, ok := rtc.Capability(a); ok && (view.Film || a.Codec != mp4.AAC) {
 			c.audio = a.MIME()
 		} else {
-			told = append(told, "No sound: the camera's "+a.Codec.String()+" audio can't travel over WebRTC.")
+			if !view.Silent {
+				told = append(told, "No sound: the camera's "+a.Codec.String()+" audio can't travel over WebRTC.")
+			}
 			if a.Codec == mp4.AAC {
 				c.unheard = a.MIME()
 			}

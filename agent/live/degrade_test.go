@@ -196,7 +196,9 @@ func TestALineTooNarrow(t *testing.T) {
 	b.allow(int64(main))
 	said := func(text string) {
 		t.Helper()
-		v.note("note", func(n rtc.Note) bool { return strings.Contains(n.Text, text) && (text == "") == (n.Text == "") && n.Every == 0 })
+		v.note("note", func(n rtc.Note) bool {
+			return strings.Contains(n.Text, text) && (text == "") == (n.Text == "") && n.Every == 0
+		})
 	}
 	said("small stream")
 	v.until("the small stream", func() bool { return v.pictures[len(v.pictures)-1].Stream == 1 })
@@ -204,7 +206,9 @@ func TestALineTooNarrow(t *testing.T) {
 	assertSeam(t, v.seen(1), false)
 
 	b.allow(int64(0.75 * sub))
-	v.note("note", func(n rtc.Note) bool { return strings.Contains(n.Text, "single pictures") && n.Every >= keysEvery.Microseconds() })
+	v.note("note", func(n rtc.Note) bool {
+		return strings.Contains(n.Text, "single pictures") && n.Every >= keysEvery.Microseconds()
+	})
 	have := len(v.seen(1))
 	for _, p := range v.seen(have + 2)[have+1:] {
 		if !p.key {

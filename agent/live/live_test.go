@@ -184,6 +184,11 @@ func testNoSound(t *testing.T, s *site) {
 		t.Errorf("answer %+v, want the name of what only a film has room for", v.answer)
 	}
 	assertWhole(t, v.seen(5))
+	silent := s.offer("shop")
+	silent.Silent = true
+	if got := watch(t, s.room, silent).answer; got.Note != "" {
+		t.Errorf("who wants no sound is told %q", got.Note)
+	}
 }
 
 func testNoVideo(t *testing.T, s *site) {
