@@ -6,6 +6,7 @@ import { p95, parting, spreads, stamps } from "./instep.mjs";
 import { api, assert, base, control, difference, id, open, page, picture, shot, settled, signIn, until } from "./browser.mjs";
 import { goesBack, keepTwo, playsFromCloud, standsIn } from "./cloudcopy.mjs";
 import { movesCameras } from "./ptz.mjs";
+import { stopsEarly, tellsTruth } from "./stands.mjs";
 import { listen, microphone, speak } from "./talk.mjs";
 import { savesTiles, speaksOnTile } from "./tile.mjs";
 import { good, lies, lookClosely, partOf, snapshot } from "./zoom.mjs";
@@ -178,6 +179,15 @@ await step("timeline and playback", async () => {
   await until("live again", 15_000, async () => /live/i.test(await p.textContent(id("live-mode"))));
   await moving();
   return seen;
+});
+
+await step("a stage that is stopped before its picture, or loses it while it stands, says so", async () => {
+  const range = await until("a recording", 60_000, async () => {
+    const now = Date.now() * 1000;
+    const c = await api(p, `/cameras/${camera.id}/coverage?from_us=${now - 300e6}&to_us=${now}&stream=main`);
+    return c.ranges.find((r) => r.state === "site" && r.end_us - r.start_us > 20e6);
+  });
+  return stopsEarly(browser, camera, range.start_us + 2_000_000, OWNER, PASSWORD);
 });
 
 await step("picture by picture, by the pointer, and backwards", async () => {
@@ -419,6 +429,12 @@ await step("a wall of two sites is saved, and every tile plays after a reload", 
   }
   await p.keyboard.press("0");
   return { play_ms: playMs };
+});
+
+await step("every tile says what is so of its picture", async () => {
+  const all = [];
+  for (const site of (await api(p, "/sites")).sites) all.push(...(await api(p, `/sites/${site.id}/cameras`)).cameras);
+  return tellsTruth(p, all);
 });
 
 await step("a tile's picture is saved, and a person speaks on it", async () => {

@@ -165,6 +165,7 @@ export const walls = {
       ["F", "Full screen"],
       ["Space", "Stop or go on turning; in playback, pause or play"],
       ["P", "Play back"],
+      ["I", "Technical details on all tiles"],
       ["PgUp PgDn", "Previous or next page"],
       ["1 – 6", "So many columns"],
       ["0", "The saved layout"],

@@ -7,6 +7,7 @@ import type { Phase } from "./snapshot";
 import type { Pictured } from "./stage";
 import { gapWords, StepMark } from "./StepMark";
 import { Still } from "./Still";
+import { TileTruth } from "./TileTruth";
 import { type Together, useBegin, useTogether } from "./togetherTile";
 import { useVideo } from "./useVideo";
 
@@ -71,6 +72,8 @@ export interface LiveTileProps {
   asleep?: boolean;
   /** Shows the full picture over the small one, once it is there. */
   large?: boolean;
+  /** Says all the time what was measured, and not only to whoever looks at it. */
+  details?: boolean;
   /** Plays the recording in step with others; moments are told in this time zone. */
   together?: (Together & { zone: string }) | undefined;
   /** Told when the video begins, stops or fails. */
@@ -81,7 +84,7 @@ export interface LiveTileProps {
 
 /** The moving picture of a tile, without sound, as long as it is on the screen; before and instead of it the reason in
  *  words. It fills its parent. */
-export function LiveTile({ camera, health, withheld, asleep, large, together, onPhase, onPicture }: LiveTileProps) {
+export function LiveTile({ camera, health, withheld, asleep, large, details, together, onPhase, onPicture }: LiveTileProps) {
   const frame = useRef<HTMLDivElement>(null);
   const seen = useOnScreen(frame);
   const wide = useWide(frame, (large ?? false) && !together);
@@ -97,6 +100,7 @@ export function LiveTile({ camera, health, withheld, asleep, large, together, on
     if (session && session.snapshot().phase !== "connecting") session.start();
   }, [wide, session]);
 
+  const [full, setFull] = useState<VideoSession>();
   const place = useTogether(session, together, wide);
   const { phase, reason } = snapshot;
   const running = phase === "playing" || phase === "stalled" || (place !== undefined && phase === "waiting" && snapshot.firstFrameMs !== undefined);
@@ -115,22 +119,30 @@ export function LiveTile({ camera, health, withheld, asleep, large, together, on
   const words = withheld?.words ?? (gap || (phase === "failed" || phase === "stalled" ? reason : ""));
   const waits = !withheld && !gap && !running && (phase === "connecting" || phase === "waiting" || phase === "reconnecting");
   return (
-    <div className="live-tile" ref={frame} data-testid="live-tile" data-camera={camera.id} data-phase={withheld ? "withheld" : phase} data-where={place?.where} data-drift={place?.driftUs === undefined ? undefined : Math.round(place.driftUs)}>
-      {!running && !withheld && !together && <Still plain camera={camera.id} name={camera.name} />}
-      <video ref={video} className="live-tile-video" muted playsInline autoPlay data-frames="0" data-shown={running || undefined} aria-label={text.live.player(camera.name)} />
-      {large && wanted && !wide && !together && <FullPicture camera={camera} health={health} onPicture={onPicture} />}
-      {words && <div className="live-tile-words" data-over={running || undefined} data-gap={gap !== "" || undefined}><Icon size={20} strokeWidth={1.6} aria-hidden /><p>{words}</p></div>}
-      {waits && <div className="live-tile-words" role="status"><span className="still-wait" /><p>{reason || (together ? text.together.fetching : text.live.connecting)}</p></div>}
-      {place && !withheld && !words && <StepMark place={place} />}
-    </div>
+    <>
+      <div className="live-tile" ref={frame} data-testid="live-tile" data-camera={camera.id} data-phase={withheld ? "withheld" : phase} data-where={place?.where} data-drift={place?.driftUs === undefined ? undefined : Math.round(place.driftUs)}>
+        {!running && !withheld && !together && <Still plain camera={camera.id} name={camera.name} />}
+        <video ref={video} className="live-tile-video" muted playsInline autoPlay data-frames="0" data-shown={running || undefined} aria-label={text.live.player(camera.name)} />
+        {large && wanted && !wide && !together && <FullPicture camera={camera} health={health} onShown={setFull} onPicture={onPicture} />}
+        {words && <div className="live-tile-words" data-over={running || undefined} data-gap={gap !== "" || undefined}><Icon size={20} strokeWidth={1.6} aria-hidden /><p>{words}</p></div>}
+        {waits && <div className="live-tile-words" role="status"><span className="still-wait" /><p>{reason || (together ? text.together.fetching : text.live.connecting)}</p></div>}
+        {place && !withheld && !words && <StepMark place={place} />}
+      </div>
+      {running && !withheld && <TileTruth session={full ?? session} all={details ?? false} />}
+    </>
   );
 }
 
 /** The full picture of a camera, invisible until it moves: the small one stays under it until then. */
-function FullPicture({ camera, health, onPicture }: Pick<LiveTileProps, "camera" | "health" | "onPicture">) {
+function FullPicture({ camera, health, onShown, onPicture }: Pick<LiveTileProps, "camera" | "health" | "onPicture"> & { onShown: (session: VideoSession | undefined) => void }) {
   const { video, session, snapshot } = useVideo({ site: camera.site, camera: camera.id, silent: true }, health);
   usePictured(video, session, onPicture);
-  return <video ref={video} className="live-tile-video" data-testid="full-picture" muted playsInline autoPlay data-frames="0" data-shown={snapshot.phase === "playing" || undefined} aria-label={text.live.player(camera.name)} />;
+  const shown = snapshot.phase === "playing";
+  useEffect(() => {
+    onShown(shown ? session : undefined);
+    return () => onShown(undefined);
+  }, [shown, session, onShown]);
+  return <video ref={video} className="live-tile-video" data-testid="full-picture" muted playsInline autoPlay data-frames="0" data-shown={shown || undefined} aria-label={text.live.player(camera.name)} />;
 }
 
 /** Tells of a video as long as somebody plays on it. */

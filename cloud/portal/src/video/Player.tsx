@@ -14,6 +14,7 @@ import type { Origin } from "./stamp";
 import { Still } from "./Still";
 import { StatsTable } from "./StatsTable";
 import { useSnapshot } from "./useVideo";
+import { PictureAge } from "./TileTruth";
 import { useZoom, ZoomMark } from "./ZoomMark";
 import type { Habits } from "./zoomGestures";
 
@@ -88,12 +89,13 @@ export function Player({ camera, origin, video, session, instead, ptz, bare, onL
           <div className="player-marks">
             <Mode snapshot={snapshot} session={session} zone={zone} />
             {source}
+            {snapshot.fromUs === undefined && <PictureAge session={session} />}
             {close && zoom && <ZoomMark zoom={zoom} />}
           </div>
         )}
         {!instead && snapshot.missing && <Missing words={snapshot.missing} />}
-        {!instead && (held || snapshot.hint || snapshot.note) && <p className="player-note" data-testid="live-note">{held ? text.live.fetchingRecorded : snapshot.hint || snapshot.note}</p>}
-        {stats && !instead && <StatsTable snapshot={snapshot} />}
+        {!instead && (held || snapshot.hint || (snapshot.note && phase !== "failed")) && <p className="player-note" data-testid="live-note">{held ? text.live.fetchingRecorded : snapshot.hint || snapshot.note}</p>}
+        {stats && !instead && <StatsTable snapshot={snapshot} session={session} />}
         <PlayerBar video={video} session={session} shows={instead ? blank : snapshot} muted={muted} stats={stats} full={full} hidden={!!instead}
           onSnapshot={save} onStats={showStats} onLive={onLive} onEvent={onEvent} onStep={onStep} />
         {full && hands}
@@ -128,10 +130,12 @@ function Mode({ snapshot, session, zone }: { snapshot: Snapshot; session: Staged
   );
 }
 
-/** Why there is no moving picture, while there is none. */
+/** Why there is no moving picture, while there is none. One that a person has stopped stays as it is. */
 function Message({ snapshot, session, beside, onLive }: { snapshot: Snapshot; session: Staged | undefined; beside: ReactNode; onLive: () => void }) {
-  const { phase, reason } = snapshot;
-  if (phase === "playing" || phase === "closed" || snapshot.paused) return null;
+  const { phase, reason, paused } = snapshot;
+  const stands = paused && snapshot.firstFrameMs !== undefined;
+  if (phase === "playing" || phase === "closed" || (stands && phase !== "failed")) return null;
+  if (phase === "failed" && stands) return <Lost snapshot={snapshot} session={session} />;
   if (phase === "failed") {
     return (
       <div className="player-message" role="alert" data-testid="live-failure">
@@ -139,7 +143,7 @@ function Message({ snapshot, session, beside, onLive }: { snapshot: Snapshot; se
         <h2>{snapshot.fromUs === undefined ? text.live.failTitle : text.live.failPlayback}</h2>
         <p>{reason}</p>
         <div className="player-choices">
-          <Button small icon={<RotateCw size={15} aria-hidden />} onPress={() => session?.start()}>{text.live.tryAgain}</Button>
+          <Button small icon={<RotateCw size={15} aria-hidden />} onPress={() => session?.again()}>{text.live.tryAgain}</Button>
           {snapshot.fromUs !== undefined && <Button small look="stage" onPress={onLive}>{text.live.backToLive}</Button>}
         </div>
         {beside}
@@ -147,11 +151,22 @@ function Message({ snapshot, session, beside, onLive }: { snapshot: Snapshot; se
     );
   }
   // While it connects the site's own word is the better one.
-  const words = phase === "connecting" ? (reason ? "" : text.live.connecting) : phase === "waiting" ? text.live.waiting : phase === "reconnecting" ? text.live.reconnecting : "";
+  const words = paused ? (phase === "reconnecting" ? text.live.pausedTrying : text.live.pausedComing) : phase === "connecting" ? (reason ? "" : text.live.connecting) : phase === "waiting" ? text.live.waiting : phase === "reconnecting" ? text.live.reconnecting : "";
   return (
     <div className="player-wait" role="status">
       <LoaderCircle size={18} className="btn-spin" aria-hidden />
       <span>{words}{reason && (words ? `. ${reason}` : reason)}</span>
+    </div>
+  );
+}
+
+/** Under a picture that a person has stopped: it goes on no more by itself, and why. */
+function Lost({ snapshot, session }: { snapshot: Snapshot; session: Staged | undefined }) {
+  return (
+    <div className="player-lost" role="alert" data-testid="live-failure">
+      <CircleAlert size={18} strokeWidth={1.6} aria-hidden />
+      <p><strong>{text.live.pausedLost}</strong> {snapshot.reason} {snapshot.fromUs !== undefined ? text.live.pausedLostPlayback : text.live.pausedLostLive}</p>
+      <Button small icon={<RotateCw size={15} aria-hidden />} onPress={() => session?.again()}>{text.live.tryAgain}</Button>
     </div>
   );
 }

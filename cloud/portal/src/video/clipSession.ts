@@ -57,13 +57,19 @@ export class ClipSession implements Staged {
     this.board.close();
   }
 
-  start(): void {
+  again(): void {
     this.board.set({ phase: "waiting", reason: "" });
     this.go(this.lastUs);
   }
 
   positionUs(): number {
     return this.voice.atUs() ?? this.lastUs;
+  }
+
+  /** For how long its picture has been on the screen, milliseconds; undefined while there is none. */
+  shownForMs(): number | undefined {
+    const shown = this.voice.shown();
+    return shown && performance.now() - shown.shownMs;
   }
 
   moment(): Moment {

@@ -3,5 +3,5 @@ import type { VideoSession } from "./session";
 
 /** What the stage, its controls and its page need of who plays there. */
 export type Staged = Pick<
-  VideoSession, "subscribe" | "snapshot" | "start" | "pause" | "resume" | "pace" | "turn" | "aloud" | "positionUs" | "moment" | "seek" | "scrub" | "step"
+  VideoSession, "subscribe" | "snapshot" | "again" | "pause" | "resume" | "pace" | "turn" | "aloud" | "positionUs" | "moment" | "seek" | "scrub" | "step" | "shownForMs"
 >;

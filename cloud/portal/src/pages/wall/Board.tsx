@@ -12,6 +12,7 @@ import { text } from "../../text";
 import { LinkButton } from "../../ui/button";
 import { Empty } from "../../ui/notice";
 import type { Conductor } from "../../video/together";
+import { useDetails } from "../../video/useDetails";
 import { useWarm } from "../../video/useVideo";
 import { type Direction, layoutOfKey, neighbour, plan } from "../../wall/layout";
 import { after, cycleOf, resumed, type Stop, stops } from "../../wall/tour";
@@ -34,6 +35,7 @@ export function Board({ walls, every }: { walls: readonly Wall[]; every: number 
   const [selected, setSelected] = useState(0);
   const [large, setLarge] = useState<number>();
   const { full, toggle: toggleFull } = useFullScreen();
+  const [details, toggleDetails] = useDetails();
   const idle = useIdle(barMs);
   const round = useMemo(() => stops(walls, layout), [walls, layout]);
   const at = resumed(round, where.wall, where.page);
@@ -62,7 +64,7 @@ export function Board({ walls, every }: { walls: readonly Wall[]; every: number 
   }, [turning, turn, cycle]);
 
   const board = useRef<HTMLDivElement>(null);
-  useBoardKeys({ stop, selected, large, board, setSelected, setLarge, setLayout, turn, toggleFull, pause: () => setPaused(!paused), conductor, begin });
+  useBoardKeys({ stop, selected, large, board, setSelected, setLarge, setLayout, turn, toggleFull, toggleDetails, pause: () => setPaused(!paused), conductor, begin });
   const toggleLarge = useCallback((place: number) => setLarge((was) => (was === undefined && round[at]?.tiles[place]?.state === "camera" ? place : undefined)), [round, at]);
   const stay = useCallback(() => setPaused(true), []); // a tour takes no camera out of anybody's hand
   const covered = useLasting(large !== undefined, coveredMs);
@@ -73,8 +75,8 @@ export function Board({ walls, every }: { walls: readonly Wall[]; every: number 
   const frame = { "--columns": shape.columns, "--rows": shape.rows, "--phone-columns": shape.columns > 2 ? 2 : 1 } as CSSProperties;
   return (
     <div className="board" ref={board} data-testid="board" data-full={full || undefined} data-idle={(full && idle) || undefined} data-page={at} data-layout={stop.layout}>
-      <BoardBar stop={stop} at={at} count={round.length} cycle={cycle} turning={turning} paused={paused} full={full} override={layout} onBegin={conductor ? undefined : begin}
-        onTurn={turn} onPause={() => setPaused(!paused)} onFull={toggleFull} onLayout={(chosen) => { setLayout(chosen); setLarge(undefined); setSelected(0); }} />
+      <BoardBar stop={stop} at={at} count={round.length} cycle={cycle} turning={turning} paused={paused} full={full} details={details} override={layout} onBegin={conductor ? undefined : begin}
+        onTurn={turn} onPause={() => setPaused(!paused)} onFull={toggleFull} onDetails={toggleDetails} onLayout={(chosen) => { setLayout(chosen); setLarge(undefined); setSelected(0); }} />
       {stop.wall.tiles.length === 0
         ? (
           <Empty icon={LayoutGrid} title={text.board.nothingTitle} action={stop.wall.may_edit && <LinkButton look="primary" to="/walls/$wall/edit" params={{ wall: stop.wall.id }}>{text.walls.edit}</LinkButton>}>
@@ -83,7 +85,7 @@ export function Board({ walls, every }: { walls: readonly Wall[]; every: number 
         )
         : (
           <div className="board-stage">
-            <Tiles stop={stop} frame={frame} selected={selected} large={large} covered={covered} playback={playback} onSelect={setSelected} onToggle={toggleLarge} onSteer={stay} />
+            <Tiles stop={stop} frame={frame} selected={selected} large={large} details={details} covered={covered} playback={playback} onSelect={setSelected} onToggle={toggleLarge} onSteer={stay} />
           </div>
         )}
       {conductor && <PlayBar conductor={conductor} zone={zone} cameras={cameras} chosen={stop.tiles[large ?? selected]?.camera} onSeek={seek} onLive={live} />}
@@ -134,6 +136,7 @@ interface TilesProps {
   frame: CSSProperties;
   selected: number;
   large: number | undefined;
+  details: boolean;
   covered: boolean;
   playback: { conductor: Conductor; zone: string } | undefined;
   onSelect: (place: number) => void;
@@ -141,7 +144,7 @@ interface TilesProps {
   onSteer: () => void;
 }
 
-function Tiles({ stop, frame, selected, large, covered, playback, onSelect, onToggle, onSteer }: TilesProps) {
+function Tiles({ stop, frame, selected, large, details, covered, playback, onSelect, onToggle, onSteer }: TilesProps) {
   const { data: sites } = useQuery(sitesQuery());
   const cameras = useQueries({ queries: sitesOf(stop.tiles).map((site) => camerasQuery(site)), combine: byID });
   const { spots } = plan(stop.layout);
@@ -155,7 +158,7 @@ function Tiles({ stop, frame, selected, large, covered, playback, onSelect, onTo
         return (
           <BoardTile key={`${tile.camera ?? tile.state} ${nth}`} tile={tile} place={place} spot={spots[place] ?? { column: 0, row: 0, size: 1 }}
             site={sites?.find((site) => site.id === tile.site)} camera={tile.camera ? cameras.get(tile.camera) : undefined}
-            selected={selected === place} large={large === place} asleep={covered && large !== place} playback={playback} alone={spots.length === 1} onSelect={onSelect} onToggle={onToggle} onSteer={onSteer} />
+            selected={selected === place} large={large === place} details={details} asleep={covered && large !== place} playback={playback} alone={spots.length === 1} onSelect={onSelect} onToggle={onToggle} onSteer={onSteer} />
         );
       })}
     </ul>
@@ -176,13 +179,14 @@ interface KeysProps {
   setLayout: (layout: WallLayout | undefined) => void;
   turn: (by: number) => void;
   toggleFull: () => void;
+  toggleDetails: () => void;
   pause: () => void;
   conductor: Conductor | undefined;
   begin: (() => void) | undefined;
 }
 
 /** The keys of a wall; what is played back has more of its own (PlayBar). */
-function useBoardKeys({ stop, selected, large, board, setSelected, setLarge, setLayout, turn, toggleFull, pause, conductor, begin }: KeysProps): void {
+function useBoardKeys({ stop, selected, large, board, setSelected, setLarge, setLayout, turn, toggleFull, toggleDetails, pause, conductor, begin }: KeysProps): void {
   const navigate = useNavigate();
   const move = (direction: Direction) => {
     if (!stop) return;
@@ -205,6 +209,7 @@ function useBoardKeys({ stop, selected, large, board, setSelected, setLarge, set
     " ": conductor ? () => (conductor.direction().playing ? conductor.pause(performance.now()) : conductor.play(performance.now())) : pause,
     ...(begin && !conductor ? { p: begin } : {}),
     f: toggleFull,
+    i: toggleDetails,
     pageup: () => turn(-1),
     pagedown: () => turn(1),
     c: () => { if (tile?.camera) void navigate({ to: "/cameras/$camera", params: { camera: tile.camera } }); },

@@ -1,5 +1,5 @@
 import { Link } from "@tanstack/react-router";
-import { ChevronLeft, ChevronRight, History, Keyboard, LayoutGrid, Maximize, Minimize, Pause, Pencil, Play } from "lucide-react";
+import { ChevronLeft, ChevronRight, Gauge, History, Keyboard, LayoutGrid, Maximize, Minimize, Pause, Pencil, Play } from "lucide-react";
 import { Dialog as AriaDialog, DialogTrigger } from "react-aria-components/Dialog";
 import { Popover } from "react-aria-components/Popover";
 import { useState } from "react";
@@ -22,17 +22,20 @@ interface BoardBarProps {
   turning: boolean;
   paused: boolean;
   full: boolean;
+  /** Every tile says what was measured. */
+  details: boolean;
   override: WallLayout | undefined;
   /** Plays all cameras back; absent where they are, or where this person may not. */
   onBegin: (() => void) | undefined;
   onTurn: (by: number) => void;
   onPause: () => void;
   onFull: () => void;
+  onDetails: () => void;
   onLayout: (layout: WallLayout | undefined) => void;
 }
 
 /** What stands over a running wall: where one is, and what can be done. */
-export function BoardBar({ stop, at, count, cycle, turning, paused, full, override, onBegin, onTurn, onPause, onFull, onLayout }: BoardBarProps) {
+export function BoardBar({ stop, at, count, cycle, turning, paused, full, details, override, onBegin, onTurn, onPause, onFull, onDetails, onLayout }: BoardBarProps) {
   const [keys, showKeys] = useState(false);
   usePageKeys({ "?": () => showKeys(true) });
   return (
@@ -61,6 +64,7 @@ export function BoardBar({ stop, at, count, cycle, turning, paused, full, overri
       ]}>
         <IconButton small look="stage" label={text.board.layout} keys="1 – 6" data-testid="board-layout">{override ? <LayoutIcon layout={override} width={20} /> : <LayoutGrid size={17} aria-hidden />}</IconButton>
       </Menu>
+      <IconButton small look={details ? "primary" : "stage"} label={details ? text.live.detailsHide : text.live.detailsShow} keys="I" onPress={onDetails} data-testid="board-details"><Gauge size={17} aria-hidden /></IconButton>
       <span className="board-keys">
         <DialogTrigger isOpen={keys} onOpenChange={showKeys}>
           <IconButton small look="stage" label={text.board.shortcuts} keys="?" data-testid="board-keys"><Keyboard size={17} aria-hidden /></IconButton>

@@ -25,6 +25,8 @@ interface BoardTileProps {
   camera: Camera | undefined;
   selected: boolean;
   large: boolean;
+  /** Says all the time what was measured of its video. */
+  details: boolean;
   /** Covered by a large one for a while. */
   asleep: boolean;
   /** Plays recordings in step instead of what is live; moments are told in this time zone. */
@@ -41,7 +43,7 @@ interface BoardTileProps {
 const habits: Habits = { alone: true, doubleIn: false };
 
 /** One place of a running wall: a camera with its names, or why there is none. */
-export function BoardTile({ tile, place, spot, site, camera, selected, large, asleep, playback, alone, onSelect, onToggle, onSteer }: BoardTileProps) {
+export function BoardTile({ tile, place, spot, site, camera, selected, large, details, asleep, playback, alone, onSelect, onToggle, onSteer }: BoardTileProps) {
   const of = useMemo(() => (tile.camera && tile.site ? { id: tile.camera, name: tile.camera_name ?? "", site: tile.site } : undefined), [tile.camera, tile.site, tile.camera_name]);
   // An agent says by how much its clock is ahead of the cloud's.
   const offUs = -(site?.agent?.clock_offset_us ?? 0);
@@ -81,7 +83,7 @@ export function BoardTile({ tile, place, spot, site, camera, selected, large, as
     <li className="board-tile" ref={frame} style={where} data-testid="board-tile" data-state={tile.state} data-camera={tile.camera} data-large={large || undefined} data-big={spot.size > 1 || undefined} data-roomy={large || alone || undefined} data-steered={steers || undefined}>
       {!of ? <Nothing tile={tile} />
         : together && withheld && site?.status === "dark" && mayCopy ? <DarkTile camera={of} withheld={withheld} together={together} onPicture={onPicture} />
-          : <LiveTile camera={of} health={camera?.status} withheld={withheld} asleep={asleep} large={large && !alone} together={together} onPicture={onPicture} />}
+          : <LiveTile camera={of} health={camera?.status} withheld={withheld} asleep={asleep} large={large && !alone} details={details} together={together} onPicture={onPicture} />}
       <button type="button" className="board-pick" tabIndex={selected ? 0 : -1} aria-label={words} aria-pressed={large} data-place={place} data-surface
         onClick={press} onDoubleClick={() => { if (!byFinger.current) onToggle(place); }} onFocus={() => onSelect(place)}
         onKeyUp={(event) => { if (event.key === " ") event.preventDefault(); }} />
