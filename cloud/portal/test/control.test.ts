@@ -17,6 +17,7 @@ describe("messages of the site", () => {
   test("what it says about time is read", () => {
     expect(readWord('{"type":"pong","at_us":5,"sent_us":1700000000000000}')).toEqual({ type: "pong", at_us: 5, sent_us: 1_700_000_000_000_000 });
     expect(readWord('{"type":"position","at_us":7,"rtp":4294967295,"sent_us":9}')).toEqual({ type: "position", at_us: 7, born: { rtp: 4_294_967_295, sent_us: 9, age_us: 0 } });
+    expect(readWord('{"type":"position","at_us":7,"rtp":1,"sent_us":9,"age_us":3,"own_us":83000}')).toEqual({ type: "position", at_us: 7, born: { rtp: 1, sent_us: 9, age_us: 3, own_us: 83_000 } });
     expect(readWord('{"type":"pong","at_us":5}')).toBeUndefined();
   });
 

@@ -20,7 +20,7 @@ test("a picture that stands says how old it is, roughly once that is long", () =
 
 test("figures that are not known are left out, and pictures are not counted where hardly any come", () => {
   expect(Object.values(figuresOf(blank)).every((figure) => figure === undefined)).toBe(true);
-  const known = figuresOf({ ...blank, stats, delayMs: 37.4, codec: "avc1.4d401f" });
-  expect(known).toMatchObject({ codec: "H.264", size: "640 × 360, 15 fps", age: "37 ms", delay: undefined });
+  const known = figuresOf({ ...blank, stats, delayMs: 37.4, insideMs: 83.2, codec: "avc1.4d401f" });
+  expect(known).toMatchObject({ codec: "H.264", size: "640 × 360, 15 fps", age: "37 ms", inside: "83 ms", delay: undefined });
   expect(figuresOf({ ...blank, stats: { ...stats, fps: 0.1, kbps: 0 } })).toMatchObject({ size: "640 × 360", rate: undefined });
 });

@@ -85,6 +85,7 @@ export const video = {
     rate: "Rate",
     lost: "Lost packets",
     age: "From site to screen",
+    inside: "Inside the camera",
     delay: "Round trip",
     shownFor: "On the screen for",
     pictureOld: (span: string) => `Picture ${span} old`,

@@ -6,7 +6,7 @@ import type { Snapshot } from "./snapshot";
 import type { Staged } from "./staged";
 import { useSpell } from "./TileTruth";
 
-const order = ["stream", "codec", "size", "rate", "firstFrame", "age"] as const;
+const order = ["stream", "codec", "size", "rate", "firstFrame", "inside", "age"] as const;
 const network = ["delay", "lost", "path"] as const;
 
 /** The technical details of a session, for those who ask. */

@@ -27,11 +27,13 @@ export const turned = (rate: number): number => (rate < 0 ? -rate : -Math.max(1,
 /** The name of the data channel, whichever side opens it. */
 export const channelName = "control";
 
-/** A live picture by its RTP time, how old it was when the site sent it, and when by the site's clock that was. */
+/** A live picture by its RTP time, how old it was when the site sent it, when by the site's clock that was, and how long pictures
+ *  take inside the camera, where that tells. */
 export interface Born {
   rtp: number;
   sent_us: number;
   age_us: number;
+  own_us?: number;
 }
 
 /** What the site says: where it is (in a recording: with the picture at that moment, the moment that it was asked for and what its clock was off by)
@@ -62,11 +64,11 @@ export function readWord(message: unknown): Word | undefined {
     return undefined;
   }
   if (typeof body !== "object" || body === null) return undefined;
-  const { type, at_us: atUs, text, rtp, sent_us: sentUs, age_us: ageUs, rate, steps, step, asked_us: askedUs, off_us: offUs } = body as Record<string, unknown>;
+  const { type, at_us: atUs, text, rtp, sent_us: sentUs, age_us: ageUs, own_us: ownUs, rate, steps, step, asked_us: askedUs, off_us: offUs } = body as Record<string, unknown>;
   if (type === "position" || type === "pong") {
     if (!finite(atUs)) return undefined;
     if (type === "pong") return finite(sentUs) ? { type, at_us: atUs, sent_us: sentUs } : undefined;
-    if (finite(rtp) && finite(sentUs)) return { type, at_us: atUs, born: { rtp, sent_us: sentUs, age_us: finite(ageUs) ? ageUs : 0 } };
+    if (finite(rtp) && finite(sentUs)) return { type, at_us: atUs, born: { rtp, sent_us: sentUs, age_us: finite(ageUs) ? ageUs : 0, ...(finite(ownUs) && ownUs > 0 ? { own_us: ownUs } : {}) } };
     return {
       type, at_us: atUs, ...(finite(rate) && rate !== 0 ? { rate } : {}), ...(steps === true ? { steps } : {}),
       ...(finite(rtp) ? { rtp } : {}), ...(finite(askedUs) ? { asked_us: askedUs } : {}), ...(finite(offUs) ? { off_us: offUs } : {}),

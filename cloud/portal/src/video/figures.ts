@@ -3,10 +3,10 @@ import { bitrate, codecName, whole } from "../lib/format";
 import { text } from "../text";
 import type { Snapshot } from "./snapshot";
 
-export type Figure = "stream" | "codec" | "size" | "rate" | "firstFrame" | "age" | "delay" | "lost" | "path";
+export type Figure = "stream" | "codec" | "size" | "rate" | "firstFrame" | "age" | "inside" | "delay" | "lost" | "path";
 
 /** Those that are known. */
-export function figuresOf({ stats, stream, codec, firstFrameMs, delayMs }: Snapshot): Record<Figure, string | undefined> {
+export function figuresOf({ stats, stream, codec, firstFrameMs, delayMs, insideMs }: Snapshot): Record<Figure, string | undefined> {
   return {
     stream: stream === "sub" ? text.live.streamSub : stream === "main" ? text.live.streamMain : undefined,
     codec: stats?.codec ? codecName(stats.codec.toLowerCase()) : codec ? codecName(codec) : undefined,
@@ -14,6 +14,7 @@ export function figuresOf({ stats, stream, codec, firstFrameMs, delayMs }: Snaps
     rate: stats && stats.kbps > 0 ? bitrate(stats.kbps) : undefined,
     firstFrame: firstFrameMs === undefined ? undefined : `${(firstFrameMs / 1000).toFixed(2)} s`,
     age: delayMs === undefined ? undefined : `${Math.round(delayMs)} ms`,
+    inside: insideMs === undefined ? undefined : `${Math.round(insideMs)} ms`,
     delay: stats?.rttMs === undefined ? undefined : `${Math.round(stats.rttMs)} ms`,
     lost: stats ? whole(stats.lost) : undefined,
     path: stats?.path ? (text.live.paths[stats.path] ?? stats.path) : undefined,

@@ -38,6 +38,8 @@ export class VideoSession {
   private decoded = 0;
   private readonly patience = new Patience();
   private siteReason = "";
+  /** How long pictures take inside the camera. */
+  private ownUs: number | undefined;
   /** Why it is another stream than asked for, as long as this place is kept. */
   private lastingNote = "";
   private readonly unlisten: () => void;
@@ -337,6 +339,7 @@ export class VideoSession {
   private accept(seat: Seat, phase: Phase): void {
     this.answered();
     this.siteReason = "";
+    this.ownUs = undefined;
     this.patience.begin();
     const { note, stream, codec } = seat.answer;
     this.lastingNote = note;
@@ -375,6 +378,7 @@ export class VideoSession {
         this.patience.told(word.every_us);
         return this.set({ note: [this.lastingNote, word.text].filter(Boolean).join(" ") });
       case "position":
+        this.ownUs = word.born?.own_us;
         if (this.wish.fromUs !== undefined && (this.current.paused || this.scrubbing)) this.playhead.hold(word.at_us);
         else this.playhead.set(word.at_us, this.video.currentTime, word.rate ?? 1);
         this.paced(word.rate ?? 1);
@@ -411,7 +415,7 @@ export class VideoSession {
     if (decodes && !this.screen.sees && this.current.firstFrameMs === undefined) this.first();
     else if (decodes) this.moving();
     this.decoded = stats.framesDecoded;
-    this.set({ stats, delayMs: this.screen.delayMs });
+    this.set({ stats, delayMs: this.screen.delayMs, insideMs: this.ownUs && this.ownUs / 1000 });
     this.screen.ask(seat.channel);
     if ((this.current.paused && this.current.firstFrameMs !== undefined) || this.scrubbing) return;
     const found = this.patience.judge(this.current.phase, this.current.rate);

@@ -36,6 +36,8 @@ export interface Snapshot {
   stats: Stats | undefined;
   /** From the site to the screen, milliseconds; undefined while it is not known, and in recordings. */
   delayMs: number | undefined;
+  /** How long a live picture takes inside the camera, in milliseconds; undefined where that does not tell. */
+  insideMs: number | undefined;
 }
 
 export interface Wish {
@@ -52,7 +54,7 @@ export const sameWish = (one: Wish, other: Wish): boolean =>
 /** What a session that has just begun shows. */
 export const blank: Snapshot = {
   phase: "connecting", fromUs: undefined, paused: false, rate: 1, steps: false, missing: "", hint: "", reason: "", note: "", gap: "", stream: "", codec: "", hasAudio: false, soundElsewhere: false,
-  firstFrameMs: undefined, stats: undefined, delayMs: undefined,
+  firstFrameMs: undefined, stats: undefined, delayMs: undefined, insideMs: undefined,
 };
 
 /** What a word changes of what is shown. */
