@@ -191,7 +191,7 @@ func (h *house) rooms() error {
 		Connect: uplink.Proxy(h.cfg.Cloud.Proxy).Connect, Convert: live.Convert(h.cfg.Live.Convert),
 	}, live.Footage{
 		Hub: h.cameras.Hub, Recent: h.record.Recent, Segments: h.ledger.Segments, Wall: h.clock.WallIn, Gap: h.gapInWords, Pin: h.disk.Pin,
-		Rates: h.rates, Offset: h.clockOffset, KeyFrame: h.nvr.KeyFrame, Own: h.cameras.Own, Speaker: h.speaker, TalkEnded: h.nudge,
+		Rates: h.rates, Offset: h.clockOffset, KeyFrame: h.nvr.KeyFrame, Ahead: h.cameras.Ahead, Own: h.cameras.Own, Speaker: h.speaker, TalkEnded: h.nudge,
 		Open: func(volume string, segment uint64) (live.File, int64, error) { return h.disk.OpenRead(volume, segment) },
 	}, h.pace, h.board, log.With("room", "live"))
 	if rtsp := h.cfg.Live.RTSP.config(); rtsp.Listen != "" {

@@ -37,12 +37,15 @@ type stream struct {
 	state   wire.StreamState
 	health  vitals
 	inside  *own // the camera, of the session that was opened last; nil before
+
+	aheadUntil time.Time     // it is pulled without readers until then
+	ahead      chan struct{} // that has changed
 }
 
 func newStream(c *Cameras, name id.Stream, sources []Source, always, sound bool) *stream {
 	s := &stream{
 		owner: c, id: name, always: always, sound: sound, hub: media.NewHub(name),
-		log:   c.log.With("camera", name.Camera, "stream", name.Kind),
+		log: c.log.With("camera", name.Camera, "stream", name.Kind), ahead: make(chan struct{}, 1),
 		state: wire.StreamState{Kind: name.Kind, Record: always, State: wire.StateUnknown},
 	}
 	for i, source := range sources {
@@ -75,10 +78,11 @@ func (s *stream) wanted(ctx context.Context) error {
 	for {
 		off, switched := s.owner.off(s.id.Camera)
 		readers, attached := s.hub.Readers()
+		early, _ := s.early()
 		switch {
 		case off:
 			s.rest(wire.Disabled, "Recording of this camera is switched off in the portal.")
-		case s.always || readers > 0:
+		case s.always || readers > 0 || early > 0:
 			s.mu.Lock()
 			if !s.pulling {
 				s.pulling, s.since, s.fail = true, time.Now(), failure{}
@@ -94,6 +98,7 @@ func (s *stream) wanted(ctx context.Context) error {
 		select {
 		case <-switched:
 		case <-attached:
+		case <-s.ahead:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -102,25 +107,35 @@ func (s *stream) wanted(ctx context.Context) error {
 
 // unwanted returns when the stream is no longer to be pulled, or ctx ends.
 func (s *stream) unwanted(ctx context.Context) {
+	var idle time.Time // since when nobody reads it
 	for {
 		off, switched := s.owner.off(s.id.Camera)
 		if off {
 			return
 		}
 		readers, attached := s.hub.Readers()
-		linger := time.NewTimer(s.owner.cfg.Linger)
-		if s.always || readers > 0 {
-			linger.Stop()
+		changed := s.owner.budget.changes(s.taps[0].source.device())
+		early, gives := s.early()
+		var over <-chan time.Time
+		switch {
+		case s.always || readers > 0:
+			idle = time.Time{}
+		case gives:
+			return
+		default:
+			if idle.IsZero() {
+				idle = time.Now()
+			}
+			over = time.After(max(time.Until(idle.Add(s.owner.cfg.Linger)), early))
 		}
 		select {
-		case <-linger.C:
+		case <-over:
 			return
 		case <-switched:
 		case <-attached:
+		case <-s.ahead:
+		case <-changed:
 		case <-ctx.Done():
-		}
-		linger.Stop()
-		if ctx.Err() != nil {
 			return
 		}
 	}

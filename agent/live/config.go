@@ -73,6 +73,8 @@ type Footage struct {
 	KeyFrame func(id.Stream)
 	// Rates returns how many bytes per second the streams that are pulled now bring. It may be nil.
 	Rates func() map[id.Stream]float64
+	// Ahead has a stream fetched from its camera that somebody may watch next. It may be nil.
+	Ahead func(id.Stream)
 	// Own returns how long a picture of a stream has taken inside the camera of late, where the camera tells. It may be nil.
 	Own func(id.Stream) (d time.Duration, ok bool)
 	// Speaker returns the loudspeaker of a camera, nil where the site lets nobody speak. It may be nil.

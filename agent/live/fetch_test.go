@@ -1,7 +1,10 @@
 package live
 
 import (
+	"fmt"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/pion/webrtc/v4"
 
@@ -9,6 +12,8 @@ import (
 	"holdfast/shared/id"
 	"holdfast/shared/rtc"
 	"holdfast/shared/wire"
+	"holdfast/testenv/eventually"
+	"holdfast/testenv/fakecam"
 )
 
 // TestAStreamThatIsFetched watches a stream that nobody has pulled yet over a connection that is there: until it comes the viewer
@@ -53,4 +58,56 @@ func TestAStreamThatIsFetched(t *testing.T) {
 	}
 	v.note("state", func(n rtc.Note) bool { return n.Text == "" })
 	assertWhole(t, v.seen(10))
+}
+
+// TestAStreamIsPulledAhead looks at a camera's still, and watches it a moment later: the small stream that nobody recorded is
+// there by then.
+func TestAStreamIsPulledAhead(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, fakecam.CameraConfig{Name: "dock", Number: 1, Main: "dock/main", Sub: "dock/sub"}) // a key frame every 2 s
+	s.room.footage.Ahead = s.cameras.Ahead
+	s.recorded(t, "dock", time.Second)
+	cam := s.cam("dock")
+	first := func() time.Duration {
+		w := s.offer("dock")
+		w.Width = 320
+		v := watch(t, s.room, w)
+		p := v.seen(1)[0]
+		if v.answer.Stream != id.Sub || p.Stream != 1 {
+			t.Errorf("the answer is %+v, and the picture of stream %d", v.answer, p.Stream)
+		}
+		s.room.Close(v.session)
+		v.ended()
+		return p.at.Sub(v.asked)
+	}
+	hub := s.cameras.Hub(id.Stream{Camera: s.ids["dock"], Kind: id.Sub})
+	var cold []time.Duration
+	for range 3 {
+		cold = append(cold, first())
+		eventually.True(t, "the small stream to be let go", func() bool { _, brk := hub.State(); return cam.Sessions() == 1 && brk != nil })
+	}
+	if _, _, err := s.room.Still(t.Context(), wire.StillOrder{Camera: s.ids["dock"]}); err != nil {
+		t.Fatal(err)
+	}
+	eventually.True(t, "a key frame of the small stream", func() bool {
+		r := hub.Reader(limit())
+		defer r.Close()
+		for it, ok := r.Try(); ok; it, ok = r.Try() {
+			if it.Frame.Key && it.Frame.Track == 0 {
+				return true
+			}
+		}
+		return false
+	})
+	ahead := []time.Duration{first(), first(), first()}
+	slices.Sort(cold)
+	slices.Sort(ahead)
+	fmt.Printf("live_on_demand_first_frame: %d ms (longest %d)\nlive_pulled_ahead_first_frame: %d ms (longest %d)\n",
+		cold[1].Milliseconds(), cold[2].Milliseconds(), ahead[1].Milliseconds(), ahead[2].Milliseconds())
+	if ahead[1] > cold[2] || ahead[1] > 500*time.Millisecond { // measured at 5 to 60 ms; the machine may be busy
+		t.Errorf("the first picture took %v, and %v without anything ahead", ahead, cold)
+	}
+	if n := cam.Sessions(); n != 2 {
+		t.Errorf("%d sessions at the camera: the small stream should be kept for a minute", n)
+	}
 }

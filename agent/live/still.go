@@ -16,8 +16,12 @@ import (
 const maxStillBytes = 900 << 10
 
 // Still returns one key frame as Annex B (ITU-T H.264 and H.265, annex B) with its parameter sets: the newest
-// one, or the last at or before order.AtUs. The small stream is taken when it is at hand.
+// one, or the last at or before order.AtUs. The small stream is taken when it is at hand; whoever looks at the newest may watch
+// next, and so it is fetched from the camera ahead of that.
 func (r *Room) Still(ctx context.Context, order wire.StillOrder) (wire.StillReply, []byte, error) {
+	if order.AtUs == 0 && r.footage.Ahead != nil {
+		r.footage.Ahead(id.Stream{Camera: order.Camera, Kind: id.Sub})
+	}
 	kinds := []id.StreamKind{id.Sub, id.Main}
 	if order.Stream != "" {
 		kinds = []id.StreamKind{order.Stream}
