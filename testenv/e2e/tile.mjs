@@ -69,7 +69,11 @@ export async function speaksOnTile(p, wall, camera) {
     const body = JSON.stringify({ name: "Doors in turn", layout: "1x1", cycle_s: 5, tiles });
     return (await fetch("/api/v1/walls", { method: "POST", headers: { "Content-Type": "application/json" }, body })).json();
   }, [{ camera }, ...(await api(p, `/walls/${wall}`)).tiles.filter((tile) => tile.camera !== camera).slice(0, 1).map((tile) => ({ camera: tile.camera }))]);
+  const other = made.tiles.find((tile) => tile.camera !== camera).camera;
+  const ahead = p.waitForRequest((request) => request.url().includes(`/cameras/${other}/still`), { timeout: 15_000 });
   await p.goto(`${base}/walls/${made.id}`);
+  await ahead;
+  assert((await p.getAttribute(id("board"), "data-page")) === "0", "the next page's still is not fetched before its turn");
   const tile = `${id("board-tile")}[data-camera="${camera}"]`;
   await p.waitForSelector(`${tile} [data-phase=playing]`);
   await p.hover(tile);

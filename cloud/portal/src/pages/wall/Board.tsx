@@ -13,6 +13,7 @@ import { LinkButton } from "../../ui/button";
 import { Empty } from "../../ui/notice";
 import type { Conductor } from "../../video/together";
 import { useDetails } from "../../video/useDetails";
+import { stills } from "../../video/stills";
 import { useWarm } from "../../video/useVideo";
 import { type Direction, layoutOfKey, neighbour, plan } from "../../wall/layout";
 import { after, cycleOf, resumed, type Stop, stops } from "../../wall/tour";
@@ -62,6 +63,15 @@ export function Board({ walls, every }: { walls: readonly Wall[]; every: number 
     const timer = setTimeout(() => turn(1), cycle * 1000);
     return () => clearTimeout(timer);
   }, [turning, turn, cycle]);
+  const next = round[after(at, 1, round.length)];
+  useEffect(() => {
+    if (!turning || !next) return;
+    const look = () => {
+      for (const { camera, state } of next.tiles) if (camera && state === "camera") stills.want(camera, aheadMs);
+    };
+    const timer = setTimeout(look, cycle * 1000 - aheadMs);
+    return () => clearTimeout(timer);
+  }, [turning, next, cycle]);
 
   const board = useRef<HTMLDivElement>(null);
   useBoardKeys({ stop, selected, large, board, setSelected, setLarge, setLayout, turn, toggleFull, toggleDetails, pause: () => setPaused(!paused), conductor, begin });
@@ -71,7 +81,6 @@ export function Board({ walls, every }: { walls: readonly Wall[]; every: number 
   if (!stop) return null;
 
   const shape = plan(stop.layout);
-  const next = round[after(at, 1, round.length)];
   const frame = { "--columns": shape.columns, "--rows": shape.rows, "--phone-columns": shape.columns > 2 ? 2 : 1 } as CSSProperties;
   return (
     <div className="board" ref={board} data-testid="board" data-full={full || undefined} data-idle={(full && idle) || undefined} data-page={at} data-layout={stop.layout}>
@@ -93,6 +102,9 @@ export function Board({ walls, every }: { walls: readonly Wall[]; every: number 
     </div>
   );
 }
+
+/** So long before a tour turns, the stills of its next page are fetched: a site then has the small streams at hand, too. */
+const aheadMs = 8_000;
 
 /** How long before now playback begins, where no moment is asked for. */
 const beginUs = 60_000_000;
