@@ -107,7 +107,7 @@ func (f *follow) takes(stream id.Stream, frames []media.Frame) time.Duration {
 		}
 	}
 	rate := f.s.room.spare(f.s, f.line, f.all) - f.s.room.costOf(stream, f.rates).all
-	if rate*(time.Hour).Seconds() < onWire*float64(bytes) {
+	if rate*time.Hour.Seconds() < onWire*float64(bytes) {
 		return time.Hour
 	}
 	return time.Duration(onWire * float64(bytes) / rate * float64(time.Second))
