@@ -28,6 +28,8 @@ type choice struct {
 	codec  string // RFC 6381
 	audio  string // likewise; empty without audio
 	note   string // for the viewer, when it is not what was asked for
+	// recorded says that a recording was asked for, also where that is still what goes by: the viewer may see others.
+	recorded bool
 	// convert says that the pictures are made into H.264 ones at the site.
 	convert bool
 	// What the camera has and only a film could show, RFC 6381: sound, and the pictures of the stream that was asked for.

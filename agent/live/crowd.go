@@ -1,6 +1,7 @@
 package live
 
 import (
+	"slices"
 	"time"
 
 	"holdfast/shared/id"
@@ -41,7 +42,13 @@ func (r *Room) sentOn(p *peer, view wire.LiveView, pick choice) bool {
 
 // carried says whether what is asked for goes over the line already.
 func (r *Room) carried(view wire.LiveView, pick choice) bool {
-	return view.Camera != "" && view.FromUs == 0 && len(r.copies()[pick.sent()]) > 0
+	return view.Camera != "" && !pick.recorded && len(r.copies()[pick.sent()]) > 0
+}
+
+// mayBeInside says whether an offer names an address of the site's own networks. Those of other networks may be the same: whoever
+// comes from there is served from here as well.
+func (r *Room) mayBeInside(sdp string) bool {
+	return slices.ContainsFunc(rtc.Addresses(sdp), r.local)
 }
 
 // gather asks viewers that share a copy to take it from the relay.

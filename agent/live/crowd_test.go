@@ -74,6 +74,9 @@ func TestViewersOfOneCameraGoOverToTheRelay(t *testing.T) {
 		t.Errorf("a player of another camera gets %+v, want it from here", got)
 	}
 	in.Store(true)
+	if got := once(0); got.Relay {
+		t.Errorf("a player inside gets %+v, want it from here", got)
+	}
 	inside := idle(t, b.room, wire.RelayNear)
 	eventually.True(t, "it to be known as inside", func() bool { return !b.outside(inside.session) })
 	if got := ask(inside, 0); got.Relay {

@@ -74,7 +74,7 @@ func (s *session) follow(ctx context.Context) (rtc.Op, error) {
 		case o := <-s.Control.Ops:
 			switch {
 			case !o.Elsewhere() || o.Type == "live":
-			case s.order.FromUs > 0:
+			case s.pick.recorded:
 				return o, nil
 			default: // the cloud has looked at the right to watch live, and at no other
 				s.Control.Tell(rtc.Note{Type: "note", Text: liveAlone})

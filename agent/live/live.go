@@ -152,7 +152,7 @@ func (r *Room) Offer(ctx context.Context, offer wire.LiveOffer) (wire.LiveAnswer
 			return wire.LiveAnswer{}, err
 		}
 	}
-	if offer.Relay == wire.RelayOnce && r.carried(view, pick) {
+	if offer.Relay == wire.RelayOnce && r.carried(view, pick) && !r.mayBeInside(offer.SDP) {
 		return wire.LiveAnswer{Relay: true}, nil
 	}
 	p, err := r.open(offer)
@@ -230,10 +230,13 @@ func errGone() *wire.Failure {
 
 // pick chooses what a view shows.
 func (r *Room) pick(ctx context.Context, view *wire.LiveView, tell func(text string)) (choice, error) {
+	recorded := view.FromUs > 0
 	if !rtc.Recorded(view.FromUs) {
 		view.FromUs = 0
 	}
-	return r.choose(ctx, *view, tell)
+	c, err := r.choose(ctx, *view, tell)
+	c.recorded = recorded
+	return c, err
 }
 
 // answer tells what a viewer will see.

@@ -53,7 +53,7 @@ func TestSite(t *testing.T) {
 		"no sound": testNoSound, "no video": testNoVideo, "gap": testGap, "playback": testPlayback,
 		"edge": testEdge, "in step": testInStep, "nothing recorded": testNothingRecorded, "stills": testStills, "hidden address": testHiddenAddress,
 		"narrow playback": testNarrowPlayback, "many cameras": testManyCameras,
-		"steps": testSteps, "backwards": testBackwards, "scrubbing": testScrubbing, "film": testFilm, "live alone": testLiveAlone,
+		"steps": testSteps, "backwards": testBackwards, "scrubbing": testScrubbing, "film": testFilm, "live alone": testLiveAlone, "just now": testJustNow,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

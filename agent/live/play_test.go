@@ -59,6 +59,17 @@ func testLiveAlone(t *testing.T, s *site) {
 	}
 }
 
+// testJustNow asks for a recording of a moment that has just been: what comes is live, and the viewer may go back all the same.
+func testJustNow(t *testing.T, s *site) {
+	begin := s.recorded(t, "dock", 8*time.Second)
+	w := s.offer("dock")
+	w.FromUs = time.Now().UnixMicro() - 1_000_000
+	v := watch(t, s.room, w)
+	v.note("position", func(n rtc.Note) bool { return n.Live })
+	v.order(rtc.Op{Type: "seek", AtUs: begin + 1_000_000})
+	v.note("position", func(n rtc.Note) bool { return !n.Live && n.AtUs < begin+3_000_000 })
+}
+
 func testPlayback(t *testing.T, s *site) {
 	begin := s.recorded(t, "corridor", 6600*time.Millisecond)
 	w := s.offer("corridor")

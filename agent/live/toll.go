@@ -92,6 +92,11 @@ func (r *Room) inside(pair *webrtc.ICECandidatePair) bool {
 	if err != nil {
 		return false
 	}
+	return r.local(far)
+}
+
+// local says whether an address is in a private network of one of the machine's interfaces, or in one that live.lan names.
+func (r *Room) local(far netip.Addr) bool {
 	far = far.Unmap().WithZone("")
 	for _, lan := range r.cfg.LAN {
 		if lan.Contains(far) {

@@ -3,6 +3,7 @@ package rtc
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -134,6 +135,19 @@ func readable(sdp string) error {
 		}
 	}
 	return nil
+}
+
+// Addresses returns those of its own that an end names in SDP, not those of its router or a relay. Names (mDNS) are none.
+func Addresses(sdp string) []netip.Addr {
+	var all []netip.Addr
+	for _, c := range candidates(sdp) {
+		if parsed, err := ice.UnmarshalCandidate(c); err == nil && parsed.Type() == ice.CandidateTypeHost {
+			if a, err := netip.ParseAddr(parsed.Address()); err == nil {
+				all = append(all, a)
+			}
+		}
+	}
+	return all
 }
 
 // candidates returns the addresses in SDP, each once.
