@@ -23,6 +23,7 @@ const (
 	queueMost   = 100 * time.Millisecond // what may wait there
 	measureFor  = 60 * time.Millisecond  // so long a line must be busy before it is known what it carries
 	quickFor    = 30 * time.Second       // clocks drift apart: what was fastest before that says nothing
+	ratedFor    = 10 * time.Second       // a measured rate says how much may wait on the line
 	silentFor   = 300 * time.Millisecond // what was said to have come nowhere after so long, or after some turns, is lost
 	muteFor     = time.Second            // a receiver that has not said anything by then will not
 	flightMost  = 4096                   // packets on their way that are remembered
@@ -44,15 +45,18 @@ type Arrivals struct {
 	window  int      // bytes that may be
 	changed chan struct{}
 
-	quickUs [2]int64 // the least time on the way, lately and just before; both clocks have a zero of their own
-	since   int64    // when lately began; 0: nothing has come yet
-	turnUs  int64    // the least time from sending to hearing of it; 0: not known
-	lastUs  int64    // when the last packet came, by the receiver's clock
-	queueUs int64    // and how long it had queued
-	busy    int      // bytes that came while the line was busy
-	busyUs  int64    // in this time
-	rate    float64
-	fresh   bool // Measured has not told that yet
+	quickUs    [2]int64 // the least time on the way, lately and just before; both clocks have a zero of their own
+	since      int64    // when lately began; 0: nothing has come yet
+	turnUs     int64    // the least time from sending to hearing of it; 0: not known
+	lastUs     int64    // when the last packet came, by the receiver's clock
+	lastSentUs int64    // and was sent, by ours
+	queueUs    int64    // and how long it had queued
+	busy       int      // bytes that came while the line was busy
+	busyUs     int64    // in this time
+	paceUs     int64    // while they were sent in this
+	rate       float64
+	ratedUs    int64 // when it was measured
+	fresh      bool  // Measured has not told that yet
 }
 
 // flying is a packet on its way.
@@ -184,32 +188,36 @@ func (a *Arrivals) arrive(p *flying, atUs int64, full bool) int {
 	queueUs, size := tookUs-min(a.quickUs[0], a.quickUs[1]), p.size
 	switch sinceUs := atUs - a.lastUs; {
 	case queueUs < queued.Microseconds() || !full:
-		a.busy, a.busyUs = 0, 0
+		a.busy, a.busyUs, a.paceUs = 0, 0, 0
 	case a.queueUs >= queued.Microseconds() && sinceUs >= 0:
 		a.busy += size
 		a.busyUs += sinceUs
+		a.paceUs += max(p.sentUs-a.lastSentUs, 0)
 	}
-	if a.busyUs >= measureFor.Microseconds() {
-		a.rate, a.fresh = float64(a.busy)*1e6/float64(a.busyUs), true
+	// What comes as fast as it was sent waits behind what others send.
+	if a.busyUs >= measureFor.Microseconds() && a.paceUs < a.busyUs*9/10 {
+		a.rate, a.ratedUs, a.fresh = float64(a.busy)*1e6/float64(a.busyUs), nowUs, true
 	}
 	if a.busyUs >= 5*measureFor.Microseconds() { // what was long ago counts less
-		a.busy, a.busyUs = a.busy/2, a.busyUs/2
+		a.busy, a.busyUs, a.paceUs = a.busy/2, a.busyUs/2, a.paceUs/2
 	}
-	a.lastUs, a.queueUs = atUs, queueUs
+	a.lastUs, a.lastSentUs, a.queueUs = atUs, p.sentUs, queueUs
 	a.bytes -= size
 	p.size = 0
 	return size
 }
 
-// widen sets the window anew: what was let out and has come without queueing may double it, and a line that is busy has what it
-// carries, and a little that waits; mu is held.
+// widen sets the window anew: what was let out and has come without queueing may double it, and a line that we keep busy has what
+// it carries, and a little that waits; mu is held.
 func (a *Arrivals) widen(full bool, came int) {
 	switch {
 	case !full:
-	case a.queueUs >= queued.Microseconds() && a.rate > 0:
-		a.window = int(a.rate * float64(a.turnUs+queueMost.Microseconds()) / 1e6)
 	case a.queueUs < queued.Microseconds():
 		a.window += came
+	case a.rate > 0 && a.nowUs()-a.ratedUs < ratedFor.Microseconds():
+		a.window = int(a.rate * float64(a.turnUs+queueMost.Microseconds()) / 1e6)
+	default: // the queue is not known to be ours
+		a.window += came / 4
 	}
 	a.window = min(max(a.window, windowLeast), windowMost)
 }
@@ -266,5 +274,5 @@ func (a *Arrivals) Forget() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.settle(len(a.flight))
-	a.window, a.since, a.turnUs, a.queueUs, a.busy, a.busyUs, a.rate, a.fresh = windowFirst, 0, 0, 0, 0, 0, 0, false
+	a.window, a.since, a.turnUs, a.queueUs, a.busy, a.busyUs, a.paceUs, a.rate, a.fresh = windowFirst, 0, 0, 0, 0, 0, 0, 0, false
 }

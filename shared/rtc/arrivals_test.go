@@ -141,6 +141,49 @@ func TestArrivalsOverALongLine(t *testing.T) {
 	})
 }
 
+// TestArrivalsBehindOthers sends a camera's frames over a good line in which others keep a queue: that is not taken for what the
+// line carries, and nothing is held up for it.
+func TestArrivalsBehindOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const frame, every = 33, 66 * time.Millisecond // packets of a frame: 4 Mbit/s
+		s := &sky{a: newArrivals(), rate: 6000, away: 20 * time.Millisecond}
+		s.a.numbers = true
+		ctx, stop := context.WithCancel(t.Context())
+		var telling sync.WaitGroup
+		telling.Go(func() {
+			for ctx.Err() == nil {
+				time.Sleep(50 * time.Millisecond)
+				if told := s.told(); told != nil {
+					s.a.hear(told)
+				}
+			}
+		})
+		begun, waited := time.Now(), time.Duration(0)
+		for n := range 300 {
+			time.Sleep(time.Until(begun.Add(time.Duration(n) * every)))
+			if time.Since(begun) > 2*time.Second {
+				s.away = 220 * time.Millisecond // somebody downloads
+			}
+			for range frame {
+				before := time.Now()
+				if err := s.a.Await(ctx, 1000); err != nil {
+					t.Fatal(err)
+				}
+				waited = max(waited, time.Since(before))
+				s.send()
+			}
+		}
+		stop()
+		telling.Wait()
+		if waited > 100*time.Millisecond {
+			t.Errorf("a packet was held up for %v", waited)
+		}
+		if rate := s.a.Measured(); rate > 0 {
+			t.Errorf("the line is taken for one of %.0f bytes a second", rate)
+		}
+	})
+}
+
 // TestArrivalsHoldNobodyUp has receivers that say nothing, and one that talks nonsense.
 func TestArrivalsHoldNobodyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
