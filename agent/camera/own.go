@@ -89,15 +89,6 @@ func ntpTime(ntp uint64) time.Time {
 	return time.Unix(int64(ntp>>32)-since1900, int64(ntp&0xffffffff*1e9>>32))
 }
 
-// newOwn returns what measures a session that begins: RTP time begins anew with it.
-func (s *stream) newOwn() *own {
-	o := &own{}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.inside = o
-	return o
-}
-
 // Own returns how long a picture of a stream has taken inside the camera, of late, by the camera's own sender reports; ok is
 // false where it does not tell, or is not pulled.
 func (c *Cameras) Own(name id.Stream) (d time.Duration, ok bool) {
@@ -106,10 +97,10 @@ func (c *Cameras) Own(name id.Stream) (d time.Duration, ok bool) {
 		return 0, false
 	}
 	s.mu.Lock()
-	o := s.inside
+	p := s.active
 	s.mu.Unlock()
-	if o == nil {
+	if p == nil {
 		return 0, false
 	}
-	return o.delay()
+	return p.inside.delay()
 }

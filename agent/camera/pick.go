@@ -117,7 +117,7 @@ func (p *session) receive(c choice) error {
 			p.on(c.sound, c.sform, c.ssent, sound)
 		}
 	}
-	inside := s.newOwn()
+	inside := &p.inside
 	picture, err := decodeVideo(c.vform, &s.owner.spares, p.bounded(func(units [][]byte, raw uint32) {
 		now := time.Since(p.began)
 		if p.heard.Swap(int64(now)) == 0 {

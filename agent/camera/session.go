@@ -40,6 +40,7 @@ type session struct {
 	heard    atomic.Int64  // when the last access unit came, ns since began; 0 before the first
 	settled  time.Duration // since began, when the first frames have told the stream's time; the reader's alone
 	count    counters
+	inside   own        // the camera, its pictures
 	broken   chan error // why it must end
 
 	// The RTSP client's goroutine alone touches these, until it has ended.

@@ -36,7 +36,6 @@ type stream struct {
 	floorOf int64 // the run of floorUs
 	state   wire.StreamState
 	health  vitals
-	inside  *own // the camera, of the session that was opened last; nil before
 
 	aheadUntil time.Time     // it is pulled without readers until then
 	ahead      chan struct{} // that has changed
