@@ -88,7 +88,8 @@ func TestConnectionsThroughTheRelay(t *testing.T) {
 	}
 	asked := len(agent.opened)
 	player, got, err = players(id.New[id.Camera]()) // which the site does not bring to the relay
-	if err != nil || b.relayed(player) || !strings.HasPrefix(got.SDP, "answer to") || len(agent.opened) < asked+2 {
+	eventually.True(t, "the relay to be rid of it", func() bool { return b.relay.Load().Viewers == 2 })
+	if err != nil || b.relayed(player) || !b.Open(player) || !strings.HasPrefix(got.SDP, "answer to") || len(agent.opened) < asked+2 {
 		t.Errorf("a player whose camera does not come to the relay gets %+v, %v, through the relay: %v", got, err, b.relayed(player))
 	}
 	view := wire.LiveView{Session: id.New[id.Session](), Connection: direct, Codecs: []string{"h264"}}

@@ -38,15 +38,24 @@ func (b *Broker) relend(connection id.Session) []wire.ICEServer {
 	b.mu.Lock()
 	s, ok := b.sessions[connection]
 	due := ok && time.Since(cmp.Or(s.lent, s.began)) > b.cfg.Turn.Fresh()/2
-	if due {
-		s.lent = time.Now()
-		b.sessions[connection] = s
-	}
 	b.mu.Unlock()
 	if !due {
 		return nil
 	}
 	return b.lend(s.place.Agent, connection)
+}
+
+// delivered notes that an agent has what it was lent.
+func (b *Broker) delivered(connection id.Session, servers []wire.ICEServer, err error) {
+	if err != nil || len(servers) == 0 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s, ok := b.sessions[connection]; ok {
+		s.lent = time.Now()
+		b.sessions[connection] = s
+	}
 }
 
 // Way is what serves a connection.
@@ -110,6 +119,7 @@ func (b *Broker) Restart(ctx context.Context, offer wire.LiveOffer, by Viewer) (
 	offer.ICE = b.relend(offer.Session)
 	var answer wire.LiveAnswer
 	_, err = b.ask(ctx, s.place.Agent, wire.CmdLiveOffer, offer, &answer)
+	b.delivered(offer.Session, offer.ICE, err)
 	return answer, err
 }
 
@@ -126,6 +136,7 @@ func (b *Broker) Paths(ctx context.Context, told wire.LivePaths) (wire.LivePaths
 	told.ICE = b.relend(told.Session)
 	var theirs wire.LivePaths
 	_, err = b.ask(ctx, s.place.Agent, wire.CmdLivePaths, told, &theirs)
+	b.delivered(told.Session, told.ICE, err)
 	return theirs, err
 }
 

@@ -19,6 +19,7 @@ type film struct {
 	end     int64     // of the sound so far, in its own timescale
 	heard   time.Time // when sound came last
 	voice   voice     // that it came with
+	plays   bool      // the player can play that
 	opus    bool      // the player takes Opus
 	timing  timing
 	some    bool // a fragment waits
@@ -58,8 +59,11 @@ func (f *film) shoot(p picture, wanted bool) (at int64, err error) {
 				return -1, err
 			}
 		}
-		if f.spoken != f.voice {
-			f.spoken, f.samples, f.larynx = f.voice, samples, larynx{}
+		if audio != nil {
+			f.samples = samples
+			if f.spoken != f.voice {
+				f.spoken, f.larynx = f.voice, larynx{}
+			}
 		}
 	}
 	if p.codec != f.video.Codec {
@@ -81,9 +85,15 @@ func (f *film) shoot(p picture, wanted bool) (at int64, err error) {
 func (f *film) other(v voice) {
 	f.timing.cut()
 	f.voice, f.heard, f.shown = v, time.Time{}, time.Time{}
-	if t, _ := v.film(f.opus); t != nil {
+	if f.plays = f.playable(v); f.plays {
 		f.heard = time.Now()
 	}
+}
+
+// playable says whether the player can play sound that is coded so.
+func (f *film) playable(v voice) bool {
+	t, _ := v.film(f.opus)
+	return t != nil
 }
 
 func same(a, b *mp4.Track) bool { return a == nil && b == nil || a != nil && b != nil && a.Equal(b) }
@@ -116,10 +126,10 @@ func (f *film) hear(v voice, payload []byte, stamp uint32) error {
 		v.config = f.voice.config
 	}
 	if v != f.voice {
-		if t, _ := v.film(f.opus); t == nil {
-			return nil
-		}
-		f.voice = v
+		f.voice, f.plays = v, f.playable(v)
+	}
+	if !f.plays {
+		return nil
 	}
 	f.heard = time.Now()
 	moment, ok := f.timing.moment(stamp, v.clock())

@@ -17,6 +17,7 @@ import (
 type projector struct {
 	t     *testing.T
 	film  film
+	mute  bool // the viewer wants no sound
 	all   []byte
 	mimes []string
 }
@@ -47,7 +48,7 @@ func (p *projector) show(l *scenes.Loop, count int, from int64) {
 		if !ok {
 			p.t.Fatalf("picture %d is not whole", pack.frames)
 		}
-		if _, err := p.film.shoot(picture{l.Video.Codec, whole, uint32(from + at), int32(later), false}, true); err != nil {
+		if _, err := p.film.shoot(picture{l.Video.Codec, whole, uint32(from + at), int32(later), false}, !p.mute); err != nil {
 			p.t.Fatal(err)
 		}
 		for _, packet := range pack.sound(p.t, at) {
@@ -204,6 +205,17 @@ func TestSoundThatAPlayerTakes(t *testing.T) {
 	deaf.show(load(t, "dock/sub"), 40, 0)
 	if _, sound, _ := probed(t, deaf.all); len(sound) != 0 || strings.Contains(deaf.mimes[0], "opus") {
 		t.Errorf("a player that takes no Opus gets %q with %d frames of sound", deaf.mimes, len(sound))
+	}
+	if deaf.film.sounds() {
+		t.Error("sound that can't be played is waited for")
+	}
+
+	late := &projector{t: t, film: film{opus: true}, mute: true}
+	late.show(load(t, "shop/sub"), 30, 0)
+	late.mute = false
+	late.show(load(t, "shop/sub"), 60, 4_000_000)
+	if len(late.mimes) != 2 || !strings.HasSuffix(late.mimes[1], `,mp4a.40.2"`) || late.film.samples != 1024 {
+		t.Errorf("with sound from the second key frame on the openings are %q, and a frame of sound has %d samples", late.mimes, late.film.samples)
 	}
 
 	const frames = 100

@@ -27,8 +27,9 @@ type piece struct {
 // Bounds of what is kept of a stream: the newest group of pictures, for newcomers, and what the slowest leg may still
 // have to send of the one before.
 const (
-	groupMost = 16 << 20 // bytes; of a longer group newcomers get nothing before the next key frame
-	behind    = 512      // packets
+	groupMost = 16 << 20         // bytes; of a longer group newcomers get nothing before the next key frame
+	behind    = 512              // packets
+	longBeg   = 10 * time.Second // between two newcomers for whom a key frame is asked for while the group is that long
 )
 
 // put takes a packet of the site, in order.
@@ -120,6 +121,10 @@ func (p *pull) newest() (from uint64, key bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.beg()
+	if p.long && p.seat != nil && time.Since(p.begged) > longBeg {
+		p.begged = time.Now() // the agent asks the camera for a key frame where the group is too much for the line
+		p.seat.beg()
+	}
 	if !p.hasKey {
 		return p.first + uint64(len(p.pieces)), false
 	}

@@ -191,7 +191,7 @@ func TestClock(t *testing.T) {
 }
 
 // TestALongGroupIsNotAskedForAgain has a camera whose group of pictures is too long to be kept: what would bring it all again is
-// not asked for, unless something of it is lost.
+// not asked for, unless something of it is lost or somebody comes.
 func TestALongGroupIsNotAskedForAgain(t *testing.T) {
 	t.Parallel()
 	p := &pull{seat: &seat{}, legs: map[audience]bool{}}
@@ -209,9 +209,17 @@ func TestALongGroupIsNotAskedForAgain(t *testing.T) {
 	for range groupMost>>20 + 2 {
 		put(other, false)
 	}
-	if _, key := p.newest(); key || !p.begged.IsZero() {
-		t.Errorf("a group that is too long: to begin with %v, asked for again at %v", key, p.begged)
+	if !p.begged.IsZero() {
+		t.Errorf("a group that is too long is asked for again at %v", p.begged)
 	}
+	if _, key := p.newest(); key || p.begged.IsZero() {
+		t.Errorf("a newcomer into a group that is too long: to begin with %v, asked for at %v", key, p.begged)
+	}
+	before := p.begged
+	if p.newest(); p.begged != before {
+		t.Error("each newcomer has it asked for again")
+	}
+	p.begged = time.Time{}
 	put(other, true)
 	if p.begged.IsZero() {
 		t.Error("something is lost, and nobody asks for it")

@@ -177,6 +177,12 @@ func (p *pull) begin(ctx context.Context) (lost <-chan struct{}, err error) {
 	order.Connection, order.Slot = seat.link.id, seat.index
 	p.mu.Lock()
 	p.seat, p.session, p.fresh, p.hasKey, p.long, p.clock = seat, order.Session, true, false, false, offset{}
+	if p.note != (rtc.Note{}) { // of the line before
+		p.note = rtc.Note{}
+		for l := range p.legs {
+			l.tell(p.noting(l.step()))
+		}
+	}
 	p.mu.Unlock()
 	seat.pull.Store(p) // the first picture may come before the answer
 	var got wire.LiveAnswer

@@ -141,6 +141,9 @@ func (r *Relay) Offer(ctx context.Context, agent id.Agent, offer wire.LiveOffer)
 		})
 	}
 	if err != nil {
+		r.mu.Lock()
+		v.refused = true
+		r.mu.Unlock()
 		v.end()
 		return wire.LiveAnswer{}, err
 	}
@@ -194,8 +197,11 @@ func (r *Relay) admit(agent id.Agent, offer wire.LiveOffer) (*viewer, error) {
 		v.run(ctx)
 		r.mu.Lock()
 		delete(r.viewers, v.id)
+		refused := v.refused
 		r.mu.Unlock()
-		r.deps.Ended(v.id)
+		if !refused {
+			r.deps.Ended(v.id)
+		}
 	})
 	return v, nil
 }

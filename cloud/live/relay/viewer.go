@@ -28,6 +28,8 @@ type viewer struct {
 	slots   []*slot
 	showing sync.WaitGroup // legs
 	carries atomic.Int64   // what its line carried when it was full, bytes per second; 0: it was not
+	full    atomic.Int64   // when that was, nanoseconds since 1970
+	refused bool           // its offer was, and nobody is told that it has ended; under Relay.mu
 	ended   bool           // it takes no more of them; under Relay.mu
 }
 
