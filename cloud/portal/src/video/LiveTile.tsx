@@ -142,7 +142,7 @@ function FullPicture({ camera, health, onShown, onPicture }: Pick<LiveTileProps,
     onShown(shown ? session : undefined);
     return () => onShown(undefined);
   }, [shown, session, onShown]);
-  return <video ref={video} className="live-tile-video" data-testid="full-picture" muted playsInline autoPlay data-frames="0" data-shown={shown || undefined} aria-label={text.live.player(camera.name)} />;
+  return <video ref={video} className="live-tile-video" data-testid="full-picture" data-full muted playsInline autoPlay data-frames="0" data-shown={shown || undefined} aria-label={text.live.player(camera.name)} />;
 }
 
 /** Tells of a video as long as somebody plays on it. */

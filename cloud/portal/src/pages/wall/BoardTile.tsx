@@ -65,7 +65,8 @@ export function BoardTile({ tile, place, spot, site, camera, selected, large, de
   if (talks && !speaks) setTalks(false);
   const { pictures, onPicture } = usePictures();
   const save = () => {
-    const shown = pictures().at(-1);
+    const all = pictures();
+    const shown = all.find(({ video }) => video.dataset.full !== undefined) ?? all.at(-1);
     const origin = { site: tile.site_name ?? "", camera: tile.camera_name ?? "", zone: site?.timezone ?? "", clockOffsetUs: -offUs };
     if (shown) void saveSnapshot(shown.video, shown.moment(), origin, zoom?.part());
     else say(text.board.noPicture);
