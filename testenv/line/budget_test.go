@@ -81,14 +81,14 @@ func noise(n int) []byte {
 	return b
 }
 
-// load keeps facts of both lanes, a clip and stills waiting until ctx ends.
-func (n *narrow) load(ctx context.Context) (wait func()) {
+// load keeps facts of both lanes, a clip and stills waiting until ctx ends; what is on its way then ends with under.
+func (n *narrow) load(ctx, under context.Context) (wait func()) {
 	var running sync.WaitGroup
 	for queue, lane := range []wire.Lane{wire.Urgent, wire.Backlog} {
 		running.Go(func() {
 			for seq := int64(1); ctx.Err() == nil; seq++ {
 				body, _ := json.Marshal(noise(30_000))
-				_, _ = n.up.SendBatch(ctx, wire.Batch{
+				_, _ = n.up.SendBatch(under, wire.Batch{
 					Epoch: "e1", Queue: int64(queue + 1), Lane: lane, Facts: []wire.Fact{{Seq: seq, Kind: wire.KindRun, Body: body}},
 				})
 			}
@@ -99,12 +99,12 @@ func (n *narrow) load(ctx context.Context) (wait func()) {
 		sum := sha256.Sum256(part)
 		for i := 1; ctx.Err() == nil; i++ {
 			plan := wire.PartPlan{Number: 1, URL: wire.PathClips + string(id.New[id.Clip]()) + "/parts/1"}
-			_, _ = n.up.PutPart(ctx, plan, bytes.NewReader(part), int64(len(part)), sum)
+			_, _ = n.up.PutPart(under, plan, bytes.NewReader(part), int64(len(part)), sum)
 		}
 	})
 	running.Go(func() {
 		for ctx.Err() == nil {
-			_, _, _ = n.Gateway().Command(ctx, n.me.Agent, wire.CmdStill, wire.StillOrder{})
+			_, _, _ = n.Gateway().Command(under, n.me.Agent, wire.CmdStill, wire.StillOrder{})
 		}
 	})
 	return running.Wait
@@ -136,7 +136,7 @@ func TestHeartbeatsAreNeverLate(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
 			defer cancel()
 			before := n.way.Stats().Up
-			wait := n.load(ctx)
+			wait := n.load(ctx, ctx)
 			all := n.delays(ctx)
 			up := float64(n.way.Stats().Up-before) / 40
 			wait()
@@ -163,7 +163,7 @@ func TestTheEstimateOfOverheadHolds(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	before, booked := n.way.Stats().Up, n.taken()
-	wait := n.load(ctx)
+	wait := n.load(ctx, t.Context()) // what is cut off is booked and not carried
 	n.delays(ctx)
 	wait()
 	line.Until(t, "the last byte", func() bool {
