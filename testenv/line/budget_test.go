@@ -168,9 +168,10 @@ func TestTheEstimateOfOverheadHolds(t *testing.T) {
 	wait()
 	line.Until(t, "the last byte", func() bool {
 		carried := float64(n.way.Stats().Up - before)
-		// The proxy counts neither TCP nor IP headers: 62 bytes of each 1,440.
+		// The proxy counts neither TCP nor IP headers: 62 bytes of each 1,440, and more of the smaller pieces that a busy machine
+		// writes.
 		ratio := float64(n.taken()-booked) / carried
-		return ratio > 1.0 && ratio < 1.08
+		return ratio > 1.0 && ratio < 1.12
 	})
 }
 
