@@ -124,7 +124,7 @@ func (w *roll) take(p *piece) {
 		w.listen(p)
 		return
 	}
-	if p.torn || p.fresh {
+	if (p.torn || p.fresh) && w.some { // what it begins with has nothing before it
 		w.tear()
 	}
 	if p.fresh {
