@@ -528,7 +528,7 @@ await step("a wall of two sites is played back in step", async () => {
     const all = await Promise.all(cameras.map((c) => api(q, `/cameras/${c}/coverage?from_us=${from}&to_us=${from + lasts}&stream=main`)));
     return all.every(({ ranges }) => ranges.every((r) => r.state !== "gap")) && from;
   });
-  await q.goto(`${base}/walls/${wall}?at=${from + 10e6}`);
+  await q.goto(`${base}/walls/${wall}?at=${from + 20e6}`); // from where it goes back, and a gap may lie before
   const together = async () => (await q.$$(`${id("live-tile")}[data-where=on][data-drift]`)).length === cameras.length && (await q.$$(`${id("play-bar")}[data-gathering]`)).length === 0;
   const begun = Date.now();
   await until("all tiles play together", 20_000, together);
@@ -536,7 +536,7 @@ await step("a wall of two sites is played back in step", async () => {
   const seen = { playing: await spreads(q, 20, 200) };
   await shot(q, "wall-playback");
   await q.keyboard.press("j");
-  await until("it goes elsewhere", 5_000, async () => Number(new URL(q.url()).searchParams.get("at")) !== from + 10e6);
+  await until("it goes elsewhere", 5_000, async () => Number(new URL(q.url()).searchParams.get("at")) !== from + 20e6);
   await until("all tiles play together again", 20_000, together);
   seen.sought = await spreads(q, 10, 200);
   await q.keyboard.press("Space");
