@@ -71,15 +71,12 @@ func (v *view) change(do func()) {
 func (s *session) heard(r rtcp.ReceptionReport) {
 	now, sent, w := time.Now(), s.Video.Sent(), s.room.want(s, nil)
 	others, _ := s.room.others(s, nil)
-	if rate := s.peer.Arrivals.Measured(); rate > 0 {
-		s.peer.path.see(rate, now)
-	}
 	s.view.change(func() {
 		v := &s.view
 		took := now.Sub(v.at).Seconds()
 		if !v.at.IsZero() && s.toll.outside.Load() {
 			// What is sent again is no part of what the step needs.
-			rate := others + min(onWire*float64(sent-v.sent)/max(took, 0.1), w.cost[v.ladder.now])
+			rate := others + min(rtc.OnWire*float64(sent-v.sent)/max(took, 0.1), w.cost[v.ladder.now])
 			loss := rtc.Loss(r)
 			health := v.line.Judge(loss, rtc.RoundTrip(r, now))
 			s.peer.path.report(health, loss, v.line.Shortest(), rate, now)
@@ -233,7 +230,7 @@ func (r *Room) costOf(stream id.Stream, rates map[id.Stream]float64) cost {
 	case known:
 		return c
 	case rates[stream] > 0:
-		return guess(onWire * rates[stream])
+		return guess(rtc.OnWire * rates[stream])
 	case stream.Kind == id.Sub:
 		return guess(512_000 / 8)
 	default:
@@ -273,7 +270,7 @@ func (s *session) standIn() id.Stream {
 // spare is what the viewer's line and the site's budget carry beside what others cost there, bytes per second: a tenth of that
 // at least. +Inf while nothing is known.
 func (r *Room) spare(s *session, line, all float64) float64 {
-	limit := s.peer.path.carries(time.Now())
+	limit := s.peer.carries()
 	spare := max(limit-line, limit/10)
 	if room, bounded := r.budget.Room(); bounded {
 		spare = min(spare, max(room-all, room/10))
@@ -290,7 +287,7 @@ func (s *session) lagged() {
 	others, _ := s.room.others(s, nil)
 	s.view.change(func() {
 		v := &s.view
-		carries, cost := s.peer.path.carries(now), others+w.cost[v.ladder.now]
+		carries, cost := s.peer.carries(), others+w.cost[v.ladder.now]
 		// What the step before has left behind is no fault of this one.
 		if (v.waits > 0.5 || carries < cost) && now.Sub(v.lagged) >= s.room.tempo.downEvery && now.Sub(v.ladder.moved) >= s.room.tempo.downEvery {
 			s.peer.path.squeeze(min(cost*0.85, carries))

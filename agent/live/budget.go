@@ -138,14 +138,7 @@ type path struct {
 	limit  float64       // bytes per second, of all views together; +Inf while nothing speaks against it
 	raised time.Time     // when a good report last raised it
 	rtt    time.Duration // the shortest; 0: not known
-	// What the line carried when it was full, bytes per second; 0: it was not. The limit may be far above what the views want,
-	// and is forgotten then: a burst wants as much as there is.
-	carried float64
-	seen    time.Time
 }
-
-// carriedFor is how long it counts what a line carried.
-const carriedFor = time.Minute
 
 // raiseEvery is how often good reports may raise a limit, however many views there are that report.
 const raiseEvery = 700 * time.Millisecond
@@ -175,31 +168,6 @@ func (p *path) squeeze(rate float64) {
 	p.limit = min(p.limit, rate)
 }
 
-// learn notes what a full line carries.
-func (p *path) learn(rate float64, now time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.limit = min(p.limit, rate)
-	p.carried, p.seen = rate, now
-}
-
-// see notes what a line carries that is full at times: no view gets less for that alone.
-func (p *path) see(rate float64, now time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.carried, p.seen = rate, now
-}
-
-// carries is what is known of the line, bytes per second; +Inf when nothing is.
-func (p *path) carries(now time.Time) float64 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.carried > 0 && now.Sub(p.seen) < carriedFor {
-		return min(p.limit, p.carried)
-	}
-	return p.limit
-}
-
 // ease forgets a limit that is far above anything that is wanted.
 func (p *path) ease(most float64) {
 	p.mu.Lock()
@@ -213,7 +181,7 @@ func (p *path) ease(most float64) {
 func (p *path) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.limit, p.rtt, p.carried = math.Inf(1), 0, 0
+	p.limit, p.rtt = math.Inf(1), 0
 }
 
 // known returns the limit and the shortest round trip.
@@ -229,9 +197,6 @@ type cost struct {
 	keys  float64 // of key frames alone
 	every float64 // seconds from key frame to key frame
 }
-
-// onWire is what RTP, SRTP, UDP and IP add to frames.
-const onWire = 1.07
 
 // guess is a stream of which only the rate is known.
 func guess(rate float64) cost { return cost{all: rate, keys: rate / 3, every: 2} }
@@ -270,7 +235,7 @@ func (t *tally) add(now time.Time, bytes int, key bool) (cost, bool) {
 	took := now.Sub(t.begun)
 	if key && took >= tallyFor && t.keyCount > 0 {
 		s := took.Seconds()
-		c := cost{all: onWire * float64(t.all) / s, keys: onWire * float64(t.keyBytes) / s, every: s / float64(t.keyCount)}
+		c := cost{all: rtc.OnWire * float64(t.all) / s, keys: rtc.OnWire * float64(t.keyBytes) / s, every: s / float64(t.keyCount)}
 		*t = tally{begun: now, all: bytes, keyBytes: bytes, keyCount: 1}
 		return c, true
 	}

@@ -213,16 +213,7 @@ func TestAPathIsSoughtAnewByAFragment(t *testing.T) {
 	v := watch(t, s.room, s.wish())
 	v.seen(5)
 	before, remote := fragment(t, v.pc.LocalDescription().SDP), fragment(t, v.answer.SDP)
-	offer, err := v.pc.CreateOffer(&webrtc.OfferOptions{ICERestart: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	gathered := webrtc.GatheringCompletePromise(v.pc)
-	if err := v.pc.SetLocalDescription(offer); err != nil {
-		t.Fatal(err)
-	}
-	<-gathered
-	mine := fragment(t, v.pc.LocalDescription().SDP)
+	mine := fragment(t, v.elsewhere())
 	mine.Last = true
 	theirs, err := s.room.Paths(t.Context(), wire.LivePaths{Session: v.session, Fragment: mine.String()})
 	if err != nil {

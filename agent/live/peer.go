@@ -62,6 +62,16 @@ func newPeer(ctx context.Context, r *Room, offer wire.LiveOffer, end context.Can
 	return p, nil
 }
 
+// carries is what is known of the line to the viewer, bytes per second; +Inf when nothing is. The limit may be far above what the
+// views want, and is forgotten then: a burst wants as much as there is.
+func (p *peer) carries() float64 {
+	limit, _ := p.path.known()
+	if rate, _ := p.Arrivals.Carries(); rate > 0 {
+		return min(limit, rate)
+	}
+	return limit
+}
+
 // forget begins anew with what is known of the line, since it is another one.
 func (p *peer) forget() {
 	p.path.forget()

@@ -220,9 +220,9 @@ func (w *play) mark(f shot) {
 // when one has come.
 func (w *play) hurry(ctx context.Context, f shot) (rtc.Op, error) {
 	w.s.send(f, w.s.NowUs())
-	if w.bytes += f.bytes(); w.bytes >= burstBytes {
+	if w.bytes += f.bytes(); w.bytes >= rtc.BurstBytes {
 		w.bytes = 0
-		if err := backoff.Sleep(ctx, burstPause); err != nil {
+		if err := backoff.Sleep(ctx, rtc.BurstPause); err != nil {
 			return rtc.Op{}, err
 		}
 	}

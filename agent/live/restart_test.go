@@ -4,7 +4,6 @@ import (
 	"math"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/pion/webrtc/v4"
 
@@ -16,16 +15,7 @@ import (
 // elsewhere returns an offer that seeks the path anew, with all addresses.
 func (v *viewer) elsewhere() string {
 	v.t.Helper()
-	offer, err := v.pc.CreateOffer(&webrtc.OfferOptions{ICERestart: true})
-	if err != nil {
-		v.t.Fatal(err)
-	}
-	gathered := webrtc.GatheringCompletePromise(v.pc)
-	if err := v.pc.SetLocalDescription(offer); err != nil {
-		v.t.Fatal(err)
-	}
-	<-gathered
-	return v.pc.LocalDescription().SDP
+	return v.described(&webrtc.OfferOptions{ICERestart: true})
 }
 
 // TestAnotherPathByNewServers has the servers that a site was told no longer take it, as the cloud's don't after two minutes:
@@ -87,7 +77,7 @@ func TestTheSamePictureByAnotherPath(t *testing.T) {
 	p := s.room.peers[v.session]
 	s.room.mu.Unlock()
 	for range 2 {
-		p.path.learn(1000, time.Now())
+		p.path.squeeze(1000)
 		offer := v.elsewhere()
 		was := ufrag(v.answer.SDP)
 		got, err := s.room.Offer(t.Context(), wire.LiveOffer{Session: v.session, SDP: offer, Restart: true})
@@ -105,7 +95,7 @@ func TestTheSamePictureByAnotherPath(t *testing.T) {
 		if after[0].ssrc != before[0].ssrc {
 			t.Error("the picture is on another track now")
 		}
-		eventually.True(t, "the path before to be forgotten", func() bool { return math.IsInf(p.path.carries(time.Now()), 1) })
+		eventually.True(t, "the path before to be forgotten", func() bool { return math.IsInf(p.carries(), 1) })
 	}
 	if n := len(s.room.Open()); n != 1 {
 		t.Errorf("%d connections are open", n)

@@ -26,7 +26,7 @@ import (
 // TestASessionLeavesNothingBehind has a hundred come and go.
 func TestASessionLeavesNothingBehind(t *testing.T) {
 	s := newStage(t, Config{})
-	before, sockets := goleak.IgnoreCurrent(), openSockets(t)
+	before, sockets := goleak.IgnoreCurrent(), openSockets()
 	for range 50 {
 		mine, theirs := watch(t, s.room, s.wish()), watch(t, s.room, s.wish())
 		mine.seen(1)
@@ -44,19 +44,15 @@ func TestASessionLeavesNothingBehind(t *testing.T) {
 	if err := goleak.Find(before); err != nil {
 		t.Error(err)
 	}
-	if now := openSockets(t); now > sockets {
+	if now := openSockets(); now > sockets {
 		t.Errorf("%d sockets are open, %d before", now, sockets)
 	}
 }
 
-// openSockets counts this process's.
-func openSockets(t *testing.T) (n int) {
-	t.Helper()
+// openSockets counts this process's, where the system tells of them as Linux does.
+func openSockets() (n int) {
 	const files = "/proc/self/fd"
-	all, err := os.ReadDir(files)
-	if err != nil {
-		t.Skip("sockets are counted on Linux alone")
-	}
+	all, _ := os.ReadDir(files)
 	for _, f := range all {
 		if to, err := os.Readlink(filepath.Join(files, f.Name())); err == nil && strings.HasPrefix(to, "socket:") {
 			n++

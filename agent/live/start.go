@@ -10,18 +10,6 @@ import (
 	"holdfast/shared/rtc"
 )
 
-// A burst brings a new viewer to the live edge. Sent at once it would overrun the socket buffers on the way, so it
-// pauses after so many bytes: about 85 Mbit/s.
-const (
-	burstBytes = 32 << 10
-	burstPause = 3 * time.Millisecond
-	// The key frame at its beginning has so much time for itself: a browser that has pictures after it at hand shows none
-	// before the last of them is decoded.
-	firstAlone = 60 * time.Millisecond
-	// A burst that would take longer is not worth it.
-	catchMost = time.Second
-)
-
 // catchUp sends the newest group of pictures in a burst, up to this moment.
 func (f *follow) catchUp(ctx context.Context) error {
 	frames, brk := f.backlog()
@@ -63,7 +51,7 @@ func (f *follow) rush(ctx context.Context, frames []media.Frame) error {
 			return err
 		}
 		if i == 0 {
-			if err := backoff.Sleep(ctx, firstAlone); err != nil {
+			if err := backoff.Sleep(ctx, rtc.FirstAlone); err != nil {
 				return err
 			}
 		}
@@ -82,11 +70,11 @@ func (f *follow) dear(left []media.Frame) bool {
 	if !f.s.toll.outside.Load() || f.s.view.now() >= keys {
 		return false
 	}
-	if rate := f.s.peer.Arrivals.Measured(); rate > 0 {
-		f.s.peer.path.learn(rate, time.Now())
+	if rate, at := f.s.peer.Arrivals.Carries(); at.After(f.began) {
+		f.s.peer.path.squeeze(rate)
 	}
 	took := f.takes(f.stream, left)
-	if took <= burstPause {
+	if took <= rtc.BurstPause {
 		return false
 	}
 	if left[0].Key && left[0].Track == 0 {
@@ -95,7 +83,7 @@ func (f *follow) dear(left []media.Frame) bool {
 	c, known := f.s.room.costs.of(f.stream)
 	group := time.Duration(c.every * float64(time.Second))
 	came := time.Duration(left[len(left)-1].MonoUs-f.keyUs) * time.Microsecond
-	return took > catchMost || known && took > group-came
+	return took > rtc.CatchMost || known && took > group-came
 }
 
 // takes is how long it takes to catch up with frames that have come of a stream, while more of it comes.
@@ -107,10 +95,10 @@ func (f *follow) takes(stream id.Stream, frames []media.Frame) time.Duration {
 		}
 	}
 	rate := f.s.room.spare(f.s, f.line, f.all) - f.s.room.costOf(stream, f.rates).all
-	if rate*time.Hour.Seconds() < onWire*float64(bytes) {
+	if rate*time.Hour.Seconds() < rtc.OnWire*float64(bytes) {
 		return time.Hour
 	}
-	return time.Duration(onWire * float64(bytes) / rate * float64(time.Second))
+	return time.Duration(rtc.OnWire * float64(bytes) / rate * float64(time.Second))
 }
 
 // small goes over to the small stream until the next key frame of the viewer's own, and returns what is at hand of it; nil where
@@ -127,7 +115,7 @@ func (f *follow) small() []media.Frame {
 	was := *f
 	f.reader, f.stream = hub.Reader(limit()), to
 	frames, _ := f.backlog()
-	if len(frames) == 0 || f.takes(to, frames) > catchMost {
+	if len(frames) == 0 || f.takes(to, frames) > rtc.CatchMost {
 		f.reader.Close()
 		f.reader, f.stream = was.reader, was.stream
 		return nil
@@ -145,9 +133,9 @@ func (f *follow) small() []media.Frame {
 func (f *follow) hurry(ctx context.Context, sh shot) error {
 	f.s.send(sh, f.s.NowUs())
 	f.edgeUs = sh.mediaUs
-	if f.bytes += sh.bytes(); f.bytes < burstBytes {
+	if f.bytes += sh.bytes(); f.bytes < rtc.BurstBytes {
 		return nil
 	}
 	f.bytes = 0
-	return backoff.Sleep(ctx, burstPause)
+	return backoff.Sleep(ctx, rtc.BurstPause)
 }

@@ -126,7 +126,7 @@ func TestABurstTooLargeForTheLine(t *testing.T) {
 				t.Error("the camera was not asked for a key frame")
 			}
 			assertSeam(t, v.seen(1), true)
-			if limit := b.room.viewers()[0].peer.path.carries(time.Now()); limit < 0.3*narrow || limit > 1.5*narrow {
+			if limit := b.room.viewers()[0].peer.carries(); limit < 0.3*narrow || limit > 1.5*narrow {
 				t.Errorf("of a line of %d bytes per second is known: %.0f", narrow, limit)
 			}
 		})
@@ -179,7 +179,7 @@ func TestTheNextViewKnowsTheLine(t *testing.T) {
 	}
 	b.aged(id.Stream{Camera: b.cams[0], Kind: id.Main}, 6*time.Second)
 	view(0)
-	eventually.True(t, "the line to be known", func() bool { return p.path.carries(time.Now()) < 2*narrow })
+	eventually.True(t, "the line to be known", func() bool { return p.carries() < 2*narrow })
 	v.next(10)
 	lost := way.Stats().Full
 	asked := time.Now()

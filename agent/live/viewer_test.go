@@ -164,7 +164,13 @@ func newViewer(t *testing.T, cfg webrtc.Configuration, tcp bool) *viewer {
 // offer returns the viewer's offer with all its candidates.
 func (v *viewer) offer() string {
 	v.t.Helper()
-	offer, err := v.pc.CreateOffer(nil)
+	return v.described(nil)
+}
+
+// described makes an offer the viewer's own, and returns it with all candidates.
+func (v *viewer) described(how *webrtc.OfferOptions) string {
+	v.t.Helper()
+	offer, err := v.pc.CreateOffer(how)
 	if err != nil {
 		v.t.Fatal(err)
 	}

@@ -24,6 +24,7 @@ const (
 	measureFor  = 60 * time.Millisecond  // so long a line must be busy before it is known what it carries
 	quickFor    = 30 * time.Second       // clocks drift apart: what was fastest before that says nothing
 	ratedFor    = 10 * time.Second       // a measured rate says how much may wait on the line
+	carriedFor  = time.Minute            // and what the line carries
 	silentFor   = 300 * time.Millisecond // what was said to have come nowhere after so long, or after some turns, is lost
 	muteFor     = time.Second            // a receiver that has not said anything by then will not
 	flightMost  = 4096                   // packets on their way that are remembered
@@ -56,7 +57,6 @@ type Arrivals struct {
 	paceUs     int64    // while they were sent in this
 	rate       float64
 	ratedUs    int64 // when it was measured
-	fresh      bool  // Measured has not told that yet
 }
 
 // flying is a packet on its way.
@@ -196,7 +196,7 @@ func (a *Arrivals) arrive(p *flying, atUs int64, full bool) int {
 	}
 	// What comes as fast as it was sent waits behind what others send.
 	if a.busyUs >= measureFor.Microseconds() && a.paceUs < a.busyUs*9/10 {
-		a.rate, a.ratedUs, a.fresh = float64(a.busy)*1e6/float64(a.busyUs), nowUs, true
+		a.rate, a.ratedUs = float64(a.busy)*1e6/float64(a.busyUs), nowUs
 	}
 	if a.busyUs >= 5*measureFor.Microseconds() { // what was long ago counts less
 		a.busy, a.busyUs, a.paceUs = a.busy/2, a.busyUs/2, a.paceUs/2
@@ -258,15 +258,15 @@ func (a *Arrivals) patience() time.Duration {
 	return max(silentFor, 4*time.Duration(a.turnUs)*time.Microsecond)
 }
 
-// Measured returns what the line carries, bytes per second, as it was seen since the last call; 0 when it was not seen.
-func (a *Arrivals) Measured() float64 {
+// Carries returns what the line carried when it was full, bytes per second, and when that was; 0 when it has not been full within
+// the last minute.
+func (a *Arrivals) Carries() (rate float64, at time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.fresh {
-		return 0
+	if a.rate == 0 || a.nowUs()-a.ratedUs > carriedFor.Microseconds() {
+		return 0, time.Time{}
 	}
-	a.fresh = false
-	return a.rate
+	return a.rate, a.begun.Add(time.Duration(a.ratedUs) * time.Microsecond)
 }
 
 // Forget begins anew, over another path.
@@ -274,5 +274,5 @@ func (a *Arrivals) Forget() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.settle(len(a.flight))
-	a.window, a.since, a.turnUs, a.queueUs, a.busy, a.busyUs, a.paceUs, a.rate, a.fresh = windowFirst, 0, 0, 0, 0, 0, 0, 0, false
+	a.window, a.since, a.turnUs, a.queueUs, a.busy, a.busyUs, a.paceUs, a.rate = windowFirst, 0, 0, 0, 0, 0, 0, 0
 }

@@ -53,25 +53,36 @@ func (s *sky) told() *rtcp.TransportLayerCC {
 	return out
 }
 
+// tells has the receiver say every 50 ms of the bubble's time what has come, with a change if there is one, until the function
+// that is returned is called.
+func (s *sky) tells(t *testing.T, change func(*rtcp.TransportLayerCC)) (stop func()) {
+	t.Helper()
+	s.a.numbers = true
+	ctx, cancel := context.WithCancel(t.Context())
+	var telling sync.WaitGroup
+	telling.Go(func() {
+		for ctx.Err() == nil {
+			time.Sleep(50 * time.Millisecond)
+			if told := s.told(); told != nil {
+				if change != nil {
+					change(told)
+				}
+				s.a.hear(told)
+			}
+		}
+	})
+	return func() { cancel(); telling.Wait() }
+}
+
 // TestArrivalsMeasureTheLine sends a burst over a line: what is on its way stays bounded, and what the line carries is found.
 func TestArrivalsMeasureTheLine(t *testing.T) {
 	for _, rate := range []int{100, 600, 5000} { // 0.8, 4.8 and 40 Mbit/s
 		synctest.Test(t, func(t *testing.T) {
 			s := &sky{a: newArrivals(), rate: rate, away: 20 * time.Millisecond}
-			s.a.numbers = true
-			ctx, stop := context.WithCancel(t.Context())
-			var telling sync.WaitGroup
-			telling.Go(func() {
-				for ctx.Err() == nil {
-					time.Sleep(50 * time.Millisecond)
-					if told := s.told(); told != nil {
-						s.a.hear(told)
-					}
-				}
-			})
+			stop := s.tells(t, nil)
 			most, sent := 0, 0
 			for begun := time.Now(); time.Since(begun) < 4*time.Second; sent++ {
-				if err := s.a.Await(ctx, 1000); err != nil {
+				if err := s.a.Await(t.Context(), 1000); err != nil {
 					t.Fatal(err)
 				}
 				s.send()
@@ -81,9 +92,8 @@ func TestArrivalsMeasureTheLine(t *testing.T) {
 				time.Sleep(10 * time.Microsecond)
 			}
 			stop()
-			telling.Wait()
-			if got := s.a.Measured() / 1000; got < 0.9*float64(rate) || got > 1.1*float64(rate) {
-				t.Errorf("a line of %d packets a second is taken for %.0f", rate, got)
+			if got, _ := s.a.Carries(); got/1000 < 0.9*float64(rate) || got/1000 > 1.1*float64(rate) {
+				t.Errorf("a line of %d packets a second is taken for %.0f", rate, got/1000)
 			}
 			if waits := time.Duration(most) * time.Second / time.Duration(rate); waits > 400*time.Millisecond {
 				t.Errorf("at %d packets a second %d are on their way, which take %v", rate, most, waits)
@@ -91,8 +101,9 @@ func TestArrivalsMeasureTheLine(t *testing.T) {
 			if sent < 3*rate {
 				t.Errorf("in 4 s %d packets went over a line of %d a second", sent, rate)
 			}
-			if s.a.Measured() != 0 {
-				t.Error("it is told twice")
+			time.Sleep(carriedFor + time.Second)
+			if got, _ := s.a.Carries(); got != 0 {
+				t.Errorf("a minute later the line is still taken for %.0f", got)
 			}
 			if s.a.Forget(); s.a.bytes != 0 || s.a.window != windowFirst {
 				t.Errorf("on another path %d bytes are on their way, of %d", s.a.bytes, s.a.window)
@@ -107,24 +118,15 @@ func TestArrivalsOverALongLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const rate = 600
 		s := &sky{a: newArrivals(), rate: rate, away: 700 * time.Millisecond}
-		s.a.numbers = true
-		ctx, stop := context.WithCancel(t.Context())
 		begun := time.Now()
-		var telling sync.WaitGroup
-		telling.Go(func() {
-			for ctx.Err() == nil {
-				time.Sleep(50 * time.Millisecond)
-				if told := s.told(); told != nil {
-					if time.Since(begun) > 6*time.Second {
-						told.ReferenceTime -= 1 << 23
-					}
-					s.a.hear(told)
-				}
+		stop := s.tells(t, func(told *rtcp.TransportLayerCC) {
+			if time.Since(begun) > 6*time.Second {
+				told.ReferenceTime -= 1 << 23
 			}
 		})
 		sent, before := 0, 0
 		for ; time.Since(begun) < 12*time.Second; sent++ {
-			if err := s.a.Await(ctx, 1000); err != nil {
+			if err := s.a.Await(t.Context(), 1000); err != nil {
 				t.Fatal(err)
 			}
 			s.send()
@@ -134,7 +136,6 @@ func TestArrivalsOverALongLine(t *testing.T) {
 			time.Sleep(10 * time.Microsecond)
 		}
 		stop()
-		telling.Wait()
 		if got := sent - before; got < 8*rate*8/10 {
 			t.Errorf("in the last 8 s %d packets went over a line of %d a second", got, rate)
 		}
@@ -147,17 +148,7 @@ func TestArrivalsBehindOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const frame, every = 33, 66 * time.Millisecond // packets of a frame: 4 Mbit/s
 		s := &sky{a: newArrivals(), rate: 6000, away: 20 * time.Millisecond}
-		s.a.numbers = true
-		ctx, stop := context.WithCancel(t.Context())
-		var telling sync.WaitGroup
-		telling.Go(func() {
-			for ctx.Err() == nil {
-				time.Sleep(50 * time.Millisecond)
-				if told := s.told(); told != nil {
-					s.a.hear(told)
-				}
-			}
-		})
+		stop := s.tells(t, nil)
 		begun, waited := time.Now(), time.Duration(0)
 		for n := range 300 {
 			time.Sleep(time.Until(begun.Add(time.Duration(n) * every)))
@@ -166,7 +157,7 @@ func TestArrivalsBehindOthers(t *testing.T) {
 			}
 			for range frame {
 				before := time.Now()
-				if err := s.a.Await(ctx, 1000); err != nil {
+				if err := s.a.Await(t.Context(), 1000); err != nil {
 					t.Fatal(err)
 				}
 				waited = max(waited, time.Since(before))
@@ -174,11 +165,10 @@ func TestArrivalsBehindOthers(t *testing.T) {
 			}
 		}
 		stop()
-		telling.Wait()
 		if waited > 100*time.Millisecond {
 			t.Errorf("a packet was held up for %v", waited)
 		}
-		if rate := s.a.Measured(); rate > 0 {
+		if rate, _ := s.a.Carries(); rate > 0 {
 			t.Errorf("the line is taken for one of %.0f bytes a second", rate)
 		}
 	})

@@ -2,32 +2,24 @@ package relay
 
 import (
 	"time"
+
+	"holdfast/shared/rtc"
 )
 
-const (
-	catchMost = time.Second     // a burst that would take longer is not worth it
-	burstMost = 2 * time.Second // nor is one that has taken so long
-	onWire    = 1.07            // what RTP, SRTP, UDP and IP add to frames
-
-	carriedFor = time.Minute // so long it counts what a line carried
-)
+// burstMost is how long a burst may have taken.
+const burstMost = 2 * time.Second
 
 // dear says whether what is left of a burst, from a piece on, takes too long on the viewer's line, as far as that is known.
 func (w *walk) dear(p *piece) bool {
-	v := w.leg.viewer
-	if rate := v.Arrivals.Measured(); rate > 0 {
-		v.carries.Store(int64(rate))
-		v.full.Store(time.Now().UnixNano())
-	}
 	if time.Since(w.began) > burstMost {
 		return true
 	}
-	carries := float64(v.carries.Load())
-	if carries == 0 || time.Since(time.Unix(0, v.full.Load())) > carriedFor {
+	carries, _ := w.leg.viewer.Arrivals.Carries()
+	if carries == 0 {
 		return false
 	}
 	left, rate := w.pull.left(p.came)
-	return onWire*float64(left) > catchMost.Seconds()*(carries-onWire*rate)
+	return rtc.OnWire*float64(left) > rtc.CatchMost.Seconds()*(carries-rtc.OnWire*rate)
 }
 
 // less ends a burst that is too dear: the next key frame goes on, of the small stream where there is one.

@@ -10,12 +10,7 @@ import (
 	"holdfast/shared/wire"
 )
 
-// A newcomer is brought to the live edge in a burst: at the pace, and with the time for its first picture, that an agent
-// gives to one.
 const (
-	burstBytes = 32 << 10
-	burstPause = 3 * time.Millisecond
-	firstAlone = 60 * time.Millisecond
 	videoClock = 90_000
 	// mendEvery bounds how often a viewer that has lost the picture is sent the group of pictures again.
 	mendEvery  = 2 * time.Second

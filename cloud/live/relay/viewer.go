@@ -27,8 +27,6 @@ type viewer struct {
 	once    sync.Once
 	slots   []*slot
 	showing sync.WaitGroup // legs
-	carries atomic.Int64   // what its line carried when it was full, bytes per second; 0: it was not
-	full    atomic.Int64   // when that was, nanoseconds since 1970
 	refused bool           // its offer was, and nobody is told that it has ended; under Relay.mu
 	ended   bool           // it takes no more of them; under Relay.mu
 }
@@ -51,7 +49,6 @@ func newViewer(r *Relay, agent id.Agent, offer wire.LiveOffer) (*viewer, error) 
 	}
 	v.PC.SCTP().Transport().ICETransport().OnSelectedCandidatePairChange(func(*webrtc.ICECandidatePair) {
 		v.Arrivals.Forget() // it is another line
-		v.carries.Store(0)
 	})
 	return v, nil
 }

@@ -130,13 +130,13 @@ func (w *walk) hurry(ctx context.Context, p *piece, first bool) error {
 	w.send(p, ticks(w.leg.slot.LastUs()))
 	if !w.begun && p.end {
 		w.begun = true
-		return backoff.Sleep(ctx, firstAlone)
+		return backoff.Sleep(ctx, rtc.FirstAlone)
 	}
-	if w.bytes += len(p.payload); w.bytes < burstBytes {
+	if w.bytes += len(p.payload); w.bytes < rtc.BurstBytes {
 		return nil
 	}
 	w.bytes = 0
-	return backoff.Sleep(ctx, burstPause)
+	return backoff.Sleep(ctx, rtc.BurstPause)
 }
 
 // ticks turns microseconds into RTP time of a picture, which wraps.
