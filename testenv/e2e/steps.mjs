@@ -256,7 +256,7 @@ await step("keep a clip and play it", async () => {
   await moving();
   await p.keyboard.press("i");
   const first = (await picture(p)).frames;
-  await until("five seconds of playback", 20_000, async () => (await picture(p)).frames > first + 75);
+  await until("ten seconds of playback", 30_000, async () => (await picture(p)).frames > first + 150);
   await p.keyboard.press("o");
   await p.waitForSelector(id("selection"));
   await shot(p, "selection");

@@ -28,6 +28,8 @@ export class ClipVoice implements Player {
   private soughtUs: number | undefined;
   private found = false;
   private picture: { atUs: number; shownMs: number } | undefined;
+  /** What it was to show and had no clip of: it comes when there is one. */
+  private missed: { us: number; backwards: boolean } | undefined;
   private stepping = false;
   private rate = 1;
   private timer: ReturnType<typeof setInterval> | undefined;
@@ -72,8 +74,7 @@ export class ClipVoice implements Player {
   /** Plays from these stretches from now on. */
   have(copies: readonly Copy[]): void {
     this.copies = copies;
-    // What was not there may be now: who leads asks again.
-    if (this.now === "none" && copies.length > 0) this.set("loading");
+    if (this.missed) this.find(this.missed.us, this.missed.backwards);
   }
 
   close(): void {
@@ -85,12 +86,9 @@ export class ClipVoice implements Player {
   }
 
   prepare(atUs: number, backwards: boolean): void {
-    const us = atUs - this.offUs;
     this.hold();
     this.stepping = this.ended = false;
-    const copy = copyAt(this.copies, us) ?? (backwards ? copyBefore(this.copies, us) : copyAfter(this.copies, us));
-    if (copy) this.go(copy, us);
-    else this.leave();
+    this.find(atUs - this.offUs, backwards);
   }
 
   play(): void {
@@ -170,8 +168,16 @@ export class ClipVoice implements Player {
     return this.base.atUs + (performance.now() - this.base.atMs) * 1000 * this.rate;
   }
 
+  /** Goes to the stretch that holds a moment, or to the next one. */
+  private find(us: number, backwards: boolean): void {
+    const copy = copyAt(this.copies, us) ?? (backwards ? copyBefore(this.copies, us) : copyAfter(this.copies, us));
+    if (copy) this.go(copy, us);
+    else this.leave(us, backwards);
+  }
+
   /** Goes to a moment in a stretch, or to its near end. */
   private go(copy: Copy, us: number): void {
+    this.missed = undefined;
     const other = this.loaded !== copy.clip.id || this.video.error !== null;
     this.copy = copy;
     this.soughtUs = Math.min(Math.max(us, copy.startUs), copy.endUs - this.pictureUs / 2);
@@ -248,7 +254,7 @@ export class ClipVoice implements Player {
     }
     this.hold();
     if (this.rate < 0) this.ended = true;
-    else this.leave();
+    else this.leave(edgeUs, false);
   }
 
   /** Goes on in the stretch that follows, once its picture is there. */
@@ -257,9 +263,10 @@ export class ClipVoice implements Player {
     if (this.rate > 0) void this.video.play().catch(() => undefined);
   }
 
-  /** There is no clip of the moment: nothing is shown. */
-  private leave(): void {
+  /** There is no clip of the moment: nothing is shown until there is one. */
+  private leave(us: number, backwards: boolean): void {
     this.copy = this.soughtUs = this.picture = undefined;
+    this.missed = { us, backwards };
     this.set("none");
   }
 
