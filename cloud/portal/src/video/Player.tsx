@@ -24,7 +24,8 @@ interface PlayerProps {
   origin: Origin;
   video: RefObject<HTMLVideoElement | null>;
   session: Staged | undefined;
-  /** Set: nothing is played, and this says why, with what to do. */
+  /** Set: nothing is played, and this says why, with what to do. A session that has begun ahead of the page takes its place with
+   *  the first picture. */
   instead?: ReactNode;
   /** It may be asked whether it moves, and moved by who watches. */
   ptz?: boolean;
@@ -54,6 +55,7 @@ export function Player({ camera, origin, video, session, instead, ptz, bare, onL
   const { phase, paused } = snapshot;
   const playing = phase === "playing" || phase === "stalled";
   const { zone } = origin;
+  const covered = !!instead && snapshot.firstFrameMs === undefined;
   const stage = useRef<HTMLDivElement>(null);
   const { zoom, close } = useZoom(stage, !instead, habits);
 
@@ -79,12 +81,12 @@ export function Player({ camera, origin, video, session, instead, ptz, bare, onL
   const hands = ptz && !instead && snapshot.fromUs === undefined && <Ptz camera={camera} stage={stage} zoom={zoom} open={steers} onOpen={setSteers} />;
   return (
     <div className="player-place" data-steered={(hands && steers) || undefined}>
-      <div className="player" ref={stage} tabIndex={0} role="group" aria-label={text.live.stage(camera.name)} data-testid="player" data-phase={instead ? "instead" : phase} data-playing={(playing && !paused) || undefined}>
+      <div className="player" ref={stage} tabIndex={0} role="group" aria-label={text.live.stage(camera.name)} data-testid="player" data-phase={covered ? "instead" : phase} data-playing={(playing && !paused) || undefined}>
         {!bare && (phase === "connecting" || phase === "waiting") && snapshot.fromUs === undefined && !instead && <Still plain camera={camera.id} name={camera.name} />}
         <video ref={video} className="player-video" data-testid="live-video" data-frames="0" muted playsInline autoPlay
-          aria-label={text.live.player(camera.name)} data-shown={(snapshot.firstFrameMs !== undefined && !instead) || undefined} />
+          aria-label={text.live.player(camera.name)} data-shown={snapshot.firstFrameMs !== undefined || undefined} />
         {held && !instead && <div className="player-held" data-testid="live-held" ref={(place) => place?.replaceChildren(held)} />}
-        {instead ? <div className="player-message">{instead}</div> : !held && <Message snapshot={snapshot} session={session} beside={beside} onLive={onLive} />}
+        {covered ? <div className="player-message">{instead}</div> : !held && <Message snapshot={snapshot} session={session} beside={beside} onLive={onLive} />}
         {!instead && (
           <div className="player-marks">
             <Mode snapshot={snapshot} session={session} zone={zone} />

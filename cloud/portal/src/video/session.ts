@@ -19,7 +19,7 @@ import { audible, tryAgain, unfit } from "./ways";
 import type { Offer } from "./whep";
 
 const nearUs = 1_000_000;
-const headStartMs = 150;
+const headStartMs = 250;
 
 export class VideoSession {
   private readonly board = new Board();
@@ -27,7 +27,7 @@ export class VideoSession {
   readonly snapshot = this.board.snapshot;
   private wish: Wish = { site: "", camera: "" };
   private begun: Wish | undefined; // ahead of the page's own word
-  private answered: () => void = () => undefined;
+  private pictured: () => void = () => undefined;
   private readonly seating: Seating;
   private controlled = false;
   private playhead = new Playhead(0);
@@ -96,11 +96,11 @@ export class VideoSession {
 
   private get goesOn(): boolean { return this.current.phase !== "closed" && this.current.phase !== "failed"; }
 
-  /** Begins what will be wished in a moment. What is returned comes with the site's answer, but soon: until then the page does
-   *  best to leave the browser to it. */
+  /** Begins what will be wished in a moment. What is returned comes when the picture is on the screen or there will be none, but
+   *  soon: until then the page does best to leave the browser to it. */
   ahead(wish: Wish): Promise<void> {
     return new Promise((done) => {
-      this.answered = done;
+      this.pictured = done;
       setTimeout(done, headStartMs);
       this.start(wish);
       this.begun = wish;
@@ -337,7 +337,6 @@ export class VideoSession {
   }
 
   private accept(seat: Seat, phase: Phase): void {
-    this.answered();
     this.siteReason = "";
     this.ownUs = undefined;
     this.patience.begin();
@@ -362,6 +361,7 @@ export class VideoSession {
 
   private first(): void {
     this.set({ firstFrameMs: performance.now() - this.askedMs });
+    requestAnimationFrame(() => setTimeout(this.pictured)); // once it has been painted
     if (this.current.paused && this.wish.fromUs === undefined) this.video.pause();
     this.moving();
   }
@@ -440,7 +440,7 @@ export class VideoSession {
   }
 
   private failed(reason: string, again: boolean): void {
-    this.answered();
+    this.pictured();
     this.set({ phase: again ? "reconnecting" : "failed", reason });
     if (again && this.wish.fromUs !== undefined) this.playhead.jump(this.playhead.at(this.video.currentTime));
   }
