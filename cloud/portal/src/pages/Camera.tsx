@@ -196,7 +196,7 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
       actions={can("cameras.edit") && <Button small icon={<Pencil size={15} aria-hidden />} onPress={() => setEditing(true)} data-testid="edit-camera">{text.actions.edit}</Button>}>
       <div className="camera-page">
         <div className="camera-stage">
-          <Stage key={cloud ? "cloud" : "site"} camera={camera} origin={origin} video={video} session={shown ? stands : session} ptz={camera.ptz && can("cameras.move")} bare={!can("live")} onLive={live} onEvent={onEvent} onStep={can("playback") ? step : undefined} held={off.held}
+          <Stage key={cloud ? "cloud" : "site"} camera={camera} origin={origin} video={video} session={shown ? stands : session} controls={around} ptz={camera.ptz && can("cameras.move")} bare={!can("live")} onLive={live} onEvent={onEvent} onStep={can("playback") ? step : undefined} held={off.held}
             source={cloud && <CloudMark site={site} zone={zone} camera={camera.id} clip={clip} reason={cloud.reason} onSite={backToSite} onPlay={play} />}
             beside={near}
             instead={shown ? undefined : <Instead site={site} allowed={can("live")} asked={asked} hole={hole} ranges={timeline.ranges} zone={zone} onPlay={play} onLive={live} near={near} />} />

@@ -27,6 +27,8 @@ interface PlayerProps {
   /** Set: nothing is played, and this says why, with what to do. A session that has begun ahead of the page takes its place with
    *  the first picture. */
   instead?: ReactNode;
+  /** Has what the picture is steered by; it may come behind the first picture, since it is much. */
+  controls: boolean;
   /** It may be asked whether it moves, and moved by who watches. */
   ptz?: boolean;
   /** Never shows a still, because the role or the site does not allow it. */
@@ -47,7 +49,7 @@ interface PlayerProps {
 const habits: Habits = { alone: false, doubleIn: true };
 
 /** The stage: the video, what it is, why it is not there, and its controls. */
-export function Player({ camera, origin, video, session, instead, ptz, bare, onLive, onEvent, onStep, held, source, beside }: PlayerProps) {
+export function Player({ camera, origin, video, session, instead, controls, ptz, bare, onLive, onEvent, onStep, held, source, beside }: PlayerProps) {
   const snapshot = useSnapshot(session);
   const [muted, setMuted] = useState(true);
   const [stats, showStats] = useState(false);
@@ -78,7 +80,7 @@ export function Player({ camera, origin, video, session, instead, ptz, bare, onL
   });
 
   const [steers, setSteers] = useState(false); // on the full screen and beside it alike
-  const hands = ptz && !instead && snapshot.fromUs === undefined && <Ptz camera={camera} stage={stage} zoom={zoom} open={steers} onOpen={setSteers} />;
+  const hands = controls && ptz && !instead && snapshot.fromUs === undefined && <Ptz camera={camera} stage={stage} zoom={zoom} open={steers} onOpen={setSteers} />;
   return (
     <div className="player-place" data-steered={(hands && steers) || undefined}>
       <div className="player" ref={stage} tabIndex={0} role="group" aria-label={text.live.stage(camera.name)} data-testid="player" data-phase={covered ? "instead" : phase} data-playing={(playing && !paused) || undefined}>
@@ -98,8 +100,10 @@ export function Player({ camera, origin, video, session, instead, ptz, bare, onL
         {!instead && snapshot.missing && <Missing words={snapshot.missing} />}
         {!instead && (held || snapshot.hint || (snapshot.note && phase !== "failed")) && <p className="player-note" data-testid="live-note">{held ? text.live.fetchingRecorded : snapshot.hint || snapshot.note}</p>}
         {stats && !instead && <StatsTable snapshot={snapshot} session={session} />}
-        <PlayerBar video={video} session={session} shows={instead ? blank : snapshot} muted={muted} stats={stats} full={full} hidden={!!instead}
-          onSnapshot={save} onStats={showStats} onLive={onLive} onEvent={onEvent} onStep={onStep} />
+        {controls && (
+          <PlayerBar video={video} session={session} shows={instead ? blank : snapshot} muted={muted} stats={stats} full={full} hidden={!!instead}
+            onSnapshot={save} onStats={showStats} onLive={onLive} onEvent={onEvent} onStep={onStep} />
+        )}
         {full && hands}
       </div>
       {!full && hands}
