@@ -48,10 +48,24 @@ export function stamps() {
       return transceiver;
     }
   };
+  const notes = []; // what tiles have been told and have said of themselves, and when
+  const note = (...words) => notes.push({ ms: performance.now(), words: words.join(" ") });
+  const { send } = RTCDataChannel.prototype;
+  RTCDataChannel.prototype.send = function (data) {
+    if (typeof data === "string" && !data.includes('"ping"')) note(this.label, data);
+    return send.call(this, data);
+  };
+  /** Those of the last seconds: for whoever finds the tiles apart. */
+  window.lately = (seconds) => {
+    const since = performance.now() - seconds * 1000;
+    const pictures = window.came.map(({ camera, us, ms }) => ({ ms, words: `${camera?.slice(-4)} shows ${us / 1000}` }));
+    return [...notes, ...pictures].filter(({ ms }) => ms > since).sort((a, b) => a.ms - b.ms).map(({ ms, words }) => `${Math.round(ms)} ${words}`);
+  };
   const painted = new WeakMap();
   const shown = (video) => sent.get(video.srcObject?.getVideoTracks()[0]?.id)?.get(painted.get(video));
   window.came = []; // every picture that came to the screen: of which camera, when it was sent, when it was handed over to the screen
-  new MutationObserver(() => {
+  new MutationObserver((changes) => {
+    for (const { type, target } of changes) if (type === "attributes") note(target.dataset.camera?.slice(-4), target.dataset.where, target.dataset.phase, target.dataset.drift);
     for (const video of document.querySelectorAll("video:not([data-seen])")) {
       video.dataset.seen = "1";
       const next = (_, frame) => {
@@ -62,7 +76,7 @@ export function stamps() {
       };
       video.requestVideoFrameCallback(next);
     }
-  }).observe(document, { childList: true, subtree: true });
+  }).observe(document, { childList: true, subtree: true, attributeFilter: ["data-where", "data-drift"] });
 
   const all = () => [...document.querySelectorAll("[data-testid=live-tile] video, [data-testid=live-video]")].map(shown);
   /** When each tile's picture was sent by its camera, microseconds since 1970. */
