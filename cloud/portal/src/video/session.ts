@@ -102,6 +102,7 @@ export class VideoSession {
     return new Promise((done) => {
       this.pictured = done;
       setTimeout(done, headStartMs);
+      if (this.begun && sameWish(this.begun, wish)) return; // pressed twice
       this.start(wish);
       this.begun = wish;
     });
