@@ -292,9 +292,12 @@ func TestTheSitesLineIsCut(t *testing.T) {
 	c := newCloud(t, s, Config{})
 	w := watch(t, c, s, id.New[id.Camera]())
 	w.seen(5)
+	s.say(rtc.Note{Type: "note", Text: "The line has no room.", Every: 12_000_000})
+	w.note("note", func(n rtc.Note) bool { return n.Every == 12_000_000 })
 	s.cut()
 	w.note("state", func(n rtc.Note) bool { return strings.Contains(n.Text, "line was cut") })
 	last := w.all()[len(w.all())-1]
+	w.note("note", func(n rtc.Note) bool { return n.Text == "" && n.Every == 0 }) // what was said of the line before holds no more
 	w.note("state", func(n rtc.Note) bool { return n.Text == "" })
 	w.seen(10)
 	got := w.all()
