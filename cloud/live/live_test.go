@@ -31,6 +31,13 @@ type farAgent struct {
 	sendOn bool // viewers go to the relay
 }
 
+// breaks has the agent out of reach, until err is nil.
+func (a *farAgent) breaks(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.down = err
+}
+
 func (a *farAgent) Command(_ context.Context, _ id.Agent, typ wire.CommandType, body any) (wire.Reply, []byte, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -231,6 +238,17 @@ func TestAPathAnewGetsServersThatServe(t *testing.T) {
 		t.Error("each word costs other servers")
 	}
 	eventually.True(t, "other servers for a fragment", func() bool { again := tell(); return again != "" && again != fresh })
+
+	began = time.Now()
+	eventually.True(t, "others that are due", func() bool { return time.Since(began) > untaken })
+	agent.breaks(errors.New("the line is cut"))
+	if _, err := b.Paths(t.Context(), wire.LivePaths{Session: o.Session}); err == nil {
+		t.Error("an agent that is not there is told")
+	}
+	agent.breaks(nil)
+	if tell() == "" {
+		t.Error("what an agent never got counts as lent")
+	}
 }
 
 // TestViewsEndWithTheirConnection shows cameras over one connection: they count as one viewer, each can end alone, and all

@@ -40,6 +40,17 @@ export async function savesTiles(p, wall) {
   const small = await saved(p, tile, "tile-snapshot");
   assert(small.width === 640 && small.name.startsWith(`${tiles[0].site_name} ${tiles[0].camera_name} `), `the small tile gives ${JSON.stringify(small)}`);
 
+  // Large it has two pictures over each other; the large one is saved.
+  const known = await Promise.all(tiles.map(({ camera }) => api(p, `/cameras/${camera}`)));
+  const plain = known.find(({ streams }) => streams.some((stream) => stream.kind === "main" && stream.codec?.startsWith("avc1") && !stream.b_frames));
+  const wide = `${id("board-tile")}[data-camera="${plain.id}"]`;
+  await p.press(`${wide} .board-pick`, "Enter");
+  await p.waitForSelector(`${wide}[data-large] ${id("full-picture")}[data-shown]`);
+  await p.hover(wide);
+  const large = await saved(p, wide, "tile-snapshot-large");
+  assert(large.width === 1280, `the large tile gives ${JSON.stringify(large)}`);
+  await p.keyboard.press("Escape");
+
   // With a finger: one touch makes it large, and there they are.
   const q = await (await p.context().browser().newContext({ viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2, storageState: await p.context().storageState() })).newPage();
   await q.goto(`${base}/walls/${wall}`);
