@@ -2,9 +2,10 @@
 // beside this file turns into a subtest: {"step", "ok", "ms", "error"?, "figures"?}.
 import { AxeBuilder } from "@axe-core/playwright";
 
-import { p95, parting, spreads, stamps } from "./instep.mjs";
 import { api, assert, base, control, difference, id, open, page, picture, shot, settled, signIn, until } from "./browser.mjs";
 import { goesBack, keepTwo, playsFromCloud, standsIn } from "./cloudcopy.mjs";
+import { goesLive } from "./going.mjs";
+import { p95, parting, spreads, stamps } from "./instep.mjs";
 import { movesCameras } from "./ptz.mjs";
 import { stopsEarly, tellsTruth } from "./stands.mjs";
 import { listen, microphone, speak } from "./talk.mjs";
@@ -180,6 +181,8 @@ await step("timeline and playback", async () => {
   await moving();
   return seen;
 });
+
+await step("live comes ahead of its page, unless something else is asked for", () => goesLive(p, camera.id));
 
 await step("a stage that is stopped before its picture, or loses it while it stands, says so", async () => {
   const range = await until("a recording", 60_000, async () => {

@@ -72,11 +72,12 @@ describe("clips of the cloud, played", () => {
   });
 
   test("clips that come later leave alone what is shown", () => {
-    voice.have(copiesOf([clip], "cam-1"));
     voice.prepare(107 * second, false);
+    voice.have(copiesOf([clip], "cam-1"));
+    voice.prepare(103 * second, false);
     video.loads();
     voice.have(copiesOf([clip, { ...clip, id: "clp-2", start_us: 120 * second, end_us: 130 * second }], "cam-1"));
-    expect(voice.atUs()).toBe(105 * second);
+    expect(voice.atUs()).toBe(101 * second);
     expect(video.src).toContain(clip.id);
   });
 });

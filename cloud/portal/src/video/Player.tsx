@@ -57,7 +57,7 @@ export function Player({ camera, origin, video, session, instead, controls, ptz,
   const { phase, paused } = snapshot;
   const playing = phase === "playing" || phase === "stalled";
   const { zone } = origin;
-  const covered = !!instead && snapshot.firstFrameMs === undefined;
+  const covered = !!instead && (snapshot.firstFrameMs === undefined || snapshot.fromUs !== undefined); // what begins ahead is live
   const stage = useRef<HTMLDivElement>(null);
   const { zoom, close } = useZoom(stage, !instead, habits);
 
@@ -86,7 +86,7 @@ export function Player({ camera, origin, video, session, instead, controls, ptz,
       <div className="player" ref={stage} tabIndex={0} role="group" aria-label={text.live.stage(camera.name)} data-testid="player" data-phase={covered ? "instead" : phase} data-playing={(playing && !paused) || undefined}>
         {!bare && (phase === "connecting" || phase === "waiting") && snapshot.fromUs === undefined && !instead && <Still plain camera={camera.id} name={camera.name} />}
         <video ref={video} className="player-video" data-testid="live-video" data-frames="0" muted playsInline autoPlay
-          aria-label={text.live.player(camera.name)} data-shown={snapshot.firstFrameMs !== undefined || undefined} />
+          aria-label={text.live.player(camera.name)} data-shown={(snapshot.firstFrameMs !== undefined && !covered) || undefined} />
         {held && !instead && <div className="player-held" data-testid="live-held" ref={(place) => place?.replaceChildren(held)} />}
         {covered ? <div className="player-message">{instead}</div> : !held && <Message snapshot={snapshot} session={session} beside={beside} onLive={onLive} />}
         {!instead && (

@@ -102,7 +102,6 @@ export class VideoSession {
     return new Promise((done) => {
       this.pictured = done;
       setTimeout(done, headStartMs);
-      if (this.begun && sameWish(this.begun, wish)) return; // pressed twice
       this.start(wish);
       this.begun = wish;
     });
@@ -110,7 +109,8 @@ export class VideoSession {
 
   /** Shows nothing until there is a wish again. */
   rest(): void {
-    if (this.current.phase === "closed" || this.begun) return;
+    this.begun = undefined;
+    if (this.current.phase === "closed") return;
     this.seating.drop();
     show(this.video, null);
     this.set({ ...blank, phase: "closed" });
@@ -119,6 +119,7 @@ export class VideoSession {
   /** Starts, or starts again with another wish. */
   start(wish: Wish = this.wish): void {
     this.wish = wish;
+    this.begun = undefined;
     this.playhead = new Playhead(wish.fromUs ?? 0);
     this.standing &&= wish.fromUs !== undefined;
     this.seating.failures = 0;
