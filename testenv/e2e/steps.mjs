@@ -525,6 +525,7 @@ await step("a wall of two sites is played back in step", async () => {
   await until("two seconds of it, of which the first is a burst", 15_000, async () => (await shows()) > begins + 30);
   await r.keyboard.press("Space");
   await until("it stands", 5_000, async () => /paused/i.test(await r.textContent(id("live-mode"))));
+  await q.bringToFront(); // the browser paints what lies behind once a second
   const lasts = 40e6;
   const from = await until("40 s of all cameras", 60_000, async () => {
     const from = (Date.now() - 12_000) * 1000 - lasts;
@@ -608,6 +609,7 @@ await step("a wall of two sites is played back in step", async () => {
   await q.keyboard.press("l");
   await until("all tiles are live again", 20_000, async () => (await q.$$(id("play-bar"))).length === 0 && (await q.$$(`${id("live-tile")}[data-phase=playing]`)).length === cameras.length);
   // From the live picture that stands: its recording, one picture before it.
+  await r.bringToFront();
   const [live] = await r.evaluate(() => window.framesOnScreen());
   await r.keyboard.press("Shift+Comma");
   await r.waitForSelector(id("live-held"));
