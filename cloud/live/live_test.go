@@ -31,13 +31,6 @@ type farAgent struct {
 	sendOn bool // viewers go to the relay
 }
 
-// breaks has the agent out of reach, until err is nil.
-func (a *farAgent) breaks(err error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.down = err
-}
-
 func (a *farAgent) Command(_ context.Context, _ id.Agent, typ wire.CommandType, body any) (wire.Reply, []byte, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -241,11 +234,11 @@ func TestAPathAnewGetsServersThatServe(t *testing.T) {
 
 	began = time.Now()
 	eventually.True(t, "others that are due", func() bool { return time.Since(began) > untaken })
-	agent.breaks(errors.New("the line is cut"))
+	agent.turn(func(a *farAgent) { a.down = errors.New("the line is cut") })
 	if _, err := b.Paths(t.Context(), wire.LivePaths{Session: o.Session}); err == nil {
 		t.Error("an agent that is not there is told")
 	}
-	agent.breaks(nil)
+	agent.turn(func(a *farAgent) { a.down = nil })
 	if tell() == "" {
 		t.Error("what an agent never got counts as lent")
 	}
