@@ -106,7 +106,6 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
 
   const mayLive = can("live") && site.status !== "dark" && site.status !== "never";
   const { jump, rest } = useEventJump({ of: { camera: camera.id }, momentUs: playheadUs, go: (event) => play(event.at_us), none: { after: text.live.noEventAfter, before: text.live.noEventBefore } });
-  const going = useRef(false); // live has begun, and the page follows
   const goLive = useStable(async (follow: boolean) => {
     rest();
     if (asked === undefined) {
@@ -115,23 +114,15 @@ function Watch({ camera, site, stale }: { camera: Camera; site: Site; stale: unk
       else if (session?.snapshot().paused) session.resume();
       return;
     }
-    if (going.current) return;
-    if (mayLive && session) {
-      going.current = true;
-      await session.ahead({ site: camera.site, camera: camera.id, stream: search.stream });
-      const { phase, fromUs } = session.snapshot();
-      const stays = going.current && phase !== "closed" && fromUs === undefined;
-      going.current = false;
-      if (!stays) return; // somebody has gone elsewhere meanwhile
-    }
+    if (session?.isAhead) return; // pressed twice
+    if (mayLive && session && !(await session.ahead({ site: camera.site, camera: camera.id, stream: search.stream }))) return;
     if (follow) timeline.follow(); // with the rest of the page, behind the picture
     set({ at: undefined });
   });
   const live = useStable(() => void goLive(false));
   const play = useStable((us: number) => {
     rest();
-    if (going.current) session?.rest();
-    going.current = false;
+    if (session?.isAhead) session.rest();
     // The newest seconds are not on the disk yet: that near to now is live.
     if (us > nowUs() - 3_000_000) {
       if (asked === undefined) live();

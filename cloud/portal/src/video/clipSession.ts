@@ -38,16 +38,15 @@ export class ClipSession implements Staged {
     this.voice = new ClipVoice(video, told);
     this.voice.subscribe(() => this.look());
     this.timer = setInterval(() => this.look(), lookMs);
+    this.go(fromUs);
   }
 
   private get current(): Snapshot { return this.board.current; }
 
   /** Plays from these stretches from now on. */
   have(copies: readonly Copy[]): void {
-    const waits = this.copies.length === 0 || this.voice.state() === "none";
     this.copies = copies;
     this.voice.have(copies);
-    if (waits && copies.length > 0) this.go(this.lastUs);
   }
 
   /** Ends for good. */

@@ -19,6 +19,7 @@ import { audible, tryAgain, unfit } from "./ways";
 import type { Offer } from "./whep";
 
 const nearUs = 1_000_000;
+/** How long the page waits for a picture that has begun ahead of it. */
 const headStartMs = 250;
 
 export class VideoSession {
@@ -26,7 +27,8 @@ export class VideoSession {
   readonly subscribe = this.board.subscribe;
   readonly snapshot = this.board.snapshot;
   private wish: Wish = { site: "", camera: "" };
-  private begun: Wish | undefined; // ahead of the page's own word
+  /** What has begun ahead of the page's own word, until that comes or something else is wished. */
+  private begun: Wish | undefined;
   private pictured: () => void = () => undefined;
   private readonly seating: Seating;
   private controlled = false;
@@ -97,15 +99,19 @@ export class VideoSession {
   private get goesOn(): boolean { return this.current.phase !== "closed" && this.current.phase !== "failed"; }
 
   /** Begins what will be wished in a moment. What is returned comes when the picture is on the screen or there will be none, but
-   *  soon: until then the page does best to leave the browser to it. */
-  ahead(wish: Wish): Promise<void> {
-    return new Promise((done) => {
+   *  soon: until then the page does best to leave the browser to it. It says whether nothing else has been wished meanwhile. */
+  async ahead(wish: Wish): Promise<boolean> {
+    await new Promise<void>((done) => {
       this.pictured = done;
       setTimeout(done, headStartMs);
       this.start(wish);
       this.begun = wish;
     });
+    return this.begun === wish;
   }
+
+  /** Whether something has begun that the page has not wished yet. */
+  get isAhead(): boolean { return this.begun !== undefined; }
 
   /** Shows nothing until there is a wish again. */
   rest(): void {
@@ -119,7 +125,7 @@ export class VideoSession {
   /** Starts, or starts again with another wish. */
   start(wish: Wish = this.wish): void {
     this.wish = wish;
-    this.begun = undefined;
+    if (this.begun && !sameWish(this.begun, wish)) this.begun = undefined;
     this.playhead = new Playhead(wish.fromUs ?? 0);
     this.standing &&= wish.fromUs !== undefined;
     this.seating.failures = 0;
@@ -138,6 +144,7 @@ export class VideoSession {
 
   /** Ends for good: after this the object is of no more use. */
   close(): void {
+    this.begun = undefined;
     this.screen.close();
     this.unlisten();
     this.seating.drop();
